@@ -1,0 +1,37 @@
+/**
+ * Named instants at which a test may hold, reorder or kill the process.
+ *
+ * Production passes `inertRacepoints`, whose `reach` is a shared resolved promise: no setting, no environment
+ * variable and no file turns them on, so nothing an operator does can.
+ */
+export const racepointNames = [
+  'ingest:before-commit',
+  'ingest:after-commit',
+  'embed:before-store',
+  'slice:started',
+  'batch:selected',
+  'batch:attempt-recorded',
+  'batch:recalled',
+  'batch:proposed',
+  'batch:validated',
+  'batch:embedded',
+  'batch:deduplicated',
+  'apply:before-begin',
+  'apply:locked',
+  'apply:ops-written',
+  'apply:before-commit',
+  'apply:after-commit',
+  'slice:before-complete',
+  'slice:completed-uncommitted',
+  'slice:after-complete',
+] as const;
+
+export type RacepointName = (typeof racepointNames)[number];
+
+export interface Racepoints {
+  /** `detail` identifies the work at hand, e.g. `{ memoryIds }`; only tests read it. */
+  reach(name: RacepointName, detail?: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+const resolved = Promise.resolve();
+export const inertRacepoints: Racepoints = { reach: () => resolved };
