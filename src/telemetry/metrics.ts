@@ -1,0 +1,89 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * Every metric of the daemon, in one place, so that names, units and labels can be read and linted together.
+ *
+ * Labels are closed sets (queue, outcome, op, validator, state): never a bank, a memory, a job or a URL, since each
+ * value of a label lives for the life of the process.
+ */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter<L>({ name: `engramd_${name}`, help, labelNames, registers });
+  const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge<L>({ name: `engramd_${name}`, help, labelNames, registers });
+  const histogram = <L extends string = never>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labelNames: readonly L[] = [],
+  ) => new Histogram<L>({ name: `engramd_${name}`, help, buckets: [...buckets], labelNames, registers });
+
+  return {
+    registry,
+
+    buildInfo: gauge('build_info', 'Always 1; the version is the label.', ['version']),
+    startTimeSeconds: gauge('start_timestamp_seconds', 'When this process started, in seconds since the epoch.'),
+    dataFreshAtSeconds: gauge('gauges_timestamp_seconds', 'When the gauges that describe the store were last read.'),
+
+    poolConnections: gauge('pool_connections', 'Pooled database connections by state; waiting counts callers.', ['state']),
+    poolHoldSeconds: histogram(
+      'pool_hold_seconds',
+      'How long a pooled connection was checked out.',
+      [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    ),
+    heldConnectionViolations: counter(
+      'held_connection_violations_total',
+      'Model or embedder calls refused because the caller held a database connection. Anything above 0 is a bug.',
+    ),
+    transactionRetries: counter(
+      'transaction_retries_total',
+      'Transactions run again after a deadlock or a serialisation failure.',
+      ['sqlstate'],
+    ),
+
+    memoriesIngested: counter('memories_ingested_total', 'Memories offered, by what became of them.', ['outcome']),
+    memoriesDue: gauge('memories_due', 'Pending memories that could be worked on now.'),
+    memories: gauge('memories', 'Memories by state.', ['state']),
+    observations: gauge('observations', 'Observations that are current: not folded, superseded or retired.'),
+    oldestDueSeconds: gauge('oldest_due_seconds', 'Age of the oldest due memory, 0 when none is due.'),
+
+    jobs: counter('jobs_total', 'Jobs handled, by queue and outcome.', ['queue', 'outcome']),
+    jobSeconds: histogram(
+      'job_duration_seconds',
+      'How long a job ran.',
+      [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 120],
+      ['queue'],
+    ),
+    jobsInFlight: gauge('jobs_in_flight', 'Jobs being handled by this process.', ['queue']),
+    lostClaims: counter('lost_claims_total', 'Jobs that another worker had taken over before this one settled them.', [
+      'queue',
+    ]),
+    deadLetters: gauge('dead_letters', 'Jobs that gave up, waiting for `engramd jobs retry`.'),
+
+    batches: counter('batches_total', 'Consolidation batches, by outcome.', ['outcome']),
+    batchPhaseSeconds: histogram(
+      'batch_phase_seconds',
+      'Time of a consolidation batch by phase.',
+      [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60],
+      ['phase'],
+    ),
+    ops: counter('ops_total', 'Change operations applied, by kind.', ['op']),
+    opsRejected: counter('ops_rejected_total', 'Proposed operations refused, by validator.', ['validator']),
+    replans: counter('replans_total', 'Op groups decided again because the store had moved on.', ['reason']),
+
+    embeddings: counter('embeddings_total', 'Texts embedded, by purpose.', ['purpose']),
+    recallSeconds: histogram('recall_seconds', 'Time of a recall request.', [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]),
+    httpRequests: counter('http_requests_total', 'HTTP requests, by route template, method and status class.', [
+      'route',
+      'method',
+      'status',
+    ]),
+    httpSeconds: histogram('http_request_duration_seconds', 'Time of an HTTP request.', [0.005, 0.025, 0.1, 0.5, 2.5, 10], [
+      'route',
+    ]),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
