@@ -1,0 +1,159 @@
+-- What makes plain SQL on memories safe: versions, stale vectors, dependent observations, the timeline and the wake-up
+-- call follow from the row itself, whoever writes it (DESIGN §4).
+
+create function engram.memories_before_write() returns trigger language plpgsql as $$
+declare
+  text_changed boolean;
+  content_changed boolean;
+begin
+  new.tags := engram.scope_of(new.tags);
+  new.change_xid := pg_current_xact_id();
+  if tg_op = 'INSERT' then
+    return new;
+  end if;
+  new.version := old.version;
+  text_changed := new.text is distinct from old.text or new.context is distinct from old.context;
+  content_changed := text_changed
+    or new.tags is distinct from old.tags
+    or new.occurred_start is distinct from old.occurred_start
+    or new.occurred_end is distinct from old.occurred_end
+    or new.mentioned_at is distinct from old.mentioned_at;
+  if content_changed or new.invalidated_at is distinct from old.invalidated_at then
+    new.version := old.version + 1;
+  end if;
+  if content_changed then
+    new.state := 'pending';
+    new.state_reason := null;
+    new.attempts := 0;
+    new.next_attempt_at := now();
+    new.edited_at := now();
+  elsif old.invalidated_at is not null and new.invalidated_at is null then
+    -- Brought back: its observations were written again without it, so it is work once more.
+    new.state := 'pending';
+    new.attempts := 0;
+    new.next_attempt_at := now();
+  end if;
+  -- Text and vector never disagree (law L6): a new text without a new vector has none.
+  if text_changed and new.embedding is not distinct from old.embedding then
+    new.embedding := null;
+    new.embedding_model := null;
+  end if;
+  return new;
+end $$;
+
+create trigger memories_before_write before insert or update on engram.memories
+  for each row execute function engram.memories_before_write();
+
+create function engram.memories_after_insert() returns trigger language plpgsql as $$
+begin
+  insert into engram.events (bank_id, kind, memory_id)
+    select bank_id, 'memory.added', id from inserted order by id;
+  -- The daemon announces its own work; a row from psql has to wake it.
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', bank_id) from (select distinct bank_id from inserted) as banks;
+  end if;
+  return null;
+end $$;
+
+create trigger memories_after_insert after insert on engram.memories
+  referencing new table as inserted
+  for each statement execute function engram.memories_after_insert();
+
+create function engram.memories_after_update() returns trigger language plpgsql as $$
+declare
+  kind text;
+begin
+  kind := case
+    when new.invalidated_at is not null and old.invalidated_at is null then 'memory.invalidated'
+    when new.invalidated_at is null and old.invalidated_at is not null then 'memory.restored'
+    else 'memory.edited'
+  end;
+  insert into engram.events (bank_id, kind, memory_id, detail)
+    values (new.bank_id, kind, new.id, jsonb_build_object('version', new.version));
+  -- Everything that cites it rests on a text that is no longer there. Sorted, like every lock on observations (law L4).
+  perform 1 from engram.observations o
+    join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
+    where s.bank_id = new.bank_id and s.memory_id = new.id
+    order by o.id for no key update of o;
+  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
+    from engram.observation_sources s
+    where s.bank_id = new.bank_id and s.memory_id = new.id and o.bank_id = s.bank_id and o.id = s.observation_id;
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', new.bank_id);
+  end if;
+  return null;
+end $$;
+
+create trigger memories_after_update after update on engram.memories
+  for each row when (new.version <> old.version) execute function engram.memories_after_update();
+
+-- Before, not after: the cascade to observation_sources runs first among the AFTER triggers and takes the links away.
+create function engram.memories_before_delete() returns trigger language plpgsql as $$
+begin
+  perform 1 from engram.observations o
+    join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
+    where s.bank_id = old.bank_id and s.memory_id = old.id
+    order by o.id for no key update of o;
+  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
+    from engram.observation_sources s
+    where s.bank_id = old.bank_id and s.memory_id = old.id and o.bank_id = s.bank_id and o.id = s.observation_id;
+  insert into engram.events (bank_id, kind, memory_id) values (old.bank_id, 'memory.deleted', old.id);
+  return old;
+end $$;
+
+create trigger memories_before_delete before delete on engram.memories
+  for each row execute function engram.memories_before_delete();
+
+create function engram.memories_after_delete() returns trigger language plpgsql as $$
+begin
+  insert into engram.vector_tombstones (bank_id, target, row_id) select bank_id, 'memories', id from deleted;
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', bank_id) from (select distinct bank_id from deleted) as banks;
+  end if;
+  return null;
+end $$;
+
+create trigger memories_after_delete after delete on engram.memories
+  referencing old table as deleted
+  for each statement execute function engram.memories_after_delete();
+
+create function engram.observations_before_write() returns trigger language plpgsql as $$
+begin
+  new.change_xid := pg_current_xact_id();
+  -- A version only grows (law L22), also under a hand-written UPDATE.
+  if tg_op = 'UPDATE' and new.version < old.version then
+    raise exception 'observation % cannot go back from version % to %', old.id, old.version, new.version;
+  end if;
+  return new;
+end $$;
+
+create trigger observations_before_write before insert or update on engram.observations
+  for each row execute function engram.observations_before_write();
+
+create function engram.observations_after_delete() returns trigger language plpgsql as $$
+begin
+  insert into engram.vector_tombstones (bank_id, target, row_id) select bank_id, 'observations', id from deleted;
+  return null;
+end $$;
+
+create trigger observations_after_delete after delete on engram.observations
+  referencing old table as deleted
+  for each statement execute function engram.observations_after_delete();
+
+-- Locks memories one by one in id order, each in the mode it needs (law L4). One statement cannot mix modes, and two
+-- statements would break the order: T1 {member 5, source 3} against T2 {member 3, source 5} is a deadlock.
+create function engram.lock_memories(bank text, ids uuid[], member_ids uuid[])
+  returns table (id uuid, version bigint, state text, is_valid boolean) language plpgsql as $$
+declare
+  wanted uuid;
+begin
+  for wanted in select distinct u from unnest(ids || member_ids) as u order by u loop
+    if wanted = any (member_ids) then
+      return query select m.id, m.version, m.state, m.invalidated_at is null
+        from engram.memories m where m.bank_id = bank and m.id = wanted for no key update;
+    else
+      return query select m.id, m.version, m.state, m.invalidated_at is null
+        from engram.memories m where m.bank_id = bank and m.id = wanted for share;
+    end if;
+  end loop;
+end $$;
