@@ -59,33 +59,49 @@ create trigger memories_after_insert after insert on engram.memories
   referencing new table as inserted
   for each statement execute function engram.memories_after_insert();
 
+-- A statement at a time, so that all memories of a statement are locked before the first observation is (law L4).
 create function engram.memories_after_update() returns trigger language plpgsql as $$
-declare
-  kind text;
 begin
-  kind := case
-    when new.invalidated_at is not null and old.invalidated_at is null then 'memory.invalidated'
-    when new.invalidated_at is null and old.invalidated_at is not null then 'memory.restored'
-    else 'memory.edited'
-  end;
+  -- Most updates (a vector stored, a state moved) change no content; they end here.
+  if not exists (
+    select from before_rows b join after_rows a on a.bank_id = b.bank_id and a.id = b.id where a.version <> b.version
+  ) then
+    return null;
+  end if;
   insert into engram.events (bank_id, kind, memory_id, detail)
-    values (new.bank_id, kind, new.id, jsonb_build_object('version', new.version));
-  -- Everything that cites it rests on a text that is no longer there. Sorted, like every lock on observations (law L4).
+    select a.bank_id,
+      case
+        when a.invalidated_at is not null and b.invalidated_at is null then 'memory.invalidated'
+        when a.invalidated_at is null and b.invalidated_at is not null then 'memory.restored'
+        else 'memory.edited'
+      end,
+      a.id, jsonb_build_object('version', a.version)
+    from before_rows b join after_rows a on a.bank_id = b.bank_id and a.id = b.id
+    where a.version <> b.version
+    order by a.id;
+  -- Everything that cites it rests on a text that is no longer there.
   perform 1 from engram.observations o
-    join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
-    where s.bank_id = new.bank_id and s.memory_id = new.id
-    order by o.id for no key update of o;
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join after_rows a on a.bank_id = s.bank_id and a.id = s.memory_id
+      join before_rows b on b.bank_id = a.bank_id and b.id = a.id
+      where a.version <> b.version)
+    order by o.bank_id, o.id for no key update of o;
   update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
-    from engram.observation_sources s
-    where s.bank_id = new.bank_id and s.memory_id = new.id and o.bank_id = s.bank_id and o.id = s.observation_id;
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join after_rows a on a.bank_id = s.bank_id and a.id = s.memory_id
+      join before_rows b on b.bank_id = a.bank_id and b.id = a.id
+      where a.version <> b.version);
   if coalesce(current_setting('engram.writer', true), '') = '' then
-    perform pg_notify('engramd_work', new.bank_id);
+    perform pg_notify('engramd_work', bank_id) from (select distinct bank_id from after_rows) as banks;
   end if;
   return null;
 end $$;
 
 create trigger memories_after_update after update on engram.memories
-  for each row when (new.version <> old.version) execute function engram.memories_after_update();
+  referencing old table as before_rows new table as after_rows
+  for each statement execute function engram.memories_after_update();
 
 -- Before, not after: the cascade to observation_sources runs first among the AFTER triggers and takes the links away.
 create function engram.memories_before_delete() returns trigger language plpgsql as $$
