@@ -106,6 +106,10 @@ create trigger memories_after_update after update on engram.memories
 -- Before, not after: the cascade to observation_sources runs first among the AFTER triggers and takes the links away.
 create function engram.memories_before_delete() returns trigger language plpgsql as $$
 begin
+  -- With its bank gone everything else is going too: marking rows that are about to cascade fails their foreign key.
+  if not exists (select from engram.banks where id = old.bank_id) then
+    return old;
+  end if;
   perform 1 from engram.observations o
     join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
     where s.bank_id = old.bank_id and s.memory_id = old.id
