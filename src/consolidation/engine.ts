@@ -1,0 +1,64 @@
+import type { OpKind, ProposedOp } from './decider.ts';
+import type { ValidatorName } from './validators/validator-name.ts';
+
+/** Why a slice ended. Only `drained` says that nothing due was left when it looked last. */
+export type SliceOutcome =
+  /** No due row is left. */
+  | 'drained'
+  /** Its time was up; a successor goes on. */
+  | 'time_up'
+  /** Another bank waits; a successor goes on behind it. */
+  | 'yielded'
+  /** An outside service failed; the successor waits until `retryAt`. */
+  | 'deferred'
+  /** The caller's signal ended it; batches in flight were handed back. */
+  | 'aborted'
+  /** The bank was deleted meanwhile. */
+  | 'bank_gone';
+
+export interface SliceCounts {
+  readonly memories: number;
+  readonly batches: number;
+  readonly replans: number;
+  readonly ops: Readonly<Partial<Record<OpKind, number>>>;
+  readonly rejected: Readonly<Partial<Record<ValidatorName, number>>>;
+}
+
+export interface SliceReport {
+  readonly runId: string;
+  readonly outcome: SliceOutcome;
+  readonly counts: SliceCounts;
+  /** Set where the outcome is `deferred`. */
+  readonly retryAt: Date | null;
+}
+
+export interface SliceOptions {
+  readonly bankId: string;
+  /** Kept on the run: `hint`, `reconciler`, `requested`, `successor`. */
+  readonly trigger: string;
+  readonly signal: AbortSignal;
+  /** No batch is selected after this long; those in flight finish. Default 60,000. */
+  readonly selectForMs?: number;
+  /** Asked between batches: true ends the slice as `yielded`. */
+  readonly anotherBankWaits?: () => Promise<boolean>;
+}
+
+/** What a run would do, with nothing written. */
+export interface DryRunReport {
+  readonly memories: number;
+  readonly ops: readonly {
+    readonly op: ProposedOp['op'];
+    readonly before: string | null;
+    readonly after: string | null;
+    readonly sources: readonly string[];
+    readonly reason: string;
+  }[];
+  readonly rejected: readonly { readonly validator: ValidatorName; readonly reason: string }[];
+}
+
+export interface ConsolidationEngine {
+  /** Works off the due rows of one bank. Throws only for what no retry by rows can mend (the database is gone). */
+  runSlice(options: SliceOptions): Promise<SliceReport>;
+  /** Proposes for at most `limit` due memories (default 50) and rolls nothing back because nothing is written. */
+  dryRun(bankId: string, options: { readonly signal: AbortSignal; readonly limit?: number }): Promise<DryRunReport>;
+}

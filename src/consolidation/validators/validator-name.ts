@@ -1,0 +1,18 @@
+/** Every judge of a proposed operation. A metric label and a key of reports, so the set is closed. */
+export const validatorNames = [
+  'alias-in-range',
+  'source-exists',
+  'depends-on-rejected',
+  'values-preserved',
+  'negation',
+  'same-needs-values',
+  'supersede-forward',
+  'compression',
+  'length-and-repetition',
+  'secret',
+  'scope',
+  'trust-not-raised',
+  'loss-budget',
+] as const;
+
+export type ValidatorName = (typeof validatorNames)[number];
