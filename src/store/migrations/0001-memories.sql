@@ -186,8 +186,8 @@ create table engram.change_sets (
 create index change_sets_created on engram.change_sets (bank_id, created_at, id);
 create index change_sets_proposed on engram.change_sets (bank_id, id) where status = 'proposed';
 
--- before and after hold the whole row of the observation (with its links); the vectors stand apart, as array_send()
--- bytes beside the name of their model, since JSON would round them.
+-- before and after hold the rows of the observations touched and the links moved (store/change-ops.ts); the vectors stand
+-- apart, as array_send() bytes beside the name of their model, since JSON would round them.
 create table engram.change_ops (
   bank_id text not null,
   change_set_id uuid not null,
