@@ -1,0 +1,36 @@
+import type { LoadedConfig } from './load-config.ts';
+import { metaOf, type SettingKey, settingKeys } from './schema.ts';
+
+export interface SettingLine {
+  readonly variable: string;
+  /** Null: unset. Secrets are `[redacted]`, URLs lose their password. */
+  readonly value: string | number | null;
+  readonly source: string;
+  readonly about: string;
+}
+
+/** The effective settings, safe to print anywhere. */
+export function describeConfig(loaded: LoadedConfig): SettingLine[] {
+  return settingKeys.map((key) => {
+    const { variable, about } = metaOf(key);
+    return { variable, value: shown(key, loaded.config[key]), source: loaded.sources[key], about };
+  });
+}
+
+function shown(key: SettingKey, value: string | number | undefined): string | number | null {
+  if (value === undefined) return null;
+  const { secret } = metaOf(key);
+  if (secret === 'value') return '[redacted]';
+  return secret === 'url' ? withoutPassword(String(value)) : value;
+}
+
+/** A connection string as it may be shown: libpq takes the password in front of the @ and as a parameter. */
+export function withoutPassword(connectionString: string): string {
+  if (!URL.canParse(connectionString)) return '[redacted]';
+  const url = new URL(connectionString);
+  if (url.password) url.password = '[redacted]';
+  for (const parameter of ['password', 'sslpassword']) {
+    if (url.searchParams.has(parameter)) url.searchParams.set(parameter, '[redacted]');
+  }
+  return url.href.replaceAll('%5Bredacted%5D', '[redacted]');
+}

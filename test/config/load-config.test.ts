@@ -1,0 +1,179 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeConfig } from '../../src/config/describe-config.ts';
+import { type ConfigInput, loadConfig } from '../../src/config/load-config.ts';
+import { metaOf, settingKeys } from '../../src/config/schema.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'engramd-config-'));
+
+function write(name: string, content: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+function load(input: Partial<ConfigInput> = {}) {
+  return loadConfig({ env: {}, cwd: directory, home: '/home/someone', uid: 1000, ...input });
+}
+
+describe('where a value comes from', () => {
+  const configFile = write('precedence.json', JSON.stringify({ ENGRAMD_HTTP_PORT: 3003, LOG_LEVEL: 'warn' }));
+
+  it('takes the flag over the environment over the file over the default', () => {
+    const env = { ENGRAMD_HTTP_PORT: '2002' };
+    const read = (input: Partial<ConfigInput>) => {
+      const { config, sources } = load(input);
+      return [config.httpPort, sources.httpPort];
+    };
+    expect(read({ flags: { httpPort: '1001' }, env, configFile })).toEqual([1001, 'flag --http-port']);
+    expect(read({ env, configFile })).toEqual([2002, 'environment']);
+    expect(read({ configFile })).toEqual([3003, `file ${configFile}`]);
+    expect(read({})).toEqual([7766, 'default']);
+  });
+
+  it('finds the file through ENGRAMD_CONFIG, relative to the working directory', () => {
+    expect(load({ env: { ENGRAMD_CONFIG: 'precedence.json' } }).config.logLevel).toBe('warn');
+  });
+
+  it('takes an empty variable for an unset one', () => {
+    expect(load({ env: { ENGRAMD_HTTP_PORT: '', DATABASE_URL: '' } }).config).toMatchObject({ httpPort: 7766 });
+  });
+
+  it.each([
+    [{ STATE_DIRECTORY: '/var/lib/a:/var/lib/b', XDG_STATE_HOME: '/x' }, 0, '/var/lib/a'],
+    [{}, 0, '/var/lib/engramd'],
+    [{ XDG_STATE_HOME: '/x' }, 1000, '/x/engramd'],
+    [{}, 1000, '/home/someone/.local/state/engramd'],
+  ])('puts the data directory of %j and uid %i at %s', (env, uid, expected) => {
+    expect(load({ env, uid }).config.dataDir).toBe(expected);
+  });
+
+  it('makes a relative data directory absolute', () => {
+    expect(load({ flags: { dataDir: 'state' } }).config.dataDir).toBe(join(directory, 'state'));
+  });
+});
+
+describe('secrets', () => {
+  const secrets = settingKeys.map(metaOf).filter((meta) => meta.secret);
+  const url = 'postgres://user:hunter2@db.example/engram';
+
+  it.each(secrets.map((meta) => meta.variable))('reads %s from the file that its _FILE names', (variable) => {
+    const value = variable === 'DATABASE_URL' ? url : 'sesame-open';
+    const path = write(`${variable}.secret`, `${value}\n`);
+    const key = settingKeys.find((candidate) => metaOf(candidate).variable === variable);
+    const { config, sources } = load({ env: { [`${variable}_FILE`]: path } });
+    expect(key && config[key]).toBe(value);
+    expect(key && sources[key]).toContain(path);
+  });
+
+  it('refuses a secret given twice', () => {
+    const env = { ENGRAMD_API_TOKEN: 'a', ENGRAMD_API_TOKEN_FILE: write('twice', 'b') };
+    expect(() => load({ env })).toThrow('ENGRAMD_API_TOKEN and ENGRAMD_API_TOKEN_FILE are both set (in environment)');
+  });
+
+  it('names the variable of a file that is not there', () => {
+    expect(() => load({ env: { DATABASE_URL_FILE: join(directory, 'absent') } })).toThrow(
+      /^DATABASE_URL_FILE: .*absent/,
+    );
+  });
+
+  it('shows none of them', () => {
+    const env = {
+      DATABASE_URL: 'postgres://user:hunter2@db.example/engram?password=hunter3&sslmode=require',
+      ENGRAMD_API_TOKEN: 'hunter4',
+      ENGRAMD_METRICS_TOKEN: 'hunter5',
+    };
+    const printed = JSON.stringify(describeConfig(load({ env })));
+    expect(printed).not.toContain('hunter');
+    expect(printed).toContain('postgres://user:[redacted]@db.example/engram?password=[redacted]&sslmode=require');
+  });
+
+  it('keeps a bad one out of the error', () => {
+    const env = { DATABASE_URL: 'mysql://user:hunter2@db/engram', ENGRAMD_API_TOKEN: 'hunter2 hunter2' };
+    expect(() => load({ env })).toThrow(/^(?!.*hunter2).*DATABASE_URL: expected postgres.*ENGRAMD_API_TOKEN: expected/);
+  });
+});
+
+describe('a value that cannot be used', () => {
+  it.each([
+    ['DATABASE_URL', 'localhost:5432', 'expected postgres://'],
+    ['ENGRAMD_DATA_DIR', 'a\0b', 'expected a path'],
+    ['ENGRAMD_HTTP_HOST', 'http://localhost', 'expected a host name'],
+    ['ENGRAMD_HTTP_PORT', '65536', 'expected a whole number from 0 to 65535'],
+    ['ENGRAMD_HTTP_PORT', '0x10', 'expected a whole number from 0 to 65535'],
+    ['ENGRAMD_HTTP_PORT', '-1', 'expected a whole number from 0 to 65535'],
+    ['ENGRAMD_API_TOKEN', 'two words', 'expected printable ASCII'],
+    ['ENGRAMD_METRICS_TOKEN', 'schlüssel', 'expected printable ASCII'],
+    ['ENGRAMD_DECIDER', 'llm', 'comes with a later version'],
+    ['ENGRAMD_DECIDER', 'coin', 'expected `rules`'],
+    ['ENGRAMD_EMBEDDER', 'openai', 'come with a later version'],
+    ['ENGRAMD_DB_POOL_MAX', '0', 'expected a whole number from 1 to 1000'],
+    ['ENGRAMD_LLM_CONCURRENCY', 'many', 'expected a whole number from 1 to 1000'],
+    ['LOG_LEVEL', 'loud', 'expected one of trace, debug'],
+  ])('%s=%j is an error that names the variable and the place', (variable, value, expected) => {
+    expect(() => load({ env: { [variable]: value } })).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG',
+        exitCode: 2,
+        message: expect.stringMatching(new RegExp(`^${variable}: ${expected}.*\\(from environment\\)$`)),
+      }),
+    );
+  });
+
+  it('lists every one of them at once', () => {
+    const configFile = write('two.json', JSON.stringify({ ENGRAMD_DB_POOL_MAX: 1.5 }));
+    expect(() => load({ env: { LOG_LEVEL: 'loud' }, configFile })).toThrow(
+      `ENGRAMD_DB_POOL_MAX: expected a whole number from 1 to 1000 (from file ${configFile}); LOG_LEVEL: expected`,
+    );
+  });
+
+  it.each([
+    ['absent.json', undefined, 'not a readable JSON file'],
+    ['broken.json', '{"LOG_LEVEL"', 'not a readable JSON file'],
+    ['list.json', '[]', 'should hold one JSON object'],
+    ['unknown.json', '{"ENGRAMD_HTPP_PORT": 1}', 'not a setting of this version, did you mean ENGRAMD_HTTP_PORT?'],
+  ])('configuration file %s is refused', (name, content, expected) => {
+    const configFile = content === undefined ? name : write(name, content);
+    expect(() => load({ configFile })).toThrow(expected);
+  });
+});
+
+describe('listening where others can reach it', () => {
+  it.each(['0.0.0.0', '::', '192.168.1.4', 'engramd.internal', '127.example.com'])('%s needs a token', (host) => {
+    expect(() => load({ env: { ENGRAMD_HTTP_HOST: host } })).toThrow(/^ENGRAMD_HTTP_HOST: .* needs ENGRAMD_API_TOKEN/);
+    expect(load({ env: { ENGRAMD_HTTP_HOST: host, ENGRAMD_API_TOKEN: 'sesame' } }).config.httpHost).toBe(host);
+  });
+
+  it.each(['127.0.0.1', '127.8.9.10', '::1', '[::1]', 'localhost'])('%s does not', (host) => {
+    expect(load({ env: { ENGRAMD_HTTP_HOST: host } }).config.httpHost).toBe(host);
+  });
+});
+
+describe('what is said without being an error', () => {
+  it('names unknown variables and the one that was meant', () => {
+    expect(load({ env: { ENGRAMD_SOCKET: '/x', ENGRAMD_DBPOOL_MAX: '3', OTHER: '1' } }).warnings).toEqual([
+      'ENGRAMD_DBPOOL_MAX is not a setting of this version and is ignored, did you mean ENGRAMD_DB_POOL_MAX?',
+      'ENGRAMD_SOCKET is not a setting of this version and is ignored',
+    ]);
+  });
+
+  it('says that a key changes nothing yet, once, and never shows it', () => {
+    const { warnings, config } = load({ env: { OPENAI_API_KEY: 'sk-hunter2', OPENAI_BASE_URL: 'http://x' } });
+    expect(warnings).toEqual([
+      'OPENAI_API_KEY and OPENAI_BASE_URL change nothing in this version: `rules` decides, and no model is asked',
+    ]);
+    expect(config.decider).toBe('rules');
+  });
+});
+
+it('has no setting that nothing reads', async () => {
+  const source = new URL('../../src/', import.meta.url);
+  const files = (await readdir(source, { recursive: true })).filter(
+    (name) => name.endsWith('.ts') && !name.startsWith('config/'),
+  );
+  const text = files.map((name) => readFileSync(new URL(name, source), 'utf8')).join('\n');
+  expect(settingKeys.filter((key) => !new RegExp(`\\bconfig\\.${key}\\b`).test(text))).toEqual([]);
+});
