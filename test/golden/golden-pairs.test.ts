@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import {
   GOLDEN_KINDS,
   type GoldenKind,
@@ -12,6 +14,7 @@ import {
 const tuning = readGoldenPairs('tuning');
 const heldOut = readGoldenPairs('held-out');
 const all = [...tuning, ...heldOut];
+const sampleText = z.object({ text: z.string() });
 
 /** Ids of the pairs that break a rule. Texts stay out of the message, so that a failing run shows nothing held out. */
 function breaking(rule: (pair: GoldenPair) => boolean, ...kinds: GoldenKind[]): string[] {
@@ -60,6 +63,18 @@ describe('golden pairs', () => {
       }
     }
     expect(repeated).toEqual([]);
+  });
+
+  it('share no text with the sample bank, which everybody may look at while tuning', () => {
+    const file = new URL('../../src/cli/demo/sample-bank.jsonl', import.meta.url);
+    const bank = new Set(
+      readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => words(sampleText.parse(JSON.parse(line)).text).join(' ')),
+    );
+    expect(bank.size).toBeGreaterThan(100);
+    expect(breaking((pair) => [pair.a, pair.b].every((side) => !bank.has(words(side.text).join(' '))))).toEqual([]);
   });
 
   it('lie in the part that the split rule names, about a third of them put aside', () => {
