@@ -1,0 +1,34 @@
+import type { Queryable } from '../db/database.ts';
+
+export interface Instance {
+  readonly id: string;
+  readonly role: 'daemon' | 'cli';
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+}
+
+export async function insertInstance(db: Queryable, instance: Instance): Promise<void> {
+  await db.query('insert into engram.instances (id, role, host, pid, version) values ($1, $2, $3, $4, $5)', [
+    instance.id,
+    instance.role,
+    instance.host,
+    instance.pid,
+    instance.version,
+  ]);
+}
+
+/** Says that the instance is alive, by the database's clock. */
+export async function touchInstance(db: Queryable, id: string): Promise<void> {
+  // Primary key.
+  await db.query('update engram.instances set seen_at = now() where id = $1', [id]);
+}
+
+/** Every exit leaves its reason (L13). */
+export async function finishInstance(db: Queryable, id: string, reason: string): Promise<void> {
+  // Primary key.
+  await db.query(
+    'update engram.instances set seen_at = now(), stopped_at = now(), stop_reason = $2 where id = $1 and stopped_at is null',
+    [id, reason],
+  );
+}
