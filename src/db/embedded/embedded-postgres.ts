@@ -1,0 +1,181 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import type { Clock } from '../../telemetry/clock.ts';
+import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { copyBinaries, locateBinaries, prepareInPlace, removeOtherCopies, type ServerBinaries } from './binaries.ts';
+import { ensureCluster } from './cluster.ts';
+import { EmbeddedStorageError } from './embedded-errors.ts';
+import { connectionUrl, databaseName, type EmbeddedLayout, embeddedLayout } from './layout.ts';
+import { findPostmaster, postmasterPidFile, stopPostmaster, waitForEnd } from './postmaster.ts';
+import { isSameProcessAlive, type ProcessIdentity } from './process-identity.ts';
+import { launchServer } from './server-process.ts';
+import { askServer, ensureDatabase, isSameDirectory } from './server-queries.ts';
+import { assertReachable, chooseServerUser, type ServerUser } from './server-user.ts';
+
+export interface EmbeddedPostgresOptions {
+  /** Exists, is writable, and its instance lock is ours: nothing in here guards against a second supervisor. */
+  readonly dataDir: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends a start that is under way; a server that it launched is stopped again. */
+  readonly signal?: AbortSignal | undefined;
+  /** On top of our settings, e.g. `{ fsync: 'off' }` where the data is thrown away anyhow. */
+  readonly extraSettings?: Readonly<Record<string, string>>;
+}
+
+export interface EmbeddedPostgres {
+  /** Database `engramd`, superuser `engramd`, over the unix socket. Holds the password. */
+  readonly connectionString: string;
+  /** True when the server was running already, left over from a daemon that was killed. */
+  readonly adopted: boolean;
+  readonly pid: number;
+  /** Of the server, e.g. `18.4`. */
+  readonly version: string;
+  /** False once the server is gone, for whatever reason. */
+  isRunning(): boolean;
+  /**
+   * Stops the server, adopted or not, and resolves when it is gone. Repeated calls share one stop.
+   *
+   * @throws EmbeddedStopError
+   */
+  stop(): Promise<void>;
+}
+
+/** How long an orphan may take to answer before it is stopped and started afresh. */
+const orphanAnswerMs = 15_000;
+
+/**
+ * A PostgreSQL of engramd's own below `dataDir`, created on first use, reachable over a unix socket only.
+ *
+ * The server survives its supervisor: it is started detached, so that neither Ctrl-C nor SIGKILL here takes it down in
+ * the middle of a commit, and the next start adopts it.
+ *
+ * @throws UnsupportedPlatformError, SocketPathTooLongError, NoServerUserError, DataDirUnreachableError,
+ *   EmbeddedStorageError, EmbeddedClusterError, EmbeddedStartError, EmbeddedStopError
+ */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  try {
+    return await start(options);
+  } catch (thrown) {
+    throw explainStorageError(thrown, options.dataDir);
+  }
+}
+
+async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const { log, signal } = options;
+  const layout = embeddedLayout(options.dataDir);
+  const located = locateBinaries();
+  const user = chooseServerUser(layout.data);
+  mkdirSync(layout.root, { recursive: true });
+  chmodSync(layout.root, user ? 0o711 : 0o700);
+  if (user) assertReachable(layout.root, user);
+  const binaries = !user && prepareInPlace(located) ? located : copyBinaries(located, layout.binaries);
+  const isDurable = options.extraSettings?.fsync !== 'off';
+  const password = await ensureCluster(layout, { binaries, user, isDurable, log, signal });
+  const context: StartContext = { ...options, layout, binaries, user, password };
+
+  const adopted = await adoptOrStopOrphan(context);
+  if (adopted) {
+    log.info(
+      { serverPid: adopted.pid, version: adopted.version },
+      'adopted the embedded database that was running already',
+    );
+    return supervise(context, adopted, true);
+  }
+  signal?.throwIfAborted();
+  removeOtherCopies(layout.binaries, binaries.version, log);
+  const launched = await launchServer(context);
+  try {
+    await ensureDatabase(connectionUrl(layout, password, 'postgres'), databaseName);
+    signal?.throwIfAborted();
+  } catch (thrown) {
+    await stopPostmaster(launched.process, context);
+    throw thrown;
+  }
+  log.info({ serverPid: launched.process.pid, version: launched.version }, 'the embedded database is up');
+  return supervise(context, { ...launched.process, version: launched.version }, false);
+}
+
+/** What the steps of a start share. */
+export interface StartContext extends EmbeddedPostgresOptions {
+  readonly layout: EmbeddedLayout;
+  readonly binaries: ServerBinaries;
+  readonly user: ServerUser | undefined;
+  readonly password: string;
+}
+
+type RunningServer = ProcessIdentity & { readonly version: string };
+
+/** The running server of this cluster if there is one that answers. Afterwards, if undefined, there is none at all. */
+async function adoptOrStopOrphan(context: StartContext): Promise<RunningServer | undefined> {
+  const { layout, log, clock, signal } = context;
+  const finding = findPostmaster(layout.data);
+  switch (finding.kind) {
+    case 'absent':
+    case 'gone':
+    case 'unclear':
+      // PostgreSQL judges such a file itself, and refuses to start rather than to share a data directory.
+      return undefined;
+    case 'foreign':
+      // It would refuse here too: all it sees is that the pid is alive.
+      log.warn({ pid: finding.pid }, 'postmaster.pid names a process that is not this server; removing it');
+      rmSync(postmasterPidFile(layout.data), { force: true });
+      return undefined;
+    case 'ours':
+      break;
+    default:
+      return finding satisfies never;
+  }
+  const orphan = finding.process;
+  const maintenance = connectionUrl(layout, context.password, 'postgres');
+  const startedMs = clock.monotonicMs();
+  while (isSameProcessAlive(orphan) && clock.monotonicMs() - startedMs < orphanAnswerMs) {
+    signal?.throwIfAborted();
+    const answer = await askServer(maintenance);
+    if (answer.kind === 'ready' && isSameDirectory(answer.dataDirectory, layout.data)) {
+      await ensureDatabase(maintenance, databaseName);
+      return { ...orphan, version: answer.version };
+    }
+    // Only one that is still starting, or is on its way out, is worth waiting for.
+    if (answer.kind !== 'busy') {
+      log.warn(
+        { serverPid: orphan.pid, error: answerError(answer) },
+        'a server left over does not answer; stopping it',
+      );
+      break;
+    }
+    await clock.sleep(100, signal);
+  }
+  if (isSameProcessAlive(orphan)) await stopPostmaster(orphan, context);
+  await waitForEnd(orphan, 0, clock);
+  return undefined;
+}
+
+function answerError(answer: Awaited<ReturnType<typeof askServer>>): string {
+  return answer.kind === 'ready' ? `it serves ${answer.dataDirectory}` : errorMessage(answer.error);
+}
+
+function supervise(context: StartContext, server: RunningServer, adopted: boolean): EmbeddedPostgres {
+  let stopping: Promise<void> | undefined;
+  return {
+    connectionString: connectionUrl(context.layout, context.password, databaseName),
+    adopted,
+    pid: server.pid,
+    version: server.version,
+    isRunning: () => isSameProcessAlive(server),
+    stop() {
+      stopping ??= stopPostmaster(server, context);
+      return stopping;
+    },
+  };
+}
+
+const storageCodes = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EIO', 'ENOTDIR']);
+
+function explainStorageError(thrown: unknown, dataDir: string): unknown {
+  if (thrown instanceof EngramdError || !(thrown instanceof Error) || !('code' in thrown)) return thrown;
+  if (!storageCodes.has(String(thrown.code))) return thrown;
+  return new EmbeddedStorageError(`the embedded database under ${dataDir} cannot be set up: ${errorMessage(thrown)}`, {
+    cause: thrown,
+  });
+}

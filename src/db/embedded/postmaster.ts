@@ -1,0 +1,102 @@
+import { readFileSync, realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Clock } from '../../telemetry/clock.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { EmbeddedStopError } from './embedded-errors.ts';
+import { commandLine, findProcess, isSameProcessAlive, type ProcessIdentity } from './process-identity.ts';
+
+/**
+ * What postmaster.pid says, checked against the processes there are.
+ *
+ * `foreign`: its pid belongs to another program by now. `unclear`: a PostgreSQL, but the system does not tell of which
+ * data directory. `gone` needs nothing, the server itself replaces such a file.
+ */
+export type PostmasterFinding =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'foreign'; readonly pid: number }
+  | { readonly kind: 'unclear'; readonly pid: number }
+  | { readonly kind: 'ours'; readonly process: ProcessIdentity };
+
+export function postmasterPidFile(data: string): string {
+  return join(data, 'postmaster.pid');
+}
+
+export function findPostmaster(data: string): PostmasterFinding {
+  let text: string;
+  try {
+    text = readFileSync(postmasterPidFile(data), 'utf8');
+  } catch {
+    return { kind: 'absent' };
+  }
+  // Negative for a server in single-user mode.
+  const pid = Math.abs(Number.parseInt(text, 10));
+  const process = findProcess(pid);
+  if (!process) return { kind: 'gone' };
+  const command = commandLine(pid);
+  if (!command) return { kind: 'unclear', pid };
+  const folder = dataFolderOf(command);
+  if (folder !== undefined) return isSameFolder(folder, data) ? { kind: 'ours', process } : { kind: 'foreign', pid };
+  return { kind: basename(command[0] ?? '').startsWith('postgres') ? 'unclear' : 'foreign', pid };
+}
+
+function dataFolderOf(command: readonly string[]): string | undefined {
+  if (!basename(command[0] ?? '').startsWith('postgres')) return undefined;
+  const flag = command.indexOf('-D');
+  return flag === -1 ? undefined : command[flag + 1];
+}
+
+function isSameFolder(one: string, other: string): boolean {
+  try {
+    return realpathSync(one) === realpathSync(other);
+  } catch {
+    return false;
+  }
+}
+
+const pollMs = 25;
+
+/** Resolves to whether it ended within `limitMs`. */
+export async function waitForEnd(process: ProcessIdentity, limitMs: number, clock: Clock): Promise<boolean> {
+  const startedMs = clock.monotonicMs();
+  while (isSameProcessAlive(process)) {
+    if (clock.monotonicMs() - startedMs >= limitMs) return false;
+    await clock.sleep(pollMs);
+  }
+  return true;
+}
+
+/**
+ * SIGINT is PostgreSQL's "fast": it ends connections, writes a checkpoint and goes. SIGQUIT comes after, and costs a
+ * recovery at the next start. Never SIGKILL.
+ *
+ * @throws EmbeddedStopError
+ */
+export async function stopPostmaster(
+  postmaster: ProcessIdentity,
+  options: { clock: Clock; log: Log; fastMs?: number; immediateMs?: number },
+): Promise<void> {
+  const { clock, log, fastMs = 30_000, immediateMs = 15_000 } = options;
+  const steps = [
+    { signal: 'SIGINT', limitMs: fastMs },
+    { signal: 'SIGQUIT', limitMs: immediateMs },
+  ] as const;
+  for (const { signal, limitMs } of steps) {
+    if (!sendSignal(postmaster, signal)) return;
+    if (await waitForEnd(postmaster, limitMs, clock)) return;
+    log.warn({ serverPid: postmaster.pid, signal, waitedMs: limitMs }, 'the embedded database has not stopped yet');
+  }
+  throw new EmbeddedStopError(`the embedded PostgreSQL (pid ${postmaster.pid}) does not stop; it is left running`);
+}
+
+function sendSignal(target: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  // Asked again right before: a pid that has been given to somebody else must not be hit.
+  if (!isSameProcessAlive(target)) return false;
+  try {
+    process.kill(target.pid, signal);
+    return true;
+  } catch (thrown) {
+    if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ESRCH') return false;
+    throw thrown;
+  }
+}
