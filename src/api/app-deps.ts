@@ -1,0 +1,77 @@
+import type { ConsolidationEngine } from '../consolidation/engine.ts';
+import type { Database } from '../db/database.ts';
+import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
+import type { VectorIndex } from '../store/vectors/vector-index.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Racepoints } from '../telemetry/racepoints.ts';
+
+/** A background job as the HTTP surface shows it. */
+export interface ApiJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly bankId: string | null;
+  readonly state: string;
+  readonly createdAt: Date;
+  readonly startAfter: Date | null;
+  readonly finishedAt: Date | null;
+  /** How often it was taken up again. */
+  readonly retries: number;
+  /** What the job left behind, on one line; null while it has not ended. */
+  readonly outcome: string | null;
+}
+
+/** What the HTTP surface asks of the queue, and no more. */
+export interface ApiQueue {
+  /** Says that a bank has new rows, after their commit. A failure here loses nothing: the rows are the truth. */
+  hint(bankId: string): Promise<void>;
+  /** Makes the bank due at once; `jobId` is null where a job of the bank is under way already. */
+  requestConsolidation(bankId: string): Promise<{ readonly jobId: string | null }>;
+  /** Newest first. */
+  listJobs(options: { readonly deadOnly: boolean; readonly limit: number }): Promise<readonly ApiJob[]>;
+  /** Hands dead-lettered jobs back to their queues and returns how many. */
+  retryJobs(): Promise<number>;
+  /** Makes parked memories pending again, of one bank or of all, and returns how many. */
+  retryParked(bankId: string | null): Promise<number>;
+}
+
+/** `ready` alone serves `/v1`. */
+export type AppCondition = 'starting' | 'ready' | 'stopping';
+
+export interface AppSettings {
+  /** As configured: its name is an allowed Host, and a wildcard (`0.0.0.0`, `::`) allows literal addresses. */
+  readonly httpHost: string;
+  /** Further names under which clients reach this process, e.g. `os.hostname()` behind a wildcard. */
+  readonly allowedHosts: readonly string[];
+  readonly apiToken: string | undefined;
+  readonly metricsToken: string | undefined;
+  /** Shown in status. */
+  readonly decider: string;
+  /** What the settings ask for; shown in status where the pinned model differs. */
+  readonly configuredModel: EmbeddingModel;
+}
+
+export interface AppDeps {
+  readonly db: Database;
+  readonly vectors: VectorIndex;
+  /** Guarded, and of the pinned model. */
+  readonly embedder: Embedder;
+  readonly engine: Pick<ConsolidationEngine, 'dryRun'>;
+  readonly queue: ApiQueue;
+  readonly settings: AppSettings;
+  readonly instance: {
+    readonly id: string;
+    readonly version: string;
+    readonly startedAt: Date;
+  };
+  readonly condition: () => AppCondition;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly racepoints: Racepoints;
+  /** UUID version 7: ids sort by time. */
+  readonly newId: () => string;
+  /** Called as real work is dispatched: authenticated, routed and of the right shape (law L11). */
+  readonly onWork?: (route: string) => void;
+}
