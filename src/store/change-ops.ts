@@ -54,11 +54,11 @@ export interface ChangeOpRow {
   readonly sourceIds: readonly string[];
   readonly before: BeforeImage | null;
   readonly after: AfterImage | null;
-  /** `array_send` bytes of the vector that the text had or got, with its model. */
+  /** `array_send` bytes of the vector that the old text had, where the op replaced it, with its model. */
   readonly beforeEmbedding: Buffer | null;
   readonly beforeEmbeddingModel: string | null;
-  readonly afterEmbedding: Buffer | null;
-  readonly afterEmbeddingModel: string | null;
+  /** Whether the op wrote a vector: it is then kept as it stands in the row by now. */
+  readonly wroteVector: boolean;
   readonly reason: string;
   /** Validators that spoke against it: `[{ validator, reason }]`. For a rejected op also the text it wanted. */
   readonly verdicts: readonly { readonly validator: string; readonly reason: string }[];
@@ -81,6 +81,7 @@ export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: rea
   );
   if (ops.length === 0) return;
   // Bytes travel as hex inside the one JSON parameter: a parameter a column would be fifteen arrays, two of them ragged.
+  // The new vector is read back from its row (primary key): it is there already, in this transaction.
   await tx.query(
     `insert into engram.change_ops (bank_id, change_set_id, seq, op, status, target_id, base_version, result_id,
        memory_ids, source_ids, before, after, before_embedding, before_embedding_model, after_embedding,
@@ -88,10 +89,12 @@ export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: rea
      select $1, $2, r.seq, r.op, r.status, r."targetId", r."baseVersion", r."resultId",
        r."memoryIds", r."sourceIds", r.before, r.after,
        decode(r."beforeEmbedding", 'hex'), r."beforeEmbeddingModel",
-       decode(r."afterEmbedding", 'hex'), r."afterEmbeddingModel", r.reason, r.verdicts
+       array_send(o.embedding), o.embedding_model, r.reason, r.verdicts
      from jsonb_to_recordset($3::jsonb) as r(seq int, op text, status text, "targetId" uuid, "baseVersion" bigint,
        "resultId" uuid, "memoryIds" uuid[], "sourceIds" uuid[], before jsonb, after jsonb, "beforeEmbedding" text,
-       "beforeEmbeddingModel" text, "afterEmbedding" text, "afterEmbeddingModel" text, reason text, verdicts jsonb)`,
+       "beforeEmbeddingModel" text, "wroteVector" boolean, reason text, verdicts jsonb)
+     left join engram.observations o
+       on r."wroteVector" and o.bank_id = $1 and o.id = coalesce(r."resultId", r."targetId")`,
     [
       set.bankId,
       set.id,
@@ -100,7 +103,6 @@ export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: rea
           ...op,
           seq: index + 1,
           beforeEmbedding: op.beforeEmbedding?.toString('hex') ?? null,
-          afterEmbedding: op.afterEmbedding?.toString('hex') ?? null,
         })),
       ),
     ],

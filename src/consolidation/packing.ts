@@ -1,0 +1,57 @@
+import type { DueMemory } from '../store/due-memories.ts';
+import { type AttemptEnd, type Suspicion, suspicionOf } from './suspects.ts';
+
+/** A batch is one call of a decider: few enough to be read closely, small enough for a modest context window. */
+export const batchLimits = { memories: 12, memoryTokens: 3_000, observationTokens: 3_000 } as const;
+
+/** Four characters a token, the usual rule of thumb for English; a model's own tokenizer may replace it. */
+export function estimateTokens(text: string): number {
+  return Math.ceil(text.length / 4);
+}
+
+export interface PackedBatch {
+  readonly memories: readonly DueMemory[];
+  /** To be decided with nothing else in flight: its memories were in two crashes in a row. */
+  readonly alone: boolean;
+}
+
+export interface Packing {
+  readonly batches: readonly PackedBatch[];
+  /** Memories that crashed the process twice on their own. */
+  readonly guilty: readonly DueMemory[];
+}
+
+/**
+ * Cuts due memories, given oldest first, into batches of one scope (law L7) within `batchLimits`. A memory over the
+ * token limit gets a batch to itself: it is never left out. Suspects are kept from everybody else.
+ */
+export function packBatches(
+  memories: readonly DueMemory[],
+  endsOf: (memoryId: string) => readonly AttemptEnd[],
+  maxMemories: number = batchLimits.memories,
+): Packing {
+  const judged = memories.map((memory) => ({ memory, suspicion: suspicionOf(endsOf(memory.id)) }));
+  const guilty = judged.filter((entry) => entry.suspicion.kind === 'guilty').map((entry) => entry.memory);
+  const open = new Map<string, { memories: DueMemory[]; tokens: number }>();
+  const batches: PackedBatch[] = [];
+
+  for (const { memory, suspicion } of judged) {
+    if (suspicion.kind === 'guilty') continue;
+    const limit = suspicion.kind === 'suspect' ? Math.min(suspicion.batchLimit, maxMemories) : maxMemories;
+    const key = JSON.stringify([memory.tags, suspicion.kind === 'suspect' ? suspicion.batchLimit : 0]);
+    const tokens = estimateTokens(memory.text) + estimateTokens(memory.context ?? '');
+    let batch = open.get(key);
+    if (!batch || batch.memories.length >= limit || batch.tokens + tokens > batchLimits.memoryTokens) {
+      batch = { memories: [], tokens: 0 };
+      open.set(key, batch);
+      batches.push({ memories: batch.memories, alone: isSuspect(suspicion) });
+    }
+    batch.memories.push(memory);
+    batch.tokens += tokens;
+  }
+  return { batches, guilty };
+}
+
+function isSuspect(suspicion: Suspicion): boolean {
+  return suspicion.kind === 'suspect';
+}

@@ -1,0 +1,60 @@
+import type { Database } from '../db/database.ts';
+import { loadRelated, observationsByWords, type RelatedObservation } from '../store/related-observations.ts';
+import type { VectorIndex } from '../store/vectors/vector-index.ts';
+import { fitBudget, interleave } from './interleave.ts';
+import { batchLimits, estimateTokens } from './packing.ts';
+
+/** Per memory: enough for the twin, its rivals and a little context; the union is cut by tokens afterwards. */
+const nearestPerMemory = 8;
+const byWordsPerMemory = 4;
+/** From here on a text is found: words would add only what shares some with it. */
+const certainSimilarity = 0.985;
+
+/**
+ * The live observations of exactly this scope that a batch should be decided beside, most wanted first. Connections are
+ * held only inside the queries.
+ */
+export async function recallRelated(
+  deps: { readonly db: Database; readonly vectors: VectorIndex },
+  request: {
+    readonly bankId: string;
+    readonly tags: readonly string[];
+    readonly model: string;
+    readonly memories: readonly { readonly text: string; readonly embedding: Float32Array }[];
+    /** Observations to show whatever their rank: what an earlier decision was lost to. */
+    readonly mustShow?: readonly string[];
+  },
+): Promise<RelatedObservation[]> {
+  const { bankId, tags, memories } = request;
+  const byVector = await deps.vectors.nearest(
+    memories.map((memory) => ({
+      bankId,
+      target: 'observations' as const,
+      model: request.model,
+      vector: memory.embedding,
+      limit: nearestPerMemory,
+      scope: tags,
+      liveOnly: true,
+    })),
+  );
+  const unsure = memories.filter((_, index) => (byVector[index]?.[0]?.similarity ?? 0) < certainSimilarity);
+  const byWords =
+    unsure.length === 0
+      ? []
+      : await observationsByWords(deps.db, {
+          bankId,
+          tags,
+          queries: unsure.map((memory) => memory.text),
+          limit: byWordsPerMemory,
+        });
+  const ids = interleave([request.mustShow ?? [], ...byVector.map((hits) => hits.map((hit) => hit.id)), ...byWords]);
+  const loaded = new Map(
+    (await loadRelated(deps.db, { bankId, tags, ids })).map((observation) => [observation.id, observation]),
+  );
+  const inOrder = ids.flatMap((id) => loaded.get(id) ?? []);
+  return fitBudget(inOrder, tokensOf, batchLimits.observationTokens);
+}
+
+function tokensOf(observation: RelatedObservation): number {
+  return observation.sources.reduce((sum, source) => sum + estimateTokens(source.text), estimateTokens(observation.text));
+}

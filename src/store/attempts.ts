@@ -1,0 +1,70 @@
+import type { Queryable } from '../db/database.ts';
+
+export type AttemptOutcome = 'applied' | 'failed' | 'handed_back' | 'crashed';
+
+/**
+ * Tells, before anything is asked of a decider, which memories are about to be decided. If the process dies, this row
+ * without an end is what accuses them. `false`: the bank is gone.
+ */
+export async function startAttempt(
+  db: Queryable,
+  attempt: { bankId: string; id: string; runId: string; instanceId: string; memoryIds: readonly string[] },
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `insert into engram.attempts (bank_id, id, run_id, instance_id, memory_ids)
+     select b.id, $2, $3, $4, $5 from engram.banks b where b.id = $1`,
+    [attempt.bankId, attempt.id, attempt.runId, attempt.instanceId, attempt.memoryIds],
+  );
+  return rowCount === 1;
+}
+
+export async function finishAttempt(
+  db: Queryable,
+  attempt: { bankId: string; id: string; outcome: AttemptOutcome },
+): Promise<void> {
+  // Primary key.
+  await db.query(
+    'update engram.attempts set finished_at = now(), outcome = $3 where bank_id = $1 and id = $2 and finished_at is null',
+    [attempt.bankId, attempt.id, attempt.outcome],
+  );
+}
+
+/**
+ * Closes, as crashed, what earlier runs of the bank left open. One bank runs on one daemon at a time, so an attempt of
+ * another run without an end has nobody who would end it.
+ */
+export async function closeCrashedAttempts(db: Queryable, bankId: string, currentRunId: string): Promise<number> {
+  // Index attempts_unfinished.
+  const { rowCount } = await db.query(
+    `update engram.attempts set finished_at = now(), outcome = 'crashed'
+     where bank_id = $1 and finished_at is null and run_id <> $2`,
+    [bankId, currentRunId],
+  );
+  return rowCount;
+}
+
+export interface PastAttempt {
+  readonly memoryIds: readonly string[];
+  readonly outcome: AttemptOutcome;
+}
+
+/** Finished attempts that named any of the memories, newest first; empty at once where the bank has no crash on record. */
+export async function attemptsOf(db: Queryable, bankId: string, memoryIds: readonly string[]): Promise<PastAttempt[]> {
+  // Index attempts_memories (gin); 500 covers every memory of a page with a history worth reading.
+  const { rows } = await db.query<{ memory_ids: string[]; outcome: AttemptOutcome }>(
+    `select memory_ids, outcome from engram.attempts
+     where bank_id = $1 and memory_ids && $2::uuid[] and finished_at is not null
+     order by started_at desc, id desc limit 500`,
+    [bankId, memoryIds],
+  );
+  return rows.map((row) => ({ memoryIds: row.memory_ids, outcome: row.outcome }));
+}
+
+/** Whether any attempt of the bank ever crashed and is still on record (they are pruned after seven days). */
+export async function hasCrashes(db: Queryable, bankId: string): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from engram.attempts where bank_id = $1 and outcome = 'crashed') as found`,
+    [bankId],
+  );
+  return rows[0]?.found ?? false;
+}

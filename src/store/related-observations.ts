@@ -1,0 +1,78 @@
+import type { Queryable } from '../db/database.ts';
+import { decodeRealArray } from './vectors/vector-bytes.ts';
+
+/** A live observation as a decider is shown it. */
+export interface RelatedObservation {
+  readonly id: string;
+  readonly version: number;
+  readonly text: string;
+  readonly validFrom: Date | null;
+  readonly occurredStart: Date | null;
+  readonly occurredEnd: Date | null;
+  readonly embedding: Float32Array;
+  readonly sources: readonly { readonly text: string; readonly mentionedAt: Date | null }[];
+}
+
+/** Live observations of exactly this scope that share words with the text, best first. */
+export async function observationsByWords(
+  db: Queryable,
+  options: { bankId: string; tags: readonly string[]; queries: readonly string[]; limit: number },
+): Promise<string[][]> {
+  // Index observations_tsv, one probe a text. The words are OR-ed: a query of every word of a sentence matches nothing else.
+  const { rows } = await db.query<{ n: number; id: string }>(
+    `select q.n::int as n, hit.id from unnest($3::text[]) with ordinality as q(words, n),
+     lateral (
+       select o.id from engram.observations o,
+         replace(plainto_tsquery('english', q.words)::text, ' & ', ' | ')::tsquery as words
+       where o.bank_id = $1 and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null and o.tsv @@ words
+       order by ts_rank_cd(o.tsv, words) desc, o.id limit $4) as hit`,
+    [options.bankId, options.tags, options.queries, options.limit],
+  );
+  const hits: string[][] = options.queries.map(() => []);
+  for (const row of rows) hits[row.n - 1]?.push(row.id);
+  return hits;
+}
+
+/** The observations with their newest three sources. Rows that are no longer live, or about to be rewritten, are left out. */
+export async function loadRelated(
+  db: Queryable,
+  options: { bankId: string; tags: readonly string[]; ids: readonly string[] },
+): Promise<RelatedObservation[]> {
+  if (options.ids.length === 0) return [];
+  // Primary keys throughout. Scope compared again: an index may be a moment behind, a prompt may not cross scopes (law L7).
+  const { rows } = await db.query<{
+    id: string;
+    version: number;
+    text: string;
+    valid_from: Date | null;
+    occurred_start: Date | null;
+    occurred_end: Date | null;
+    embedding: Buffer;
+    sources: { text: string; mentionedAt: string | null }[];
+  }>(
+    `select o.id, o.version, o.text, o.valid_from, o.occurred_start, o.occurred_end, array_send(o.embedding) as embedding,
+       coalesce(newest.sources, '[]') as sources
+     from engram.observations o
+     left join lateral (
+       select jsonb_agg(jsonb_build_object('text', s.text, 'mentionedAt', s.mentioned_at)) as sources from (
+         select m.text, m.mentioned_at from engram.observation_sources os
+         join engram.memories m on m.bank_id = os.bank_id and m.id = os.memory_id
+         where os.bank_id = o.bank_id and os.observation_id = o.id and m.invalidated_at is null
+         order by m.mentioned_at desc nulls last, m.created_at desc limit 3) as s) as newest on true
+     where o.bank_id = $1 and o.id = any($3::uuid[]) and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null`,
+    [options.bankId, options.tags, options.ids],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    version: row.version,
+    text: row.text,
+    validFrom: row.valid_from,
+    occurredStart: row.occurred_start,
+    occurredEnd: row.occurred_end,
+    embedding: decodeRealArray(row.embedding),
+    sources: row.sources.map((source) => ({
+      text: source.text,
+      mentionedAt: source.mentionedAt === null ? null : new Date(source.mentionedAt),
+    })),
+  }));
+}
