@@ -178,7 +178,7 @@ export function guardOf(op: PlannedOp, target: TargetRef): 'version' | 'text' {
 /** Aliases resolved to what they stand for. Throws on one that validation should have refused: that is a bug. */
 export class AliasTable {
   readonly #memories: ReadonlyMap<Alias, DueMemory>;
-  readonly #observations: ReadonlyMap<Alias, RelatedObservation>;
+  readonly #observations: Map<Alias, RelatedObservation>;
   readonly #created = new Map<Alias, string>();
   readonly #newId: () => string;
 
@@ -188,7 +188,7 @@ export class AliasTable {
     newId: () => string,
   ) {
     this.#memories = memories;
-    this.#observations = observations;
+    this.#observations = new Map(observations);
     this.#newId = newId;
   }
 
@@ -204,6 +204,20 @@ export class AliasTable {
     const created = this.#created.get(alias);
     if (created === undefined) throw new Error(`no observation stands behind alias ${alias}`);
     return { id: created, seen: null };
+  }
+
+  /** An observation found after the decider spoke. */
+  add(observation: RelatedObservation): Alias {
+    const alias = `x${observation.id}`;
+    this.#observations.set(alias, observation);
+    return alias;
+  }
+
+  /** From now on `alias` means what `target` means. */
+  bind(alias: Alias, target: Alias): void {
+    const observation = this.#observations.get(target);
+    if (!observation) throw new Error(`no observation stands behind alias ${target}`);
+    this.#observations.set(alias, observation);
   }
 
   create(alias: Alias): string {
