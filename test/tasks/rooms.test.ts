@@ -20,7 +20,7 @@ describe('imports point one way', () => {
     ['up, re-exported', 'db/a.ts', "export { x } from '../store/x.ts';", 'store stands above db'],
     ['up, over several lines', 'db/a.ts', "import {\n  x,\n  y,\n} from '../store/x.ts';", 'store stands above db'],
     ['up, at run time', 'db/a.ts', "const x = await import('../store/x.ts');", 'store stands above db'],
-    ['up, as a worker', 'db/a.ts', "new Worker(new URL('../store/x.ts', import.meta.url));", 'store stands above db'],
+    ['up, as a worker', 'db/a.ts', "new Worker(workerUrl(import.meta.url, '../store/x'));", 'store stands above db'],
     ['sideways', 'recall/a.ts', "import { x } from '../ingest/x.ts';", 'recall and ingest are neighbours'],
     ['to a room nobody named', 'api/a.ts', "import { x } from '../utils/x.ts';", 'utils is no room'],
     ['of the pool', 'store/a.ts', "import pg from 'pg';", 'only db does'],

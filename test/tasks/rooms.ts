@@ -61,13 +61,13 @@ export function roomViolations(files: readonly SourceFile[]): string[] {
 }
 
 /**
- * Specifiers of `import`, `export … from`, `import()` and of files named by URL (workers). The code is formatted by
+ * Specifiers of `import`, `export … from`, `import()` and of worker threads. The code is formatted by
  * biome, so a pattern sees what a parser would; comments are taken out first.
  */
 function importsOf(text: string): Import[] {
   const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
   const statement =
-    /^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|\bnew URL\('(\.[^']+\.ts)'/gm;
+    /^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|\bworkerUrl\(import\.meta\.url, '([^']+)'/gm;
   return [...code.matchAll(statement)].map((match) => ({
     specifier: match[2] ?? match[3] ?? match[4] ?? '',
     isType: match[1] !== undefined,
