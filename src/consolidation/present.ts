@@ -1,3 +1,4 @@
+import { embeddingText } from '../ingest/embedding-text.ts';
 import type { DueMemory } from '../store/due-memories.ts';
 import type { RelatedObservation } from '../store/related-observations.ts';
 import type { Alias, Batch } from './decider.ts';
@@ -29,7 +30,8 @@ export function present(options: {
       mission: options.mission,
       memories: [...memories].map(([alias, memory]) => ({
         alias,
-        text: memory.text,
+        // Scrubbed again (law L20): a row written by plain SQL never went through ingest.
+        text: embeddingText(memory),
         context: memory.context,
         occurredStart: memory.occurredStart,
         occurredEnd: memory.occurredEnd,

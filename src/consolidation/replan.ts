@@ -1,0 +1,118 @@
+import { embeddingText } from '../ingest/embedding-text.ts';
+import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';
+import { readScopeEpoch } from '../store/scopes.ts';
+import type { Link } from '../store/observations.ts';
+import { applyGroups, type MissReason } from './apply.ts';
+import type { ConsolidationDeps } from './dependencies.ts';
+import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks } from './plan.ts';
+import { repeatSimilarityOf } from './repeat-similarity.ts';
+
+/** What is to become of an observation whose evidence changed. Pure; see {@link planReplan}. */
+export type ReplanDecision =
+  /** Some evidence is as it was: the text is written again from that, or stays. */
+  | { readonly kind: 'rewrite'; readonly from: readonly ReplanSource[]; readonly membersFrom: null; readonly links: ReplanLinks }
+  /** All that is left was edited: the newest edit takes its old observation along, which keeps id and history. */
+  | { readonly kind: 'rewrite'; readonly from: readonly ReplanSource[]; readonly membersFrom: ReplanSource; readonly links: ReplanLinks }
+  | { readonly kind: 'retire'; readonly links: ReplanLinks };
+
+/** A source counts while it is valid, unchanged and still of the observation's scope (law L7). */
+export function planReplan(target: ReplanTarget): ReplanDecision {
+  const seen = target.sources.map(toLink);
+  const live = target.sources.filter((s) => s.isValid && s.version === s.linkedVersion && s.sameScope);
+  const dropped = target.sources.filter((source) => !live.includes(source)).map(toLink);
+  const links = { seen, dropped };
+  if (live.length > 0) return { kind: 'rewrite', from: live, membersFrom: null, links };
+  const edited = target.sources.filter((s) => s.isValid && s.isPending && s.sameScope && s.version !== null).at(-1);
+  if (target.isLive && edited) return { kind: 'rewrite', from: [edited], membersFrom: edited, links };
+  return { kind: 'retire', links };
+}
+
+export interface ReplanReport {
+  readonly applied: readonly PlannedOp[];
+  readonly heldBack: boolean;
+  readonly missed: MissReason | null;
+}
+
+/**
+ * Writes one observation again from what is left of its evidence, or retires it (law L6, DESIGN §4). The decider and the
+ * embedder are asked with no connection held; a miss leaves the mark, so that it is due again.
+ */
+export async function runReplan(
+  deps: ConsolidationDeps,
+  request: { readonly bankId: string; readonly runId: string; readonly target: ReplanTarget; readonly signal: AbortSignal },
+): Promise<ReplanReport> {
+  const { target, bankId } = request;
+  const scopeEpoch = await readScopeEpoch(deps.db, bankId, target.tags);
+  const decision = planReplan(target);
+  const group = await toGroup(deps, target, decision, request.signal);
+  const result = await applyGroups(deps, {
+    bankId,
+    runId: request.runId,
+    changeSetId: deps.newId(),
+    attemptId: null,
+    decider: deps.decider.name,
+    tags: target.tags,
+    embeddingModel: deps.embedder.model.id,
+    scopeEpoch,
+    repeatSimilarity: repeatSimilarityOf(deps.embedder.model.id),
+    groups: [group],
+    rejected: [],
+  });
+  const applied = result.applied.flatMap((done) => done.ops);
+  for (const op of applied) deps.metrics.ops.inc({ op: op.op });
+  if (result.heldBack.length > 0) deps.metrics.opsRejected.inc({ validator: 'loss-budget' });
+  const missed = result.missed[0]?.reason ?? null;
+  if (missed !== null) deps.metrics.replans.inc({ reason: missed });
+  return { applied, heldBack: result.heldBack.length > 0, missed };
+}
+
+async function toGroup(
+  deps: ConsolidationDeps,
+  target: ReplanTarget,
+  decision: ReplanDecision,
+  signal: AbortSignal,
+): Promise<OpGroup> {
+  const ref = { id: target.id, seen: { text: target.text, version: target.version } };
+  if (decision.kind === 'retire') {
+    const reason = 'nothing that it rested on is left';
+    return {
+      ops: [{ op: 'retire', target: ref, replan: decision.links, wasLive: target.isLive, reason }],
+      memberIds: [],
+    };
+  }
+  const memories = decision.from.map(toMemoryRef);
+  const memberIds = decision.membersFrom === null ? [] : [decision.membersFrom.memoryId];
+  // One that is no longer current keeps its words: they are history.
+  if (!target.isLive) {
+    const reason = 'evidence went; the text is history';
+    return { ops: [{ op: 'reinforce', target: ref, memories, replan: decision.links, reason }], memberIds };
+  }
+  const sources = decision.from.map((source) => ({
+    text: embeddingText({ text: source.text ?? '' }),
+    mentionedAt: source.mentionedAt,
+  }));
+  const { text, reason } = await deps.decider.rewrite({ text: target.text, sources }, { signal });
+  if (text === target.text) {
+    return { ops: [{ op: 'reinforce', target: ref, memories, replan: decision.links, reason }], memberIds };
+  }
+  const [embedding] = await deps.embedder.embed([text], { purpose: 'observation', signal });
+  if (!embedding) throw new Error('the embedder returned no vector');
+  return {
+    ops: [{ op: 'revise', target: ref, content: { text, embedding }, memories, replan: decision.links, reason }],
+    memberIds,
+  };
+}
+
+function toLink(source: ReplanSource): Link {
+  return { observationId: source.observationId, memoryId: source.memoryId, memoryVersion: source.linkedVersion };
+}
+
+function toMemoryRef(source: ReplanSource): MemoryRef {
+  return {
+    id: source.memoryId,
+    version: source.version ?? source.linkedVersion,
+    occurredStart: source.occurredStart,
+    occurredEnd: source.occurredEnd,
+    heldAt: source.occurredStart ?? source.mentionedAt,
+  };
+}
