@@ -8,7 +8,7 @@ import { DatabaseNewerError, DatabaseReadOnlyError, DatabaseTooOldError, explain
 const oldestServerVersion = 150_000;
 
 /** Any constant will do, as long as nobody else's advisory lock has it: "engramd" in hex. */
-const migrationLockKey = '28550363227450724';
+export const migrationLockKey = '28550363227450724';
 
 export interface Migration {
   readonly version: number;
