@@ -9,6 +9,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/containers/**'],
           globalSetup: ['test/support/global-postgres.ts'],
+          setupFiles: ['test/support/lease-backstop.ts'],
           pool: 'forks',
           maxWorkers: 2,
           testTimeout: 30_000,
