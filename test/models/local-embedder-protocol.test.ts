@@ -125,6 +125,14 @@ describe('release', () => {
     expect(await embedder.embed(['a'], memory)).toHaveLength(1);
   });
 
+  it('does not harm a call made while the old thread still ends', async () => {
+    await embedder.embed(['a'], memory);
+    const released = embedder.release();
+    const call = embedder.embed(['a'], memory);
+    await released;
+    expect(await call).toHaveLength(1);
+  });
+
   it('does nothing where nothing was loaded, however often', async () => {
     const unused = createLocalEmbedder({ workerUrl: scripted });
     await Promise.all([unused.release(), unused.release()]);
