@@ -5,7 +5,9 @@ import { IdempotencyKeyReusedError } from './ingest-errors.ts';
 
 /** `body` is the request as it was understood: the same fields in another order are the same request. */
 export function idempotentRequest(scope: string, key: string, route: string, body: unknown): IdempotentRequest {
-  const requestHash = createHash('sha256').update(`${route}\n${canonicalJson(body)}`).digest();
+  const requestHash = createHash('sha256')
+    .update(`${route}\n${canonicalJson(body)}`)
+    .digest();
   return { scope, key, requestHash };
 }
 

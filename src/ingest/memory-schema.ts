@@ -79,7 +79,10 @@ export const memoryInputSchema = z
     mentioned_at: time.optional(),
     source_ref: label(512).optional().meta({ description: 'The same text under the same reference is stored once.' }),
     entities: z.array(label(128)).max(32, 'must be at most 32 names').optional(),
-    metadata: z.record(z.string(), z.unknown()).superRefine(refused(jsonOver(maxMetadataBytes))).optional(),
+    metadata: z
+      .record(z.string(), z.unknown())
+      .superRefine(refused(jsonOver(maxMetadataBytes)))
+      .optional(),
     dialogue: z
       .array(z.union([z.string(), z.record(z.string(), z.unknown())], { error: 'must be a string or an object' }))
       .max(64, 'must be at most 64 turns')

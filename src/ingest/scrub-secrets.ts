@@ -37,12 +37,18 @@ const namedPatterns: readonly RegExp[] = [
   // https://user:password@host
   /(\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,128}:)(?!\[secret)([^\s@/]{1,256})(?=@)/gi,
   // password="two words", password=hunter2
-  new RegExp(`(\\b[\\w-]{0,40}${secretName}["']?\\s{0,3}=\\s{0,3})(?!\\[secret)("[^"\\n]{1,512}"|'[^'\\n]{1,512}'|[^\\s"',;&]{3,})`, 'gi'),
+  new RegExp(
+    `(\\b[\\w-]{0,40}${secretName}["']?\\s{0,3}=\\s{0,3})(?!\\[secret)("[^"\\n]{1,512}"|'[^'\\n]{1,512}'|[^\\s"',;&]{3,})`,
+    'gi',
+  ),
   // "password": "two words"
-  new RegExp(`(\\b[\\w-]{0,40}${secretName}["']?\\s{0,3}:\\s{0,3})(?!\\[secret)("[^"\\n]{1,512}"|'[^'\\n]{1,512}')`, 'gi'),
+  new RegExp(
+    `(\\b[\\w-]{0,40}${secretName}["']?\\s{0,3}:\\s{0,3})(?!\\[secret)("[^"\\n]{1,512}"|'[^'\\n]{1,512}')`,
+    'gi',
+  ),
   // "Password: hunter2", "the password is hunter2": prose follows a colon as well, so the word has to look like no word.
   new RegExp(
-    `(\\b[\\w-]{0,40}${secretName}(?:\\s{0,3}:\\s{0,3}|\\s{1,3}is:?\\s{1,3}))(?!\\[secret)((?=[^\\s"']{0,256}[0-9!#$%^*])[^\\s"']{5,})`,
+    `(\\b[\\w-]{0,40}${secretName}(?:\\s{0,3}:\\s{0,3}|\\s{1,3}is:?\\s{1,3}))(?!\\[secret)((?=[^\\s"']{0,256}[0-9!#$%^*])[^\\s"']{4,}[^\\s"'.,;:)])`,
     'gi',
   ),
 ];
@@ -95,7 +101,8 @@ export function scrubJson(input: unknown): Scrubbed<unknown> {
     return Object.fromEntries(
       Object.entries(value).map(([key, inner]) => {
         const cleanKey = visit(key) as string;
-        if (typeof inner !== 'string' || inner === secretMarker || !secretKey.test(key)) return [cleanKey, visit(inner)];
+        if (typeof inner !== 'string' || inner === secretMarker || !secretKey.test(key))
+          return [cleanKey, visit(inner)];
         removed += 1;
         return [cleanKey, secretMarker];
       }),

@@ -65,7 +65,10 @@ export function createMemoryWriter(deps: MemoryWriterDeps): MemoryWriter {
     try {
       await deps.hint(bankId);
     } catch (thrown) {
-      log.warn({ error: errorMessage(thrown) }, 'memories were written but their job was not sent; the reconciler will');
+      log.warn(
+        { error: errorMessage(thrown) },
+        'memories were written but their job was not sent; the reconciler will',
+      );
     }
   }
 
@@ -166,7 +169,8 @@ function prepare(inputs: readonly MemoryInput[], requestKey: string | undefined,
       occurredEnd: storedTime(memory.occurred_end),
       mentionedAt: storedTime(memory.mentioned_at),
       sourceRef: memory.source_ref ?? null,
-      ingestKey: input.idempotency_key ?? (requestKey === undefined ? null : elementKey(requestKey, index, inputs.length)),
+      ingestKey:
+        input.idempotency_key ?? (requestKey === undefined ? null : elementKey(requestKey, index, inputs.length)),
     };
   });
   return { rows, entities, scrubbed };

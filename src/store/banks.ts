@@ -19,10 +19,10 @@ const toBank = (row: Row): Bank => ({ id: row.id, mission: row.mission, createdA
 /** Makes the bank unless it is there; true if this call made it. */
 export async function createBank(tx: Queryable, bankId: string, mission = ''): Promise<boolean> {
   // Primary key. Waits for whoever is making or deleting a bank of this name.
-  const { rowCount } = await tx.query(
-    'insert into engram.banks (id, mission) values ($1, $2) on conflict do nothing',
-    [bankId, mission],
-  );
+  const { rowCount } = await tx.query('insert into engram.banks (id, mission) values ($1, $2) on conflict do nothing', [
+    bankId,
+    mission,
+  ]);
   if (rowCount === 0) return false;
   await insertEvents(tx, bankId, [
     { kind: 'bank.created', memoryId: null, observationId: null, changeSetId: null, detail: {} },

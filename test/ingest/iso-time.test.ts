@@ -17,10 +17,19 @@ test.each([
 });
 
 test('what JavaScript writes comes back as the same instant', () => {
-  const dates = fc.date({ min: new Date('0001-01-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59Z'), noInvalidDate: true });
+  const dates = fc.date({
+    min: new Date('0001-01-01T00:00:00Z'),
+    max: new Date('9999-12-31T23:59:59Z'),
+    noInvalidDate: true,
+  });
   fc.assert(fc.property(dates, (date) => parseIsoTime(date.toISOString()) === date.getTime()));
 });
 
 test('no text makes it throw', () => {
-  fc.assert(fc.property(fc.string(), (text) => [undefined, 'number'].includes(typeof parseIsoTime(text)) || parseIsoTime(text) === undefined));
+  fc.assert(
+    fc.property(
+      fc.string(),
+      (text) => [undefined, 'number'].includes(typeof parseIsoTime(text)) || parseIsoTime(text) === undefined,
+    ),
+  );
 });

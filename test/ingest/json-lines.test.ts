@@ -17,7 +17,17 @@ async function read(input: string | Uint8Array, chunkSize = 7): Promise<JsonLine
 }
 
 test('good lines and bad ones come out with their numbers, in order', async () => {
-  const file = ['{"text":"one"}', '', '{"text":"two"', 'nonsense', '   ', '{"text":""}', '[1]', '{"text":"drei","x":1}', '{"text":"vier"}'];
+  const file = [
+    '{"text":"one"}',
+    '',
+    '{"text":"two"',
+    'nonsense',
+    '   ',
+    '{"text":""}',
+    '[1]',
+    '{"text":"drei","x":1}',
+    '{"text":"vier"}',
+  ];
   expect(await read(file.join('\n'))).toEqual([
     { line: 1, memory: { text: 'one' } },
     { line: 3, reason: expect.stringMatching(/^not valid JSON: unexpected character/) },

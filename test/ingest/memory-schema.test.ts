@@ -62,7 +62,11 @@ describe('a memory', () => {
       'occurred_end: must not be before occurred_start',
     ],
     ['an empty key', { text: 'a', idempotency_key: '' }, 'idempotency_key: must not be blank'],
-    ['a long key', { text: 'a', idempotency_key: 'k'.repeat(256) }, 'idempotency_key: must be at most 255 characters long'],
+    [
+      'a long key',
+      { text: 'a', idempotency_key: 'k'.repeat(256) },
+      'idempotency_key: must be at most 255 characters long',
+    ],
   ])('with %s is refused by name', (_, input, expected) => {
     expect(refusal(input)).toBe(expected);
   });
@@ -84,12 +88,16 @@ describe('a memory', () => {
     'yesterday',
     '',
   ])('at the time %j is refused', (time) => {
-    expect(refusal({ text: 'a', occurred_start: time })).toMatch(/^occurred_start: must be an ISO 8601 date or time that exists/);
+    expect(refusal({ text: 'a', occurred_start: time })).toMatch(
+      /^occurred_start: must be an ISO 8601 date or time that exists/,
+    );
   });
 
   test('is measured in bytes of UTF-8, not in characters', () => {
     expect(refusal({ text: 'é'.repeat(maxTextBytes / 2) })).toBe('accepted');
-    expect(refusal({ text: `${'é'.repeat(maxTextBytes / 2)}.` })).toBe('text: must be at most 16384 bytes of UTF-8, is 16385');
+    expect(refusal({ text: `${'é'.repeat(maxTextBytes / 2)}.` })).toBe(
+      'text: must be at most 16384 bytes of UTF-8, is 16385',
+    );
   });
 });
 
@@ -97,13 +105,21 @@ test('an element of an array is named by its position', () => {
   const parsed = memoryInputsSchema.safeParse([{ text: 'a' }, {}, 7, { text: 'b', occurred_start: 'x', tags: [''] }]);
   expect(parsed.success).toBe(false);
   if (parsed.success) return;
-  expect(fieldErrors(parsed.error).map((error) => error.path)).toEqual(['[1].text', '[2]', '[3].tags[0]', '[3].occurred_start']);
+  expect(fieldErrors(parsed.error).map((error) => error.path)).toEqual([
+    '[1].text',
+    '[2]',
+    '[3].tags[0]',
+    '[3].occurred_start',
+  ]);
 });
 
 test.each(['default', 'a', 'ann@home', 'team:7.b_c-d', 'ärger', '日記'])('%j is a bank name', (name) => {
   expect(bankNameSchema.safeParse(name).success).toBe(true);
 });
 
-test.each(['', ' ', 'a b', 'a/b', '.hidden', '-x', 'a\n', 'a\0', 'x'.repeat(129), 'a\u0308'])('%j is no bank name', (name) => {
-  expect(bankNameSchema.safeParse(name).success).toBe(false);
-});
+test.each(['', ' ', 'a b', 'a/b', '.hidden', '-x', 'a\n', 'a\0', 'x'.repeat(129), 'a\u0308'])(
+  '%j is no bank name',
+  (name) => {
+    expect(bankNameSchema.safeParse(name).success).toBe(false);
+  },
+);

@@ -47,7 +47,9 @@ describe('a secret', () => {
   });
 
   test('under a key that names it goes as a whole, at any depth', () => {
-    expect(scrubJson({ a: [{ password: 'plain' }], apiKey: 'plain', n: 5, note: `x ${shapes['GitHub token']}` })).toEqual({
+    expect(
+      scrubJson({ a: [{ password: 'plain' }], apiKey: 'plain', n: 5, note: `x ${shapes['GitHub token']}` }),
+    ).toEqual({
       value: { a: [{ password: secretMarker }], apiKey: secretMarker, n: 5, note: `x ${secretMarker}` },
       removed: 3,
     });
@@ -101,7 +103,13 @@ test('scrubbing twice is scrubbing once', () => {
 });
 
 test('the longest text of the worst kind takes no time worth naming', () => {
-  const worst = ['a-'.repeat(8000), 'password '.repeat(1800), 'Bearer '.repeat(2300), 'a://'.repeat(4000), '-----BEGIN PRIVATE KEY-----'.repeat(600)];
+  const worst = [
+    'a-'.repeat(8000),
+    'password '.repeat(1800),
+    'Bearer '.repeat(2300),
+    'a://'.repeat(4000),
+    '-----BEGIN PRIVATE KEY-----'.repeat(600),
+  ];
   // Backtracking would take minutes, which is the test's time-out.
   for (const text of worst) scrubSecrets(text);
 });
