@@ -232,27 +232,48 @@ test('its own writes wake nobody, those of plain SQL do', async () => {
   }
 });
 
-test('writers with the same rows in every order meet without a deadlock', async () => {
-  const { writer, db, metrics } = fixture;
-  const names = Array.from({ length: 40 }, (_, i) => `name-${i}`);
-  const inputs = names.map((name, i) => ({
-    text: `text ${name}`,
-    source_ref: name,
-    entities: [name, names[(i * 7) % 40] ?? name],
-  }));
-  const orders = [
-    inputs,
-    inputs.toReversed(),
-    inputs.toSorted((a, b) => (a.text.slice(-1) < b.text.slice(-1) ? -1 : 1)),
-  ];
-  for (let round = 0; round < 6; round += 1) {
-    const bank = `bank-${round}`;
-    const results = await Promise.all(
-      Array.from({ length: 9 }, (_, i) => writer.writeMemories(bank, orders[i % orders.length] ?? inputs)),
-    );
-    expect(results.reduce((sum, result) => sum + result.added, 0)).toBe(40);
-    expect(await countRows(db, bank)).toBe(40);
-  }
-  // A deadlock would have been retried and so passed unseen; it is counted where it is retried.
-  expect((await metrics.transactionRetries.get()).values).toEqual([]);
+describe('two writers with the same rows in opposite order', () => {
+  const names = ['a', 'f', 'm', 's', 'z'];
+  const blockers = {
+    'source references': {
+      inputs: names.map((name) => ({ text: 'x', source_ref: name })),
+      blocker: "insert into engram.memories (bank_id, id, text, source_ref) values ('b', gen_random_uuid(), 'x', 'm')",
+    },
+    'entity names': {
+      inputs: names.map((name) => ({ text: 'x', entities: [name] })),
+      blocker: "insert into engram.entities (bank_id, id, name) values ('b', gen_random_uuid(), 'm')",
+    },
+  };
+
+  test.each(Object.entries(blockers))(
+    '(%s) wait for each other and do not deadlock',
+    async (_, { inputs, blocker }) => {
+      const { writer, db, metrics, connectionString } = fixture;
+      await writer.writeMemories('b', [{ text: 'the bank' }]);
+      // Both have to pass the middle one, which a third holds: each is then inside its insert, its first rows in hand.
+      const client = new pg.Client({ connectionString });
+      await client.connect();
+      try {
+        await client.query('begin');
+        await client.query(blocker);
+        const writing = [inputs, inputs.toReversed()].map((rows) => writer.writeMemories('b', rows));
+        await expect
+          .poll(async () => {
+            // Not on the client in a transaction: it would see its first look at the activity for ever.
+            const waiting = await db.query(
+              "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            );
+            return waiting.rowCount;
+          })
+          .toBe(2);
+        await client.query('rollback');
+        await Promise.all(writing);
+      } finally {
+        await client.end();
+      }
+      // A deadlock is run again and so passes unseen; it is counted where that is done.
+      expect((await metrics.transactionRetries.get()).values).toEqual([]);
+      expect(await countRows(db, 'b')).toBeGreaterThan(5);
+    },
+  );
 });
