@@ -1,0 +1,69 @@
+import type { Database, Tx } from '../db/database.ts';
+import { dueWorkOf } from '../store/due-work.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+import type { Boss } from './boss.ts';
+import type { Claim, JobOutcome } from './claim.ts';
+import { settleJob } from './settle.ts';
+import type { Successor } from './successor.ts';
+
+/** Gives vectors to memories of a bank that have none. Embeds one batch or more, and says how many rows are left. */
+export type EmbedPending = (
+  bankId: string,
+  options: { readonly signal: AbortSignal },
+) => Promise<{ readonly embedded: number; readonly remaining: number }>;
+
+export interface EmbedHandlerDeps {
+  readonly db: Database;
+  readonly boss: Boss;
+  readonly clock: Clock;
+  readonly embedPending: EmbedPending;
+}
+
+/** After this long the job makes room for another bank's; its successor goes on behind them. */
+const sliceMs = 60_000;
+/** Before an embedder that is down, or rows that it leaves, are looked at again. */
+const pauseMs = 60_000;
+
+export function createEmbedHandler(deps: EmbedHandlerDeps): (claim: Claim) => Promise<JobOutcome> {
+  const { clock, embedPending } = deps;
+
+  /** @returns the reason of a failure that a later attempt may not have */
+  async function embedSlice(claim: Claim): Promise<{ embedded: number; stuck: string | null }> {
+    const startedMs = clock.monotonicMs();
+    let embedded = 0;
+    try {
+      while (!claim.signal.aborted && clock.monotonicMs() - startedMs < sliceMs) {
+        const batch = await embedPending(claim.payload.bankId, { signal: claim.signal });
+        embedded += batch.embedded;
+        if (batch.remaining === 0) break;
+        if (batch.embedded === 0) return { embedded, stuck: 'the embedder left every row' };
+      }
+      return { embedded, stuck: null };
+    } catch (thrown) {
+      if (claim.signal.aborted) return { embedded, stuck: null };
+      if (thrown instanceof EngramdError && thrown.retryable) return { embedded, stuck: errorMessage(thrown) };
+      throw thrown;
+    }
+  }
+
+  return async (claim) => {
+    const { embedded, stuck } = await embedSlice(claim);
+    const outcome: JobOutcome = claim.signal.aborted ? 'aborted' : stuck === null ? 'embedded' : 'deferred';
+    const output = stuck === null ? { outcome, embedded } : { outcome, embedded, message: stuck };
+    await settleJob(deps, claim, {
+      output,
+      worked: outcome === 'embedded',
+      next: (tx) => successor(tx, claim.payload.bankId, stuck !== null),
+    });
+    return outcome;
+  };
+}
+
+async function successor(tx: Tx, bankId: string, isStuck: boolean): Promise<Successor | null> {
+  // Only the flag is of interest here: nothing has to be counted.
+  const work = await dueWorkOf(tx, bankId, 1);
+  if (!work?.unembedded) return null;
+  if (isStuck) return { at: new Date(work.now.getTime() + pauseMs), trigger: 'deferred' };
+  return { at: work.now, trigger: 'successor' };
+}

@@ -1,0 +1,109 @@
+import type { Database } from '../db/database.ts';
+import { banksWithWork, type DueWork } from '../store/due-work.ts';
+import { pruneAttempts, pruneIdempotencyKeys } from '../store/prune.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Boss } from './boss.ts';
+import { dueAt, dueAtOnceCount } from './due-at.ts';
+import { QueueSchemaNewerError } from './errors.ts';
+import { countDeadLetters, type StandingJob, standingJobs } from './job-rows.ts';
+import type { BankQueueName } from './queues.ts';
+import type { Placed, Scheduler } from './scheduler.ts';
+
+/** Something cheap to be done now and then that belongs to no request. */
+export interface Maintenance {
+  readonly name: string;
+  readonly run: (db: Database) => Promise<unknown>;
+}
+
+export interface ReconcilerDeps {
+  readonly db: Database;
+  readonly boss: Boss;
+  readonly scheduler: Scheduler;
+  /** Beside the pruning of the queue's own room. */
+  readonly maintenance: readonly Maintenance[];
+  /** Told of each job sent or moved, so that its poller looks. */
+  readonly onPlaced: (queue: BankQueueName, placed: Placed) => void;
+  /** Another daemon's newer queue: nothing may be handed out any more. */
+  readonly onSchemaNewer: (error: QueueSchemaNewerError) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface Reconciler {
+  /** Compares rows with jobs once. Each part fails alone and is logged; it never throws. */
+  run(): Promise<void>;
+}
+
+/** Pruning need not happen more often. */
+const maintenanceEveryMs = 3_600_000;
+
+export function createReconciler(deps: ReconcilerDeps): Reconciler {
+  const { db, boss, scheduler, clock, log, metrics } = deps;
+  const maintenance: readonly Maintenance[] = [
+    { name: 'idempotency keys', run: pruneIdempotencyKeys },
+    { name: 'attempts', run: pruneAttempts },
+    ...deps.maintenance,
+  ];
+  let maintainedMs: number | undefined;
+
+  async function part(name: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      if (thrown instanceof QueueSchemaNewerError) deps.onSchemaNewer(thrown);
+      else log.warn({ error: errorMessage(thrown), part: name }, 'a part of the reconciler failed; it is tried again');
+    }
+  }
+
+  async function placeMissing(): Promise<void> {
+    const work = await banksWithWork(db, dueAtOnceCount);
+    const consolidating = await standingJobs(db, 'consolidate');
+    const embedding = await standingJobs(db, 'embed');
+    for (const bank of work) {
+      await part(`bank ${bank.bankId}`, async () => {
+        if (bank.unembedded && !embedding.has(bank.bankId)) {
+          await place('embed', bank, bank.now, false);
+        }
+        const at = dueAt(bank);
+        if (at && isMissing(bank, at, consolidating.get(bank.bankId))) await place('consolidate', bank, at, true);
+      });
+    }
+  }
+
+  async function place(queue: BankQueueName, bank: DueWork, at: Date, bringsForward: boolean): Promise<void> {
+    const placed = await scheduler.place(queue, bank.bankId, { at, trigger: 'reconciler', bringsForward });
+    if (placed.kind !== 'sent' && placed.kind !== 'moved') return;
+    log.info({ queue, bankId: bank.bankId, placed: placed.kind, at: placed.at }, 'the reconciler placed a job');
+    deps.onPlaced(queue, placed);
+  }
+
+  return {
+    async run() {
+      await part('schema', () => boss.assertSchema());
+      await part('jobs', placeMissing);
+      await part('dead letters', async () => metrics.deadLetters.set(await countDeadLetters(db)));
+      if (maintainedMs !== undefined && clock.monotonicMs() - maintainedMs < maintenanceEveryMs) return;
+      maintainedMs = clock.monotonicMs();
+      for (const { name, run } of maintenance) {
+        await part(name, async () => {
+          await run(db);
+        });
+      }
+    },
+  };
+}
+
+/**
+ * Whether a bank's job is missing or late. A deferred job is late on purpose, for the rows there were; only rows
+ * written since make it late in earnest. (A send against it is swallowed, so nobody else would bring it forward.)
+ */
+export function isMissing(bank: Pick<DueWork, 'lastWriteAt'>, at: Date, standing: StandingJob | undefined): boolean {
+  if (standing === undefined) return true;
+  if (standing.state !== 'created' || standing.startAfter.getTime() <= at.getTime()) return false;
+  if (standing.trigger !== 'deferred') return true;
+  return bank.lastWriteAt !== null && bank.lastWriteAt.getTime() > standing.createdAt.getTime();
+}

@@ -1,0 +1,318 @@
+import type { ConsolidationEngine } from '../consolidation/engine.ts';
+import type { Database } from '../db/database.ts';
+import { dueWorkOf, unparkMemories } from '../store/due-work.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Racepoints } from '../telemetry/racepoints.ts';
+import { createBoss } from './boss.ts';
+import type { Claim } from './claim.ts';
+import { createConsolidateHandler } from './consolidate-handler.ts';
+import { dueAt, dueAtOnceCount, hasDueWork } from './due-at.ts';
+import { createEmbedHandler, type EmbedPending } from './embed-handler.ts';
+import type { QueueSchemaNewerError } from './errors.ts';
+import { createHintCoalescer, type HintCoalescer } from './hint-coalescer.ts';
+import {
+  countDeadLetters,
+  countJobs,
+  deadLetterIds,
+  type JobState,
+  jobWaits,
+  type QueueCounts,
+  type QueueJob,
+  selectJobs,
+} from './job-rows.ts';
+import { createPoller, type Poller } from './poller.ts';
+import { type BankQueueName, consolidateQueue, embedDelayMs, embedQueue } from './queues.ts';
+import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
+import { createScheduler, type Placed } from './scheduler.ts';
+import { settleJob } from './settle.ts';
+
+export interface WorkQueueDeps {
+  readonly db: Database;
+  readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
+  readonly embedPending: EmbedPending;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly racepoints: Racepoints;
+  /** Done at the start and then hourly, e.g. pruning of rooms that the queue does not know. */
+  readonly maintenance?: readonly Maintenance[];
+  /**
+   * Another daemon has migrated the queue past this one. Work is not handed out any more by then; the process should
+   * stop and exit with the error's exit code.
+   */
+  readonly onSchemaNewer?: (error: QueueSchemaNewerError) => void;
+}
+
+export interface QueueSnapshot {
+  readonly consolidate: QueueCounts;
+  readonly embed: QueueCounts;
+  readonly deadLetters: number;
+  /** Jobs in the hands of this process. */
+  readonly inFlight: number;
+}
+
+/** The one door to background work. The store's due rows are the truth; everything in here may be lost and comes back. */
+export interface WorkQueue {
+  /**
+   * Starts pg-boss on the pool, the pollers and the reconciler, which runs once before this returns. Must not be called
+   * while holding a connection. May be called again after {@link stop}.
+   *
+   * @throws QueueSchemaNewerError, QueueError, errors of the server
+   */
+  start(): Promise<void>;
+  /**
+   * Says, after the commit, that a bank has new rows. Resolves at once: jobs are sent behind it, at most about one look
+   * a second and bank. Never throws; a hint that is lost is found by the reconciler.
+   */
+  hint(bankId: string): Promise<void>;
+  /**
+   * Makes a bank due now, quiet or not. `jobId` is null where the bank is being worked on; what is left of it then
+   * becomes due at once as well.
+   */
+  requestConsolidation(bankId: string): Promise<{ readonly jobId: string | null }>;
+  /** Newest first. */
+  listJobs(options: {
+    readonly limit: number;
+    readonly state?: JobState;
+    readonly deadOnly?: boolean;
+  }): Promise<readonly QueueJob[]>;
+  /** Sends dead letters back to their queues, those named (by their id or that of the job they were) or all. Returns how many. */
+  retryJobs(ids?: readonly string[] | 'dead'): Promise<number>;
+  /** Makes parked memories pending and their banks due; of one bank or all, the named or all. Returns how many memories. */
+  retryParked(bankId?: string | null, memoryIds?: readonly string[]): Promise<number>;
+  snapshot(): Promise<QueueSnapshot>;
+  /** Compares rows with jobs now, as every 60 s. Never throws. */
+  reconcile(): Promise<void>;
+  /**
+   * Takes no more jobs and calls off those in hand: handlers return, their jobs complete with a successor due now, no
+   * retry is burned. Jobs of handlers that have not returned after `graceMs` are handed back all the same.
+   */
+  drain(options: { readonly graceMs: number }): Promise<void>;
+  /** Drains, then stops everything. The pool stays open. */
+  stop(options?: { readonly graceMs?: number }): Promise<void>;
+}
+
+const reconcileEveryMs = 60_000;
+/** How often a request that met a job at work looks again. */
+const requestEveryMs = 1000;
+/** A slice costs some ten statements to begin; one that would yield sooner than this does more harm than good. */
+const shortestSliceMs = 2000;
+const waitsLookMs = 1000;
+const nudgeWithinMs = 2000;
+const defaultGraceMs = 6000;
+
+interface Running {
+  readonly pollers: Readonly<Record<BankQueueName, Poller>>;
+  readonly hints: HintCoalescer;
+  readonly stopped: AbortController;
+  loops: Promise<unknown>;
+}
+
+export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
+  const { db, clock, log, metrics } = deps;
+  const boss = createBoss({ db, log });
+  const scheduler = createScheduler({ db, boss });
+  /** Banks asked for by name while they were being worked on. */
+  const requests = new Set<string>();
+  let running: Running | undefined;
+
+  const reconciler: Reconciler = createReconciler({
+    db,
+    boss,
+    scheduler,
+    maintenance: deps.maintenance ?? [],
+    onPlaced: nudgeFor,
+    onSchemaNewer: (error) => {
+      log.error({ error: error.message }, 'no more work is handed out');
+      void drain(defaultGraceMs).then(() => deps.onSchemaNewer?.(error));
+    },
+    clock,
+    log,
+    metrics,
+  });
+
+  function nudgeFor(queue: BankQueueName, placed: Placed): void {
+    if (placed.at === null) return;
+    const afterMs = placed.at.getTime() - clock.now().getTime();
+    // A job further off is found by the next poll after its time; a timer for each would outlive them.
+    if (afterMs <= nudgeWithinMs) running?.pollers[queue].nudge(afterMs);
+  }
+
+  async function sendHint(bankId: string): Promise<void> {
+    const work = await dueWorkOf(db, bankId, dueAtOnceCount);
+    if (work === null) return;
+    if (work.unembedded) {
+      const at = new Date(work.now.getTime() + embedDelayMs);
+      const placed = await scheduler.place('embed', bankId, { at, trigger: 'hint', bringsForward: false });
+      // By our own clock, since the server's may differ.
+      if (placed.kind === 'sent') running?.pollers.embed.nudge(embedDelayMs);
+    }
+    const at = dueAt(work);
+    if (at)
+      nudgeFor(
+        'consolidate',
+        await scheduler.place('consolidate', bankId, { at, trigger: 'hint', bringsForward: true }),
+      );
+  }
+
+  async function request(bankId: string): Promise<Placed> {
+    const work = await dueWorkOf(db, bankId, dueAtOnceCount);
+    const at = work?.now ?? clock.now();
+    const placed = await scheduler.place('consolidate', bankId, { at, trigger: 'requested', bringsForward: true });
+    if (placed.kind !== 'active') running?.pollers.consolidate.nudge();
+    return placed;
+  }
+
+  async function repeatRequests(): Promise<void> {
+    for (const bankId of [...requests]) {
+      try {
+        const work = await dueWorkOf(db, bankId, dueAtOnceCount);
+        if (work === null || !hasDueWork(work) || (await request(bankId)).kind !== 'active') requests.delete(bankId);
+      } catch (thrown) {
+        log.warn({ error: errorMessage(thrown), bankId }, 'a request waits for the database');
+      }
+    }
+  }
+
+  async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      await clock.sleep(ms, signal);
+      if (signal.aborted) return;
+      await work();
+    }
+  }
+
+  async function handBack(claim: Claim): Promise<void> {
+    await settleJob({ db, boss }, claim, {
+      output: { outcome: 'handed_back' },
+      worked: false,
+      next: async (tx) => {
+        const work = await dueWorkOf(tx, claim.payload.bankId, 1);
+        return work && { at: work.now, trigger: 'successor' };
+      },
+    });
+  }
+
+  function createPollers(): Readonly<Record<BankQueueName, Poller>> {
+    const consolidate: Poller = createPoller({
+      boss,
+      queue: consolidateQueue,
+      handle: (claim) =>
+        createConsolidateHandler({ ...deps, boss, anotherBankWaits: yieldsAfter(consolidateWaits) })(claim),
+      handBack,
+      clock,
+      log,
+      metrics,
+    });
+    const embed = createPoller({
+      boss,
+      queue: embedQueue,
+      handle: createEmbedHandler({ db, boss, clock, embedPending: deps.embedPending }),
+      handBack,
+      clock,
+      log,
+      metrics,
+    });
+    let lookedMs = Number.NEGATIVE_INFINITY;
+    let looked: Promise<boolean> = Promise.resolve(false);
+    /** With a slot free the poller takes what waits; nobody has to make room. One look a second for all slices. */
+    async function consolidateWaits(): Promise<boolean> {
+      if (consolidate.hasFreeSlot()) return false;
+      if (clock.monotonicMs() - lookedMs >= waitsLookMs) {
+        lookedMs = clock.monotonicMs();
+        looked = jobWaits(db, 'consolidate');
+      }
+      return looked;
+    }
+    return { consolidate, embed };
+  }
+
+  function yieldsAfter(waits: () => Promise<boolean>): () => Promise<boolean> {
+    const startedMs = clock.monotonicMs();
+    return async () => clock.monotonicMs() - startedMs >= shortestSliceMs && (await waits());
+  }
+
+  async function drain(graceMs: number): Promise<void> {
+    if (!running) return;
+    const { consolidate, embed } = running.pollers;
+    await Promise.all([consolidate.drain(graceMs), embed.drain(graceMs)]);
+  }
+
+  return {
+    async start() {
+      if (running) return;
+      await boss.start();
+      const stopped = new AbortController();
+      const pollers = createPollers();
+      running = {
+        pollers,
+        hints: createHintCoalescer({ send: sendHint, clock, log }),
+        stopped,
+        loops: Promise.resolve(),
+      };
+      await reconciler.run();
+      pollers.consolidate.start();
+      pollers.embed.start();
+      running.loops = Promise.all([
+        every(reconcileEveryMs, stopped.signal, () => reconciler.run()),
+        every(requestEveryMs, stopped.signal, repeatRequests),
+      ]);
+    },
+
+    async hint(bankId) {
+      running?.hints.hint(bankId);
+    },
+
+    async requestConsolidation(bankId) {
+      const placed = await request(bankId);
+      if (placed.kind === 'active') requests.add(bankId);
+      return { jobId: placed.jobId };
+    },
+
+    listJobs: ({ limit, state, deadOnly }) => selectJobs(db, { limit, state: deadOnly ? 'dead' : (state ?? null) }),
+
+    async retryJobs(ids = 'dead') {
+      const named = ids === 'dead' ? undefined : await deadLetterIds(db, ids);
+      if (named?.length === 0) return 0;
+      const moved = await boss.redrive(named);
+      running?.pollers.consolidate.nudge();
+      running?.pollers.embed.nudge();
+      return moved;
+    },
+
+    async retryParked(bankId = null, memoryIds) {
+      const unparked = await unparkMemories(db, bankId, memoryIds ?? null);
+      for (const bank of unparked.keys()) await request(bank);
+      return [...unparked.values()].reduce((sum, count) => sum + count, 0);
+    },
+
+    async snapshot() {
+      const [consolidate, embed, dead] = [
+        await countJobs(db, 'consolidate'),
+        await countJobs(db, 'embed'),
+        await countDeadLetters(db),
+      ];
+      metrics.deadLetters.set(dead);
+      const inFlight = running ? running.pollers.consolidate.inFlight() + running.pollers.embed.inFlight() : 0;
+      return { consolidate, embed, deadLetters: dead, inFlight };
+    },
+
+    reconcile: () => reconciler.run(),
+
+    drain: ({ graceMs }) => drain(graceMs),
+
+    async stop({ graceMs = defaultGraceMs } = {}) {
+      if (!running) return;
+      const { hints, stopped, loops } = running;
+      stopped.abort();
+      await drain(graceMs);
+      await hints.stop();
+      await loops;
+      running = undefined;
+      await boss.stop();
+    },
+  };
+}

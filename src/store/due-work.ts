@@ -1,0 +1,123 @@
+import type { Queryable } from '../db/database.ts';
+
+/** What a bank has to do, by the database's clock. */
+export interface DueWork {
+  readonly bankId: string;
+  readonly now: Date;
+  /** Pending memories that may be worked on now, counted up to the limit asked for. */
+  readonly due: number;
+  /** Observations whose sources changed, but for those that an open proposal names; counted up to the limit too. */
+  readonly replans: number;
+  /** Since when the oldest of both is due. */
+  readonly oldestDueAt: Date | null;
+  readonly lastWriteAt: Date | null;
+  /** The next time a memory becomes due that is not; null where there is none, or where the limit was reached. */
+  readonly nextAttemptAt: Date | null;
+  /** Whether a memory waits for the background embedder. */
+  readonly unembedded: boolean;
+}
+
+interface Row {
+  bank_id: string;
+  now: Date;
+  due: number;
+  replans: number;
+  oldest_due_at: Date | null;
+  last_write_at: Date | null;
+  next_attempt_at: Date | null;
+  unembedded: boolean;
+}
+
+function toDueWork(row: Row): DueWork {
+  return {
+    bankId: row.bank_id,
+    now: row.now,
+    due: row.due,
+    replans: row.replans,
+    oldestDueAt: row.oldest_due_at,
+    lastWriteAt: row.last_write_at,
+    nextAttemptAt: row.next_attempt_at,
+    unembedded: row.unembedded,
+  };
+}
+
+/**
+ * Due work of one bank, or of every bank.
+ *
+ * A row is due since its next_attempt_at: that is when it was written, edited or brought back, or when its pause ended.
+ * statement_timestamp(), not now(): in a transaction that completes a job, a row committed since BEGIN is due as well.
+ */
+async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: number): Promise<DueWork[]> {
+  // Indexes memories_pending (twice), observations_needs_replan, memories_unembedded; change_ops_target for proposals.
+  const { rows } = await db.query<Row>(
+    `select b.id as bank_id, statement_timestamp() as now, d.due, r.replans,
+       least(d.oldest_due_at, r.oldest_replan_at) as oldest_due_at,
+       greatest(d.last_write_at, r.last_replan_at) as last_write_at,
+       case when d.due < $2 then (
+         select min(m.next_attempt_at) from engram.memories m
+         where m.bank_id = b.id and m.state = 'pending' and m.invalidated_at is null
+           and m.next_attempt_at > statement_timestamp()) end as next_attempt_at,
+       exists (select from engram.memories m
+         where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null) as unembedded
+     from engram.banks b
+     cross join lateral (
+       select count(*)::int as due, min(next_attempt_at) as oldest_due_at, max(written_at) as last_write_at
+       from (select m.next_attempt_at, greatest(m.created_at, m.edited_at) as written_at from engram.memories m
+         where m.bank_id = b.id and m.state = 'pending' and m.invalidated_at is null
+           and m.next_attempt_at <= statement_timestamp()
+         order by m.created_at, m.id limit $2) as due_memories) as d
+     cross join lateral (
+       select count(*)::int as replans, min(needs_replan_at) as oldest_replan_at, max(needs_replan_at) as last_replan_at
+       from (select o.needs_replan_at from engram.observations o
+         where o.bank_id = b.id and o.needs_replan_at is not null and not exists (
+           select from engram.change_ops c
+           join engram.change_sets s on s.bank_id = c.bank_id and s.id = c.change_set_id
+           where c.bank_id = o.bank_id and c.target_id = o.id and c.status = 'proposed' and s.status = 'proposed')
+         limit $2) as replan_observations) as r
+     where $1::text is null or b.id = $1`,
+    [bankId, countUpTo],
+  );
+  return rows.map(toDueWork);
+}
+
+/** @returns null where there is no such bank */
+export async function dueWorkOf(db: Queryable, bankId: string, countUpTo: number): Promise<DueWork | null> {
+  const [work] = await selectDueWork(db, bankId, countUpTo);
+  return work ?? null;
+}
+
+/** Banks that have something to do, now or later. */
+export async function banksWithWork(db: Queryable, countUpTo: number): Promise<DueWork[]> {
+  const all = await selectDueWork(db, null, countUpTo);
+  return all.filter((work) => work.due > 0 || work.replans > 0 || work.nextAttemptAt !== null || work.unembedded);
+}
+
+/**
+ * Makes parked memories pending again with a clean record: of one bank or of all, the named ones or all.
+ *
+ * @returns how many, by bank
+ */
+export async function unparkMemories(
+  db: Queryable,
+  bankId: string | null,
+  memoryIds: readonly string[] | null,
+): Promise<Map<string, number>> {
+  // Index memories_state; sorted, so that two of these cannot meet (law L4). The events come with the change.
+  const { rows } = await db.query<{ bank_id: string; n: number }>(
+    `with wanted as (
+       select m.bank_id, m.id from engram.memories m
+       where m.state = 'parked' and m.invalidated_at is null
+         and ($1::text is null or m.bank_id = $1) and ($2::uuid[] is null or m.id = any($2))
+       order by m.bank_id, m.id for no key update of m),
+     unparked as (
+       update engram.memories m
+       set state = 'pending', state_reason = null, attempts = 0, next_attempt_at = statement_timestamp()
+       from wanted w where m.bank_id = w.bank_id and m.id = w.id and m.state = 'parked'
+       returning m.bank_id, m.id),
+     told as (
+       insert into engram.events (bank_id, kind, memory_id) select bank_id, 'memory.unparked', id from unparked)
+     select bank_id, count(*)::int as n from unparked group by bank_id`,
+    [bankId, memoryIds],
+  );
+  return new Map(rows.map((row) => [row.bank_id, row.n]));
+}

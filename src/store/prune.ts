@@ -1,0 +1,27 @@
+import type { Queryable } from '../db/database.ts';
+
+/** A delete of this many rows takes well under a second; what is more than that is left for the next time. */
+const batchSize = 5000;
+
+/** Stored answers older than seven days: no client asks again after that. */
+export async function pruneIdempotencyKeys(db: Queryable): Promise<number> {
+  // Index idempotency_keys_created.
+  const { rowCount } = await db.query(
+    `delete from engram.idempotency_keys where (scope, key) in (
+       select scope, key from engram.idempotency_keys where created_at < now() - interval '7 days'
+       order by created_at limit $1)`,
+    [batchSize],
+  );
+  return rowCount;
+}
+
+/** Attempts that ended more than seven days ago accuse nobody any more. */
+export async function pruneAttempts(db: Queryable): Promise<number> {
+  // No index on finished_at: a scan of at most a week's attempts, once an hour, is cheaper than keeping one.
+  const { rowCount } = await db.query(
+    `delete from engram.attempts where (bank_id, id) in (
+       select bank_id, id from engram.attempts where finished_at < now() - interval '7 days' limit $1)`,
+    [batchSize],
+  );
+  return rowCount;
+}
