@@ -216,7 +216,7 @@ test('of 16 processes over a stale lock, some of them killed while they hold it,
 }, async () => {
   leaveRecord({ startTime: 'gone' });
   const journal = join(dataDir, 'journal');
-  const rounds = 12;
+  const rounds = 24;
   const started = await Promise.all(
     Array.from({ length: 16 }, (_, index) => startContender(journal, rounds, index % 4 === 0 ? 3 + index / 4 : 0)),
   );
@@ -237,7 +237,7 @@ test('of 16 processes over a stale lock, some of them killed while they hold it,
       inside = undefined;
     }
   }
-  // Twelve lived through all rounds; four were killed in rounds 3, 4, 5 and 6.
+  // Twelve lived through all their rounds; four were killed in rounds 3, 4, 5 and 6.
   expect(lines.filter((line) => line.startsWith('enter'))).toHaveLength(12 * rounds + 3 + 4 + 5 + 6);
   expect(lines.filter((line) => line.endsWith('killed'))).toHaveLength(4);
 });

@@ -2,7 +2,9 @@
  * A process that takes the instance lock again and again and writes down when it has it. Started with fork() by the test
  * of the lock; arguments: data directory, journal, rounds, round after which it kills itself (0: never).
  */
-import { appendFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { acquireInstanceLock } from '../../src/daemon/instance-lock.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
@@ -22,8 +24,18 @@ async function contend(): Promise<void> {
       process.kill(process.pid, 'SIGKILL');
     }
     appendFileSync(journal, `leave ${process.pid}\n`);
+    if (round % 4 !== 0) leaveAsDead();
     await lock.release();
   }
+}
+
+/** As if the owner had been killed, without the cost of a new process: most of the races are about this. */
+function leaveAsDead(): void {
+  const owner = join(dataDir, 'lock', 'owner');
+  const record: unknown = JSON.parse(readFileSync(owner, 'utf8'));
+  const dead = join(dataDir, `dead-${process.pid}`);
+  writeFileSync(dead, JSON.stringify(Object.assign({}, record, { token: randomUUID(), scope: 'another boot' })));
+  renameSync(dead, owner);
 }
 
 process.once('message', () => {
