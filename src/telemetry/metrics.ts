@@ -74,6 +74,7 @@ export function createMetrics() {
     replans: counter('replans_total', 'Op groups decided again because the store had moved on.', ['reason']),
 
     embeddings: counter('embeddings_total', 'Texts embedded, by purpose.', ['purpose']),
+    vectorCacheBytes: gauge('vector_cache_bytes', 'What the cached vectors of the exact scan occupy; 0 with pgvector.'),
     recallSeconds: histogram('recall_seconds', 'Time of a recall request.', [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]),
     httpRequests: counter('http_requests_total', 'HTTP requests, by route template, method and status class.', [
       'route',

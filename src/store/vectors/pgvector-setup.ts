@@ -1,0 +1,83 @@
+import type { Database } from '../../db/database.ts';
+import { sqlState } from '../../db/errors.ts';
+import { errorMessage } from '../../telemetry/engramd-error.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { indexedStatements, indexName } from './pgvector-statements.ts';
+import type { VectorTarget } from './vector-index.ts';
+
+const deadlock = '40P01';
+const insufficientPrivilege = '42501';
+
+/**
+ * Makes the index of a model's vectors in one table, unless it is there or another process is at it.
+ *
+ * CONCURRENTLY, although that cannot be undone by a rollback: where pgvector came after the rows, building takes
+ * minutes, in which a plain CREATE INDEX would stop every write to the table. An attempt that died leaves an index that
+ * is kept up to date and never used; it is dropped and built again.
+ */
+export async function ensureVectorIndex(
+  deps: { readonly db: Database; readonly log: Log },
+  target: VectorTarget,
+  model: { readonly id: string; readonly dimensions: number },
+): Promise<void> {
+  const { db, log } = deps;
+  const create = indexedStatements(model.dimensions)?.formatCreateIndex[target];
+  const name = indexName(target, model.id);
+  if (create === undefined) {
+    log.info(
+      { model: model.id, dimensions: model.dimensions },
+      'pgvector indexes at most 4,000 dimensions; searches scan',
+    );
+    return;
+  }
+  // Two processes that build on one table wait for each other's snapshots; the server ends one of them.
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      switch (await indexState(db, name)) {
+        case 'usable':
+        case 'being built':
+          return;
+        case 'broken':
+          await runFormatted(db, "select format('drop index concurrently if exists engram.%I', $1::text) as text", [
+            name,
+          ]);
+          break;
+        case 'absent':
+          break;
+      }
+      await runFormatted(db, create, [name, model.id]);
+      return;
+    } catch (thrown) {
+      const state = sqlState(thrown);
+      if (state === deadlock && attempt < 5) continue;
+      if (state !== insufficientPrivilege) throw thrown;
+      log.warn(
+        { index: name, error: errorMessage(thrown) },
+        `vector searches scan: the role of DATABASE_URL must own the table engram.${target} to index it`,
+      );
+      return;
+    }
+  }
+}
+
+async function indexState(db: Database, name: string): Promise<'usable' | 'being built' | 'broken' | 'absent'> {
+  // Index: pg_class_relname_nsp_index.
+  const { rows } = await db.query<{ usable: boolean; building: boolean }>(
+    `select i.indisvalid as usable,
+       exists (select from pg_stat_progress_create_index p
+         where p.datname = current_database() and p.relid = i.indrelid) as building
+     from pg_index i where i.indexrelid = to_regclass($1)`,
+    [`engram.${name}`],
+  );
+  const index = rows[0];
+  if (!index) return 'absent';
+  if (index.usable) return 'usable';
+  return index.building ? 'being built' : 'broken';
+}
+
+/** Outside any transaction: neither statement may run in one. */
+async function runFormatted(db: Database, format: string, values: readonly string[]): Promise<void> {
+  const { rows } = await db.query<{ text: string }>(format, values);
+  const text = rows[0]?.text;
+  if (text !== undefined) await db.query(text);
+}
