@@ -1,0 +1,124 @@
+import { dateAt } from './recognise-dates.ts';
+import { numberAt } from './recognise-numbers.ts';
+import { canonicalSpelling } from './spelling.ts';
+import type { Value } from './value.ts';
+
+export interface Token {
+  /** As written, in canonical spelling. */
+  readonly text: string;
+  /** Lower case, without an apostrophe: what words are compared by. */
+  readonly word: string;
+  /** Set where the token is a number, date or identifier. */
+  readonly value: Value | null;
+  /** Punctuation between the token before and this one. */
+  readonly lead: string;
+  readonly startsSentence: boolean;
+  /** Begins with a capital letter, in a text that is not all capitals. */
+  readonly capital: boolean;
+  readonly possessive: boolean;
+}
+
+const identifiers: readonly RegExp[] = [
+  /https?:\/\/[^\s<>"')]*[^\s<>"').,;:!?]/iuy,
+  /www\.[^\s<>"')]*[^\s<>"').,;:!?]/iuy,
+  /[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+/uy,
+  /@[\p{L}\p{N}_][\p{L}\p{N}_.-]*[\p{L}\p{N}_]/uy,
+  /#\p{L}[\p{L}\p{N}_-]+/uy,
+  /(?:~|\.{1,2})?\/[\p{L}\p{N}_.-]+(?:\/[\p{L}\p{N}_.-]*)*[\p{L}\p{N}_-]/uy,
+  /(?:[\p{L}\p{N}_-]+\/)*[\p{L}\p{N}_][\p{L}\p{N}_.-]*\.(?:tsx?|jsx?|mjs|json|jsonl|md|py|ya?ml|txt|pdf|csv|xlsx?|docx?|pptx?|png|jpe?g|svg|sh|sql|html?|css|toml|lock|env|log|zip|gz|tar|rs|go|java|cpp|ini|conf)(?![\p{L}\p{N}])/iuy,
+  /[\p{Ll}][\p{L}\p{N}-]*(?:\.[\p{L}\p{N}-]+)*\.(?:com|org|net|io|dev|app|eu|de|uk|fr|se|ch|ai|local|internal)(?![\p{L}\p{N}])/iuy,
+];
+/** A dot behind one of these ends no sentence. */
+const abbreviated = /^(?:mr|mrs|ms|dr|prof|st|no|nr|vs|etc|approx|ca|jr|sr|inc|ltd|co)$/u;
+const dottedLetters = /\p{L}\.(?:\p{L}\.)+/uy;
+const word = /[\p{L}\p{M}\p{N}_]+(?:'[\p{L}]+)*'?/uy;
+/** Words with a hyphen that many write without one; all others are read as two. */
+const joined: Readonly<Record<string, string>> = {
+  'e-mail': 'email',
+  'e-mails': 'emails',
+  'e-mailed': 'emailed',
+  'wi-fi': 'wifi',
+  'on-line': 'online',
+  'co-op': 'coop',
+  'counter-clockwise': 'counterclockwise',
+  'anti-clockwise': 'anticlockwise',
+};
+const hyphenated = /\p{L}+-\p{L}+/uy;
+
+/** The words and values of a text, in order. `saidAt` resolves "yesterday". */
+export function tokensOf(text: string, saidAt: Date | null = null): Token[] {
+  const source = canonicalSpelling(text);
+  const shouting = !/\p{Ll}/u.test(source);
+  const tokens: Token[] = [];
+  let lead = '';
+  for (let at = 0; at < source.length; ) {
+    const found = tokenAt(source, at, saidAt);
+    if (!found) {
+      const character = source[at] ?? '';
+      if (character !== ' ') lead += character;
+      at++;
+      continue;
+    }
+    const raw = source.slice(at, found.end);
+    if (abbreviated.test(tokens.at(-1)?.word ?? '')) lead = lead.replace('.', '');
+    tokens.push({
+      text: raw,
+      word: found.word ?? plainWord(raw),
+      value: found.value,
+      lead,
+      startsSentence: tokens.length === 0 || /[.!?]/u.test(lead),
+      capital: !shouting && /^\p{Lu}/u.test(raw),
+      possessive: /'s$|s'$/iu.test(raw) && closesNoQuote(source, found.end, lead),
+    });
+    lead = '';
+    at = found.end;
+  }
+  return tokens;
+}
+
+/** In 'the late fees' the last apostrophe is a quote, not a possessive. */
+function closesNoQuote(source: string, end: number, lead: string): boolean {
+  return !lead.includes("'") && (source[end - 1] !== "'" || !/(?:^|[\s(])'\p{L}[^']*$/u.test(source.slice(0, end - 1)));
+}
+
+/** A possessive loses its ending: Hanna's is Hanna. */
+function plainWord(raw: string): string {
+  return raw.toLowerCase().replace(/'s$/u, '').replace(/'/gu, '');
+}
+
+interface Found {
+  readonly end: number;
+  readonly value: Value | null;
+  readonly word?: string;
+}
+
+function tokenAt(source: string, at: number, saidAt: Date | null): Found | null {
+  if (/[\p{L}\p{M}\p{N}]/u.test(source[at - 1] ?? ' ')) return wordAt(source, at);
+  for (const pattern of identifiers) {
+    pattern.lastIndex = at;
+    const match = pattern.exec(source);
+    if (match) return { end: pattern.lastIndex, value: { kind: 'name', key: match[0].toLowerCase() } };
+  }
+  const value = /[\p{L}\p{N}#+$€£¥-]/u.test(source[at] ?? '')
+    ? (dateAt(source, at, saidAt) ?? numberAt(source, at))
+    : null;
+  return value ?? wordAt(source, at);
+}
+
+function wordAt(source: string, at: number): Found | null {
+  for (const [pattern, plain] of [
+    [dottedLetters, (text: string) => text.replace(/\./gu, '').toLowerCase()],
+    [hyphenated, joinedWord],
+  ] as const) {
+    pattern.lastIndex = at;
+    const match = pattern.exec(source);
+    const whole = match ? plain(match[0]) : undefined;
+    if (whole !== undefined) return { end: pattern.lastIndex, value: null, word: whole };
+  }
+  word.lastIndex = at;
+  return word.exec(source) ? { end: word.lastIndex, value: null } : null;
+}
+
+function joinedWord(text: string): string | undefined {
+  return joined[text.toLowerCase()];
+}
