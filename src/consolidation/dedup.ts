@@ -3,7 +3,7 @@ import { cosine } from './cosine.ts';
 import type { Alias, PairToJudge, ProposedOp, Verdict } from './decider.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import type { AliasTable } from './plan.ts';
-import { compareValues } from './values/compare-values.ts';
+import { compareTexts } from './values/compare-values.ts';
 
 const nearestPerText = 5;
 
@@ -124,7 +124,9 @@ async function settleCreate(
 /** What may be said of a pair at all: `same` only where every value agrees, an order in time only where both have a time. */
 export function admissibleVerdicts(pair: PairToJudge): Verdict[] {
   const verdicts: Verdict[] = ['different', 'contradicts'];
-  if (compareValues(pair.held.text, pair.offered.text).agree) verdicts.unshift('same');
+  // "Yesterday" said on two days is two days.
+  const saidAt = { a: pair.held.validFrom, b: pair.offered.validFrom };
+  if (compareTexts(pair.held.text, pair.offered.text, saidAt).agree) verdicts.unshift('same');
   const { validFrom: heldFrom } = pair.held;
   const { validFrom: offeredFrom } = pair.offered;
   if (heldFrom !== null && offeredFrom !== null) {

@@ -20,12 +20,15 @@ export async function observationsByWords(
 ): Promise<string[][]> {
   // Index observations_tsv, one probe a text. The words are OR-ed: a query of every word of a sentence matches nothing else.
   const { rows } = await db.query<{ n: number; id: string }>(
-    `select q.n::int as n, hit.id from unnest($3::text[]) with ordinality as q(words, n),
+    `select q.n::int as n, hit.id
+     from (
+       select t.n, replace(plainto_tsquery('english', t.words)::text, ' & ', ' | ')::tsquery as words
+       from unnest($3::text[]) with ordinality as t(words, n)) as q,
      lateral (
-       select o.id from engram.observations o,
-         replace(plainto_tsquery('english', q.words)::text, ' & ', ' | ')::tsquery as words
-       where o.bank_id = $1 and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null and o.tsv @@ words
-       order by ts_rank_cd(o.tsv, words) desc, o.id limit $4) as hit`,
+       select o.id, ts_rank_cd(o.tsv, q.words) as rank from engram.observations o
+       where o.bank_id = $1 and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null and o.tsv @@ q.words
+       order by rank desc, o.id limit $4) as hit
+     order by q.n, hit.rank desc, hit.id`,
     [options.bankId, options.tags, options.queries, options.limit],
   );
   const hits: string[][] = options.queries.map(() => []);

@@ -10,7 +10,7 @@ import { insertInstance } from '../../src/store/instances.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
-import { silentLog } from '../../src/telemetry/log.ts';
+import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createFakeEmbedder, type FakeEmbedder, wordVector } from '../support/fake-embedder.ts';
 import { createRaceControl, type RaceControl } from '../support/race-control.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -72,6 +72,8 @@ export interface Workbench {
   engineBeside(overrides?: Partial<ConsolidationDeps>): Promise<ConsolidationEngine>;
   remember(...memories: readonly (string | MemoryFixture)[]): Promise<string[]>;
   consolidate(options?: { signal?: AbortSignal; engine?: ConsolidationEngine }): Promise<SliceReport>;
+  /** Warnings and errors of the engines so far, one line of JSON each. */
+  readonly logged: readonly string[];
   rows<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   close(): Promise<void>;
 }
@@ -84,12 +86,14 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
   const races = createRaceControl();
   await pinEmbeddingModel(db, embedder.model);
   await db.query('insert into engram.banks (id) values ($1)', [bankId]);
+  const logged: string[] = [];
+  const log = createLog({ level: 'warn', pretty: false, destination: { write: (line) => logged.push(line) } });
   const indexes: { release(): Promise<void> }[] = [];
 
   const makeEngine = async (more: Partial<ConsolidationDeps> = {}) => {
     const instanceId = uuid();
     await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
-    const vectors = createExactIndex({ db, log: silentLog, clock: systemClock });
+    const vectors = createExactIndex({ db, log: silentLog });
     indexes.push(vectors);
     return createConsolidationEngine({
       db,
@@ -98,7 +102,7 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
       decider,
       instanceId,
       concurrency: 4,
-      log: silentLog,
+      log,
       clock: systemClock,
       metrics: database.metrics,
       racepoints: races,
@@ -117,6 +121,7 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
     races,
     engine,
     engineBeside: makeEngine,
+    logged,
     async remember(...memories) {
       const fixtures = memories.map((memory): MemoryFixture => (typeof memory === 'string' ? { text: memory } : memory));
       const ids: string[] = [];
