@@ -1,9 +1,12 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { createDatabase } from '../../src/db/database.ts';
 import { startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
+import { embeddedLayout } from '../../src/db/embedded/layout.ts';
+import { findPostmaster, stopPostmaster } from '../../src/db/embedded/postmaster.ts';
+import { findProcess } from '../../src/db/embedded/process-identity.ts';
 import { migrate, readMigrations } from '../../src/db/migrate.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
@@ -50,7 +53,8 @@ export default async function globalPostgres(project: TestProject): Promise<() =
 }
 
 async function startThrowAway(): Promise<{ adminUrl: string; stop: () => Promise<void> }> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'engramd-test-'));
+  await stopLeftovers();
+  const dataDir = mkdtempSync(join(tmpdir(), `engramd-test-${process.pid}-`));
   // As root, the server runs as somebody else, who has to get in.
   chmodSync(dataDir, 0o711);
   const remove = () => rmSync(dataDir, { recursive: true, force: true });
@@ -65,7 +69,6 @@ async function startThrowAway(): Promise<{ adminUrl: string; stop: () => Promise
         synchronous_commit: 'off',
         max_connections: '200',
         shared_buffers: '128MB',
-        autovacuum_naptime: '10s',
       },
     });
     return {
@@ -78,6 +81,18 @@ async function startThrowAway(): Promise<{ adminUrl: string; stop: () => Promise
   } catch (thrown) {
     remove();
     throw thrown;
+  }
+}
+
+/** Servers of runs that were killed: the server outlives its supervisor by design. */
+async function stopLeftovers(): Promise<void> {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(/^engramd-test-(\d+)-/.exec(name)?.[1]);
+    if (!pid || findProcess(pid)) continue;
+    const folder = join(tmpdir(), name);
+    const postmaster = findPostmaster(embeddedLayout(folder).data);
+    if (postmaster.kind === 'ours') await stopPostmaster(postmaster.process, { clock: systemClock, log: silentLog });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -101,6 +116,10 @@ async function createTemplate(adminUrl: string, template: string): Promise<void>
   } finally {
     await db.close();
   }
+  // A stray connection to the template would make every clone fail.
+  await withAdmin(adminUrl, (admin) =>
+    admin.query(`alter database ${admin.escapeIdentifier(template)} allow_connections false`),
+  );
 }
 
 async function dropTemplate(adminUrl: string, template: string): Promise<void> {

@@ -1,27 +1,15 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import type { Clock } from '../../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
-import type { Log } from '../../telemetry/log.ts';
-import { copyBinaries, locateBinaries, prepareInPlace, removeOtherCopies, type ServerBinaries } from './binaries.ts';
+import { copyBinaries, locateBinaries, removeOtherCopies } from './binaries.ts';
 import { ensureCluster } from './cluster.ts';
 import { EmbeddedStorageError } from './embedded-errors.ts';
-import { connectionUrl, databaseName, type EmbeddedLayout, embeddedLayout } from './layout.ts';
-import { findPostmaster, postmasterPidFile, stopPostmaster, waitForEnd } from './postmaster.ts';
+import { connectionUrl, databaseName, embeddedLayout } from './layout.ts';
+import { findPostmaster, isSameFolder, postmasterPidFile, stopPostmaster } from './postmaster.ts';
 import { isSameProcessAlive, type ProcessIdentity } from './process-identity.ts';
-import { launchServer } from './server-process.ts';
-import { askServer, ensureDatabase, isSameDirectory } from './server-queries.ts';
-import { assertReachable, chooseServerUser, type ServerUser } from './server-user.ts';
-
-export interface EmbeddedPostgresOptions {
-  /** Exists, is writable, and its instance lock is ours: nothing in here guards against a second supervisor. */
-  readonly dataDir: string;
-  readonly log: Log;
-  readonly clock: Clock;
-  /** Ends a start that is under way; a server that it launched is stopped again. */
-  readonly signal?: AbortSignal | undefined;
-  /** On top of our settings, e.g. `{ fsync: 'off' }` where the data is thrown away anyhow. */
-  readonly extraSettings?: Readonly<Record<string, string>>;
-}
+import { launchServer, recoveryLimitMs } from './server-process.ts';
+import { askServer, ensureDatabase } from './server-queries.ts';
+import { assertReachable, chooseServerUser } from './server-user.ts';
+import type { EmbeddedPostgresOptions, StartContext } from './start-context.ts';
 
 export interface EmbeddedPostgres {
   /** Database `engramd`, superuser `engramd`, over the unix socket. Holds the password. */
@@ -40,9 +28,6 @@ export interface EmbeddedPostgres {
    */
   stop(): Promise<void>;
 }
-
-/** How long an orphan may take to answer before it is stopped and started afresh. */
-const orphanAnswerMs = 15_000;
 
 /**
  * A PostgreSQL of engramd's own below `dataDir`, created on first use, reachable over a unix socket only.
@@ -64,12 +49,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { log, signal } = options;
   const layout = embeddedLayout(options.dataDir);
-  const located = locateBinaries();
   const user = chooseServerUser(layout.data);
   mkdirSync(layout.root, { recursive: true });
   chmodSync(layout.root, user ? 0o711 : 0o700);
   if (user) assertReachable(layout.root, user);
-  const binaries = !user && prepareInPlace(located) ? located : copyBinaries(located, layout.binaries);
+  const binaries = copyBinaries(locateBinaries(), layout.binaries);
   const isDurable = options.extraSettings?.fsync !== 'off';
   const password = await ensureCluster(layout, { binaries, user, isDurable, log, signal });
   const context: StartContext = { ...options, layout, binaries, user, password };
@@ -94,14 +78,6 @@ async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres
   }
   log.info({ serverPid: launched.process.pid, version: launched.version }, 'the embedded database is up');
   return supervise(context, { ...launched.process, version: launched.version }, false);
-}
-
-/** What the steps of a start share. */
-export interface StartContext extends EmbeddedPostgresOptions {
-  readonly layout: EmbeddedLayout;
-  readonly binaries: ServerBinaries;
-  readonly user: ServerUser | undefined;
-  readonly password: string;
 }
 
 type RunningServer = ProcessIdentity & { readonly version: string };
@@ -129,15 +105,15 @@ async function adoptOrStopOrphan(context: StartContext): Promise<RunningServer |
   const orphan = finding.process;
   const maintenance = connectionUrl(layout, context.password, 'postgres');
   const startedMs = clock.monotonicMs();
-  while (isSameProcessAlive(orphan) && clock.monotonicMs() - startedMs < orphanAnswerMs) {
+  while (isSameProcessAlive(orphan)) {
     signal?.throwIfAborted();
     const answer = await askServer(maintenance);
-    if (answer.kind === 'ready' && isSameDirectory(answer.dataDirectory, layout.data)) {
+    if (answer.kind === 'ready' && isSameFolder(answer.dataDirectory, layout.data)) {
       await ensureDatabase(maintenance, databaseName);
       return { ...orphan, version: answer.version };
     }
-    // Only one that is still starting, or is on its way out, is worth waiting for.
-    if (answer.kind !== 'busy') {
+    // A recovery that is under way would begin again if it were stopped.
+    if (answer.kind !== 'busy' || clock.monotonicMs() - startedMs > recoveryLimitMs) {
       log.warn(
         { serverPid: orphan.pid, error: answerError(answer) },
         'a server left over does not answer; stopping it',
@@ -146,8 +122,7 @@ async function adoptOrStopOrphan(context: StartContext): Promise<RunningServer |
     }
     await clock.sleep(100, signal);
   }
-  if (isSameProcessAlive(orphan)) await stopPostmaster(orphan, context);
-  await waitForEnd(orphan, 0, clock);
+  await stopPostmaster(orphan, context);
   return undefined;
 }
 

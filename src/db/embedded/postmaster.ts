@@ -46,7 +46,8 @@ function dataFolderOf(command: readonly string[]): string | undefined {
   return flag === -1 ? undefined : command[flag + 1];
 }
 
-function isSameFolder(one: string, other: string): boolean {
+/** Whatever links the two paths go through. */
+export function isSameFolder(one: string, other: string): boolean {
   try {
     return realpathSync(one) === realpathSync(other);
   } catch {
@@ -57,7 +58,7 @@ function isSameFolder(one: string, other: string): boolean {
 const pollMs = 25;
 
 /** Resolves to whether it ended within `limitMs`. */
-export async function waitForEnd(process: ProcessIdentity, limitMs: number, clock: Clock): Promise<boolean> {
+async function waitForEnd(process: ProcessIdentity, limitMs: number, clock: Clock): Promise<boolean> {
   const startedMs = clock.monotonicMs();
   while (isSameProcessAlive(process)) {
     if (clock.monotonicMs() - startedMs >= limitMs) return false;
@@ -94,6 +95,8 @@ function sendSignal(target: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!isSameProcessAlive(target)) return false;
   try {
     process.kill(target.pid, signal);
+    // One that somebody paused would not hear it.
+    process.kill(target.pid, 'SIGCONT');
     return true;
   } catch (thrown) {
     if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ESRCH') return false;

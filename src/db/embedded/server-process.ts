@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
 import { explainSpawnFailure, serverEnvironment } from './cluster.ts';
 import { EmbeddedStartError } from './embedded-errors.ts';
-import type { StartContext } from './embedded-postgres.ts';
 import { connectionUrl, serverPort } from './layout.ts';
 import { stopPostmaster } from './postmaster.ts';
 import { findProcess, type ProcessIdentity } from './process-identity.ts';
 import { askServer } from './server-queries.ts';
+import type { StartContext } from './start-context.ts';
 
 /** A server that says nothing at all for this long is not going to. */
 const silentLimitMs = 60_000;
 /** Crash recovery answers "starting up" meanwhile, and may take its time on a slow disk. */
-const recoveryLimitMs = 15 * 60_000;
+export const recoveryLimitMs = 15 * 60_000;
 /** Children of a postmaster that was killed end by themselves, but not at once. */
 const sharedMemoryLimitMs = 20_000;
 
@@ -112,22 +112,28 @@ async function waitUntilReady(context: StartContext): Promise<string> {
   const { clock, log, layout, password, signal } = context;
   const startedMs = clock.monotonicMs();
   let hasAnswered = false;
+  let isAnnounced = false;
   for (;;) {
     signal?.throwIfAborted();
     const answer = await askServer(connectionUrl(layout, password, 'postgres'));
     if (answer.kind === 'ready') return answer.version;
+    const waitedMs = clock.monotonicMs() - startedMs;
     if (answer.kind === 'refused') {
       throw new EmbeddedStartError(
         `the embedded PostgreSQL refuses the password in ${layout.passwordFile}: ${errorMessage(answer.error)}`,
         { cause: answer.error },
       );
     }
-    if (answer.kind === 'busy' && !hasAnswered) {
-      hasAnswered = true;
-      log.info('the embedded database is recovering');
+    hasAnswered ||= answer.kind === 'busy';
+    if (waitedMs > 2_000 && !isAnnounced) {
+      isAnnounced = true;
+      log.info(
+        { answer: errorMessage(answer.error) },
+        'waiting for the embedded database; after a crash it recovers first',
+      );
     }
     const limitMs = hasAnswered ? recoveryLimitMs : silentLimitMs;
-    if (clock.monotonicMs() - startedMs > limitMs) {
+    if (waitedMs > limitMs) {
       throw new EmbeddedStartError(
         `the embedded PostgreSQL did not answer within ${limitMs / 1000} s (${errorMessage(answer.error)}); ` +
           `the end of ${layout.logFile}:\n${lastLines(layout.logFile)}`,

@@ -1,11 +1,11 @@
-import { realpathSync } from 'node:fs';
 import pg from 'pg';
+import { errorMessage } from '../../telemetry/engramd-error.ts';
 import { sqlState } from '../errors.ts';
 
 /** What a server said about itself, or why it did not. */
 export type ServerAnswer =
   | { readonly kind: 'ready'; readonly dataDirectory: string; readonly version: string }
-  /** It is there and refuses for now: starting, recovering or shutting down (57P03), or full (53300). */
+  /** It is there and refuses for now: starting or recovering (57P03), or full (53300). */
   | { readonly kind: 'busy'; readonly error: unknown }
   /** Nobody listens, or whoever does is not the server we know (wrong password, no such database). */
   | { readonly kind: 'silent' | 'refused'; readonly error: unknown };
@@ -24,6 +24,8 @@ export async function askServer(connectionString: string): Promise<ServerAnswer>
     });
   } catch (error) {
     const state = sqlState(error);
+    // Its messages are untranslated (LC_ALL=C). One that shuts down never comes back, and may wait for clients for ever.
+    if (/shutting down/.test(errorMessage(error))) return { kind: 'silent', error };
     if (state === '57P03' || state === '53300') return { kind: 'busy', error };
     return { kind: state === undefined ? 'silent' : 'refused', error };
   }
@@ -36,14 +38,6 @@ export async function ensureDatabase(connectionString: string, name: string): Pr
     const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
     if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)}`);
   });
-}
-
-export function isSameDirectory(one: string, other: string): boolean {
-  try {
-    return realpathSync(one) === realpathSync(other);
-  } catch {
-    return false;
-  }
 }
 
 async function withClient<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {

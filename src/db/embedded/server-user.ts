@@ -10,7 +10,7 @@ export interface ServerUser {
   readonly gid: number;
 }
 
-const candidates = ['postgres', 'nobody'];
+const usualUsers = ['postgres', 'nobody'];
 
 /**
  * Undefined for anybody but root: the server runs as whoever starts it.
@@ -20,12 +20,15 @@ const candidates = ['postgres', 'nobody'];
  *
  * @throws NoServerUserError
  */
-export function chooseServerUser(clusterData: string, passwdFile = '/etc/passwd'): ServerUser | undefined {
+export function chooseServerUser(
+  clusterData: string,
+  candidates: readonly string[] = usualUsers,
+): ServerUser | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const owner = ownerOf(clusterData);
   if (owner && owner.uid !== 0) return { name: `uid ${owner.uid}`, ...owner };
   for (const name of candidates) {
-    const user = lookUpInFile(name, passwdFile) ?? lookUpById(name);
+    const user = lookUpInFile(name) ?? lookUpById(name);
     if (user) return user;
   }
   throw new NoServerUserError(
@@ -73,10 +76,10 @@ function ownerOf(path: string): { uid: number; gid: number } | undefined {
   }
 }
 
-function lookUpInFile(name: string, passwdFile: string): ServerUser | undefined {
+function lookUpInFile(name: string): ServerUser | undefined {
   let text: string;
   try {
-    text = readFileSync(passwdFile, 'utf8');
+    text = readFileSync('/etc/passwd', 'utf8');
   } catch {
     return undefined;
   }
