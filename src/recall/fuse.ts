@@ -1,0 +1,85 @@
+import type { VectorTarget } from '../store/vectors/vector-index.ts';
+
+export interface Hit {
+  readonly target: VectorTarget;
+  readonly id: string;
+}
+
+/** A hit as its search found it; higher is better. Scores are compared within one list only. */
+export interface ScoredHit extends Hit {
+  readonly score: number;
+}
+
+/** For each memory, the observations that may be returned in its place. */
+export type Covers = ReadonlyMap<string, readonly { readonly rootId: string; readonly isFolded: boolean }[]>;
+
+/**
+ * What a place is worth: 1 / (steepness + place). The usual 60 flattens the first places so much that being tenth in
+ * both lists beats being first in one; on two conversations of LoCoMo recall@10 was 82.5 with 60 and 86.1 with 10.
+ */
+const steepness = 10;
+
+/**
+ * One order out of several ranked lists over observations and raw memories together.
+ *
+ * An observation and the memories it cites often say the same in the same words and then stand side by side in every
+ * list. They are one piece of information and take one place: a memory behind an observation that cites it does not
+ * push back what follows, so what is left of each list is ranked as if duplicates were not there.
+ *
+ * @param lists each best first, ties in the order in which they are to count
+ */
+export function fuse(lists: readonly (readonly Hit[])[], covers: Covers): Hit[] {
+  const scored = new Map<string, { hit: Hit; score: number }>();
+  for (const list of lists) {
+    for (const { hit, place } of places(list, covers)) {
+      const entry = scored.get(hit.id) ?? { hit, score: 0 };
+      entry.score += 1 / (steepness + place);
+      scored.set(hit.id, entry);
+    }
+  }
+  return [...scored.values()].sort((a, b) => b.score - a.score || order(a.hit, b.hit)).map(({ hit }) => hit);
+}
+
+/** Places from 1. An observation that a memory is folded into stands where the memory was hit: it is the answer now. */
+function places(list: readonly Hit[], covers: Covers): { hit: Hit; place: number }[] {
+  const placed = new Map<string, number>();
+  const result: { hit: Hit; place: number }[] = [];
+  let next = 1;
+  const put = (hit: Hit, place: number) => {
+    placed.set(hit.id, place);
+    result.push({ hit, place });
+  };
+  for (const hit of list) {
+    if (placed.has(hit.id)) continue;
+    if (hit.target === 'observations') {
+      put(hit, next);
+      next += 1;
+      continue;
+    }
+    const roots = covers.get(hit.id) ?? [];
+    const before = next;
+    for (const { rootId, isFolded } of roots) {
+      if (!isFolded || placed.has(rootId)) continue;
+      put({ target: 'observations', id: rootId }, before);
+      next = before + 1;
+    }
+    const isCovered = roots.some(({ rootId }) => placed.has(rootId));
+    put(hit, before);
+    if (!isCovered) next = before + 1;
+  }
+  return result;
+}
+
+/** The same text has the same vector up to what batching does to the last bits; this is far above that. */
+const similarityGrain = 1e5;
+
+/** Several result lists of one kind of search as one, best first, an observation before the memory that it ties with. */
+export function ranked(hits: readonly ScoredHit[]): Hit[] {
+  const grain = (hit: ScoredHit) => Math.round(hit.score * similarityGrain);
+  return [...hits].sort((a, b) => grain(b) - grain(a) || order(a, b));
+}
+
+function order(a: Hit, b: Hit): number {
+  if (a.target !== b.target) return a.target === 'observations' ? -1 : 1;
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
+}
