@@ -1,0 +1,291 @@
+import { randomUUID } from 'node:crypto';
+import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDatabase, type Database } from '../../src/db/database.ts';
+import { migrate, readMigrations } from '../../src/db/migrate.ts';
+import { chooseVectorIndex } from '../../src/store/vectors/choose-vector-index.ts';
+import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
+import { createPgvectorIndex } from '../../src/store/vectors/pgvector-index.ts';
+import { indexedStatements, indexName } from '../../src/store/vectors/pgvector-statements.ts';
+import { PgvectorUnavailableError } from '../../src/store/vectors/vector-errors.ts';
+import type { VectorIndex } from '../../src/store/vectors/vector-index.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { createLog, silentLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { describeVectorIndex, type VectorIndexFixture } from '../store/vectors/conformance.ts';
+import {
+  addBank,
+  addModels,
+  addObservations,
+  dimensions,
+  model,
+  queryFor,
+  randomVector,
+  seededRandom,
+  towards,
+} from '../store/vectors/vector-rows.ts';
+
+const noEngine = await getContainerRuntimeClient().then(
+  () => undefined,
+  (thrown: unknown) => String(thrown),
+);
+if (noEngine !== undefined) console.warn(`skipped: pgvector needs a container engine and none answers (${noEngine})`);
+
+const server = noEngine === undefined ? await startServer() : undefined;
+
+async function startServer() {
+  const container = await new GenericContainer('pgvector/pgvector:pg17')
+    .withEnvironment({ POSTGRES_PASSWORD: 'test' })
+    .withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=200'])
+    .withExposedPorts(5432)
+    // The first one is of the server that only makes the cluster.
+    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
+    .start();
+  const urlOf = (database: string, user = 'postgres') =>
+    `postgres://${user}:test@${container.getHost()}:${container.getMappedPort(5432)}/${database}`;
+  return { urlOf, stop: () => container.stop() };
+}
+
+function connect(connectionString: string, poolMax = 10): Database {
+  const deps = { log: silentLog, clock: systemClock, metrics: createMetrics() };
+  return createDatabase({ connectionString, poolMax, applicationName: 'engramd-test', ...deps });
+}
+
+/** A migrated database without the extension. */
+async function createMigrated(): Promise<{
+  name: string;
+  db: Database;
+  urlOf(user?: string): string;
+  drop(): Promise<void>;
+}> {
+  if (!server) throw new Error('no server');
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const admin = connect(server.urlOf('postgres'), 1);
+  await admin.query(`create database ${name} template template0`);
+  const db = connect(server.urlOf(name));
+  await migrate(db, await readMigrations(new URL('../../src/store/migrations', import.meta.url).pathname));
+  return {
+    name,
+    db,
+    urlOf: (user) => server.urlOf(name, user),
+    async drop() {
+      await db.close();
+      await admin.query(`drop database ${name} with (force)`);
+      await admin.close();
+    },
+  };
+}
+
+async function fixtureOf(createIndex: (db: Database) => VectorIndex): Promise<VectorIndexFixture> {
+  const database = await createMigrated();
+  await database.db.query('create extension vector');
+  return {
+    db: database.db,
+    createIndex,
+    openDatabase: () => connect(database.urlOf()),
+    drop: () => database.drop(),
+  };
+}
+
+const log = silentLog;
+const alwaysWalk = { minRows: 0, perRow: 0 };
+
+describe.skipIf(!server)('PostgreSQL 17 with pgvector', () => {
+  afterAll(() => server?.stop());
+
+  describeVectorIndex('pgvector', () => fixtureOf((db) => createPgvectorIndex({ db, log })));
+
+  describeVectorIndex('pgvector, by the index wherever it can', () =>
+    fixtureOf((db) => createPgvectorIndex({ db, log, scanRule: alwaysWalk })),
+  );
+
+  describeVectorIndex('pgvector, by the index without iterative scans as in 0.7', () =>
+    fixtureOf((db) => createPgvectorIndex({ db, log, scanRule: alwaysWalk, iterativeScan: false })),
+  );
+
+  describeVectorIndex('exact', () => fixtureOf((db) => createExactIndex({ db, log })));
+
+  describe('the index', () => {
+    let database: Awaited<ReturnType<typeof createMigrated>>;
+    let db: Database;
+    beforeAll(async () => {
+      database = await createMigrated();
+      db = database.db;
+      await db.query('create extension vector');
+      await addModels(db);
+    });
+    afterAll(() => database.drop());
+
+    async function indexes(): Promise<{ name: string; definition: string; valid: boolean }[]> {
+      const { rows } = await db.query<{ name: string; definition: string; valid: boolean }>(
+        `select c.relname as name, pg_get_indexdef(c.oid) as definition, i.indisvalid as valid
+         from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
+         where a.amname = 'hnsw' order by 1`,
+      );
+      return rows;
+    }
+
+    it('is made once for each table and model, and is what a search walks', async () => {
+      const index = createPgvectorIndex({ db, log, scanRule: alwaysWalk });
+      await index.prepare(model);
+      await index.prepare(model);
+      expect((await indexes()).map((each) => each.name)).toEqual([
+        indexName('memories', model.id),
+        indexName('observations', model.id),
+      ]);
+      const bank = await addBank(db);
+      const random = seededRandom(3);
+      await addObservations(
+        db,
+        bank,
+        Array.from({ length: 3000 }, () => ({ vector: randomVector(random) })),
+      );
+      const search = indexedStatements(dimensions)?.search.observations;
+      const plan = await db.tx({ label: 'explain' }, async (tx) => {
+        await tx.query("select set_config('enable_sort', 'off', true)");
+        const vectors = ['{1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}'];
+        return tx.query<{ 'QUERY PLAN': string }>(`explain ${search}`, [bank, model.id, null, true, vectors, 5]);
+      });
+      expect(plan.rows.map((row) => row['QUERY PLAN']).join('\n')).toContain(
+        `Index Scan using ${indexName('observations', model.id)}`,
+      );
+    });
+
+    it('that an attempt left unfinished is made again', async () => {
+      const name = indexName('observations', model.id);
+      await createPgvectorIndex({ db, log }).prepare(model);
+      await db.query('update pg_index set indisvalid = false where indexrelid = to_regclass($1)', [`engram.${name}`]);
+      await createPgvectorIndex({ db, log }).prepare(model);
+      expect(await indexes()).toContainEqual({ name, definition: expect.stringContaining('vector(16)'), valid: true });
+    });
+
+    it('holds half-precision numbers above 2,000 dimensions, and ranks by the whole ones', async () => {
+      const wide = { id: 'test/wide', dimensions: 2500 };
+      await db.query(
+        "insert into engram.embedding_models (id, provider, dimensions, is_active) values ($1, 'fake', $2, false)",
+        [wide.id, wide.dimensions],
+      );
+      const index = createPgvectorIndex({ db, log, scanRule: alwaysWalk });
+      await index.prepare(wide);
+      expect(await indexes()).toContainEqual(
+        expect.objectContaining({
+          name: indexName('observations', wide.id),
+          definition: expect.stringContaining('halfvec(2500)'),
+        }),
+      );
+      const bank = await addBank(db);
+      const random = seededRandom(8);
+      const vectors = Array.from({ length: 60 }, () => randomVector(random, wide.dimensions));
+      const ids = await addObservations(
+        db,
+        bank,
+        vectors.map((vector) => ({ vector, model: wide.id })),
+      );
+      const vector = vectors[7] ?? new Float32Array();
+      const [hits] = await index.nearest([queryFor(bank, { model: wide.id, vector, limit: 3 })]);
+      expect(hits?.[0]).toEqual({ id: ids[7], similarity: expect.closeTo(1, 6) });
+      const exact = createExactIndex({ db, log });
+      const [expected] = await exact.nearest([queryFor(bank, { model: wide.id, vector, limit: 3 })]);
+      await exact.release();
+      expect(hits?.map((hit) => hit.id)).toEqual(expected?.map((hit) => hit.id));
+    });
+
+    it('is not attempted above 4,000 dimensions, where searches scan', async () => {
+      const vast = { id: 'test/vast', dimensions: 4100 };
+      await db.query(
+        "insert into engram.embedding_models (id, provider, dimensions, is_active) values ($1, 'fake', $2, false)",
+        [vast.id, vast.dimensions],
+      );
+      const index = createPgvectorIndex({ db, log, scanRule: alwaysWalk });
+      const before = await indexes();
+      await index.prepare(vast);
+      expect(await indexes()).toEqual(before);
+      const bank = await addBank(db);
+      const random = seededRandom(9);
+      const vectors = Array.from({ length: 5 }, () => randomVector(random, vast.dimensions));
+      const ids = await addObservations(
+        db,
+        bank,
+        vectors.map((vector) => ({ vector, model: vast.id })),
+      );
+      const [hits] = await index.nearest([
+        queryFor(bank, { model: vast.id, vector: vectors[4] ?? new Float32Array(), limit: 1 }),
+      ]);
+      expect(hits?.map((hit) => hit.id)).toEqual([ids[4]]);
+    });
+
+    it('of all banks still finds every row of a small one', async () => {
+      const big = await addBank(db);
+      const random = seededRandom(21);
+      await addObservations(
+        db,
+        big,
+        Array.from({ length: 6000 }, () => ({ vector: randomVector(random) })),
+      );
+      // As far from the query as can be: an index that gives up never gets here.
+      const small = await addBank(db);
+      const ids = await addObservations(
+        db,
+        small,
+        [175, 176, 177, 178, 179].map((angle) => ({ vector: towards(angle) })),
+      );
+      const index = createPgvectorIndex({ db, log, scanRule: alwaysWalk });
+      const [hits] = await index.nearest([queryFor(small, { limit: 4 })]);
+      expect(hits?.map((hit) => hit.id)).toEqual(ids.slice(0, 4));
+      const withoutIteration = createPgvectorIndex({ db, log, scanRule: alwaysWalk, iterativeScan: false });
+      const [same] = await withoutIteration.nearest([queryFor(small, { limit: 4 })]);
+      expect(same).toEqual(hits);
+    });
+  });
+
+  describe('chooseVectorIndex', () => {
+    let database: Awaited<ReturnType<typeof createMigrated>>;
+    const lines: string[] = [];
+    const listening = createLog({
+      level: 'warn',
+      pretty: false,
+      destination: { write: (line: string) => lines.push(line) },
+    });
+    beforeAll(async () => {
+      database = await createMigrated();
+    });
+    afterAll(() => database.drop());
+
+    it('installs nothing for a role that may not, names the right, and scans in memory', async () => {
+      await database.db.query("create role reader login password 'test'");
+      await database.db.query('grant usage on schema engram to reader');
+      await database.db.query('grant select on all tables in schema engram to reader');
+      const db = connect(database.urlOf('reader'), 2);
+      try {
+        const chosen = await chooseVectorIndex({ db, log: listening });
+        expect(chosen.kind).toBe('exact');
+        expect(lines.join('')).toContain('GRANT CREATE ON DATABASE');
+        await expect(chooseVectorIndex({ db, log: listening, force: 'pgvector' })).rejects.toThrow(
+          PgvectorUnavailableError,
+        );
+      } finally {
+        await db.close();
+      }
+    });
+
+    it('takes the exact scan where it is asked to', async () => {
+      expect((await chooseVectorIndex({ db: database.db, log: listening, force: 'exact' })).kind).toBe('exact');
+    });
+
+    it('installs pgvector where it may, asked by several at once, and says nothing', async () => {
+      lines.length = 0;
+      const chosen = await Promise.all([1, 2, 3].map(() => chooseVectorIndex({ db: database.db, log: listening })));
+      expect(chosen.map((each) => each.kind)).toEqual(['pgvector', 'pgvector', 'pgvector']);
+      expect(lines).toEqual([]);
+    });
+
+    it('refuses an extension that lies outside the search path', async () => {
+      await database.db.query(
+        'drop extension vector; create schema elsewhere; create extension vector schema elsewhere',
+      );
+      const chosen = await chooseVectorIndex({ db: database.db, log: listening });
+      expect(chosen.kind).toBe('exact');
+      expect(lines.join('')).toContain('elsewhere');
+    });
+  });
+});
