@@ -1,5 +1,11 @@
 import type { Database, Tx } from '../db/database.ts';
-import { type LockedMemory, type LockedObservation, lockBank, lockMemories, lockObservations } from '../store/apply-locks.ts';
+import {
+  type LockedMemory,
+  type LockedObservation,
+  lockBank,
+  lockMemories,
+  lockObservations,
+} from '../store/apply-locks.ts';
 import { insertConflicts, insertEvents, settleMemories } from '../store/apply-writes.ts';
 import { finishAttempt } from '../store/attempts.ts';
 import { type ChangeOpRow, insertChangeSet } from '../store/change-ops.ts';
@@ -114,7 +120,12 @@ async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Prom
   const links = await linksOf(tx, bankId, replans);
   const fresh =
     epoch !== null && epoch > request.scopeEpoch
-      ? await writtenSince(tx, { bankId, tags: request.tags, epoch: request.scopeEpoch, embeddingModel: request.embeddingModel })
+      ? await writtenSince(tx, {
+          bankId,
+          tags: request.tags,
+          epoch: request.scopeEpoch,
+          embeddingModel: request.embeddingModel,
+        })
       : [];
 
   const missed: { group: OpGroup; reason: MissReason }[] = [];
@@ -126,7 +137,13 @@ async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Prom
   }
   const { applied, heldBack } = await weighLosses(tx, request, holding);
 
-  const writes = carryOut({ groups: applied, locked, changeSetId: request.changeSetId, now: deps.clock.now(), newId: deps.newId });
+  const writes = carryOut({
+    groups: applied,
+    locked,
+    changeSetId: request.changeSetId,
+    now: deps.clock.now(),
+    newId: deps.newId,
+  });
   if (writes.changeOps.length + request.rejected.length + heldBack.length > 0) {
     const scopeEpoch = (epoch ?? request.scopeEpoch) + 1;
     await insertObservations(tx, {
@@ -148,7 +165,9 @@ async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Prom
     await deps.racepoints.reach('apply:ops-written', { memoryIds: memberIds });
     await settleMemories(tx, bankId, [
       ...writes.memories,
-      ...heldBack.flatMap((group) => group.memberIds.map((id) => ({ id, state: 'proposed' as const, reason: 'loss-budget' }))),
+      ...heldBack.flatMap((group) =>
+        group.memberIds.map((id) => ({ id, state: 'proposed' as const, reason: 'loss-budget' })),
+      ),
     ]);
     if (applied.some((group) => group.ops.some((op) => textOf(op) !== null))) {
       await advanceScope(tx, bankId, request.tags, scopeEpoch);
@@ -202,7 +221,10 @@ function missOf(group: OpGroup, ground: Ground): MissReason | null {
     if (content === null) continue;
     for (const other of ground.fresh) {
       if (touched.has(other.id)) continue;
-      if (other.text === content.text || cosine(other.embedding, content.embedding) >= ground.request.repeatSimilarity) {
+      if (
+        other.text === content.text ||
+        cosine(other.embedding, content.embedding) >= ground.request.repeatSimilarity
+      ) {
         return 'scope_moved';
       }
     }
@@ -241,14 +263,16 @@ async function insertHistory(
 ): Promise<void> {
   const { done, heldBack } = history;
   const set = { bankId: request.bankId, runId: request.runId, decider: request.decider };
-  const refused = request.rejected.map((rejection): ChangeOpRow => ({
-    ...emptyRow,
-    op: rejection.op,
-    status: 'rejected',
-    memoryIds: rejection.memoryIds,
-    reason: rejection.reason,
-    verdicts: [{ validator: rejection.validator, reason: rejection.reason }],
-  }));
+  const refused = request.rejected.map(
+    (rejection): ChangeOpRow => ({
+      ...emptyRow,
+      op: rejection.op,
+      status: 'rejected',
+      memoryIds: rejection.memoryIds,
+      reason: rejection.reason,
+      verdicts: [{ validator: rejection.validator, reason: rejection.reason }],
+    }),
+  );
   if (done.length + refused.length > 0) {
     await insertChangeSet(
       tx,

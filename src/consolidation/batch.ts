@@ -205,12 +205,14 @@ class BatchRun {
     await this.#reach('batch:proposed', memories);
 
     const judged = validateProposal(presentation.batch, proposal);
-    const rejected = judged.rejected.map((rejection): RejectedOp => ({
-      op: rejection.op.op,
-      validator: rejection.validator,
-      reason: rejection.reason,
-      memoryIds: idsOf(presentation, 'memories' in rejection.op ? rejection.op.memories : []),
-    }));
+    const rejected = judged.rejected.map(
+      (rejection): RejectedOp => ({
+        op: rejection.op.op,
+        validator: rejection.validator,
+        reason: rejection.reason,
+        memoryIds: idsOf(presentation, 'memories' in rejection.op ? rejection.op.memories : []),
+      }),
+    );
     for (const rejection of rejected) deps.metrics.opsRejected.inc({ validator: rejection.validator });
     this.#rejected.push(...rejected);
     await this.#reach('batch:validated', memories);
@@ -234,7 +236,9 @@ class BatchRun {
     memories: readonly EmbeddedMemory[],
   ): Promise<Map<string, Float32Array>> {
     const vectors = new Map(memories.map((memory) => [embeddingText(memory), memory.embedding]));
-    const texts = [...new Set(ops.flatMap((op) => ('text' in op ? [op.text] : [])))].filter((text) => !vectors.has(text));
+    const texts = [...new Set(ops.flatMap((op) => ('text' in op ? [op.text] : [])))].filter(
+      (text) => !vectors.has(text),
+    );
     if (texts.length === 0) return vectors;
     const made = await this.#phase('embed', () =>
       this.#deps.embedder.embed(texts, { purpose: 'observation', signal: this.#request.signal }),
@@ -305,7 +309,10 @@ class BatchRun {
     this.#deps.metrics.replans.inc({ reason });
   }
 
-  #reach(name: 'batch:recalled' | 'batch:proposed' | 'batch:validated' | 'batch:embedded' | 'batch:deduplicated', memories: readonly DueMemory[]) {
+  #reach(
+    name: 'batch:recalled' | 'batch:proposed' | 'batch:validated' | 'batch:embedded' | 'batch:deduplicated',
+    memories: readonly DueMemory[],
+  ) {
     return this.#deps.racepoints.reach(name, { memoryIds: memories.map((memory) => memory.id) });
   }
 

@@ -12,7 +12,12 @@ export interface Writes {
   readonly updated: readonly { readonly image: ObservationImage; readonly embedding: Float32Array | null }[];
   readonly links: readonly Link[];
   readonly droppedLinks: readonly Link[];
-  readonly conflicts: readonly { readonly id: string; readonly left: string; readonly right: string; readonly reason: string }[];
+  readonly conflicts: readonly {
+    readonly id: string;
+    readonly left: string;
+    readonly right: string;
+    readonly reason: string;
+  }[];
   readonly memories: readonly { readonly id: string; readonly state: 'consolidated'; readonly reason: string | null }[];
   readonly changeOps: readonly ChangeOpRow[];
   readonly events: readonly TimelineEvent[];

@@ -73,7 +73,9 @@ async function similarUnseen(
       liveOnly: true,
     })),
   );
-  const near = hits.map((list) => list.filter((hit) => hit.similarity >= request.repeatSimilarity).map((hit) => hit.id));
+  const near = hits.map((list) =>
+    list.filter((hit) => hit.similarity >= request.repeatSimilarity).map((hit) => hit.id),
+  );
   const loaded = new Map(
     (await loadRelated(deps.db, { bankId, tags, ids: [...new Set(near.flat())] })).map((row) => [row.id, row]),
   );
@@ -100,7 +102,9 @@ async function settleCreate(
       offered: { text: op.text, validFrom: op.validFrom },
       similarity: vector ? cosine(held.embedding, vector) : 0,
     };
-    const { verdict, reason } = await deps.decider.adjudicate(pair, admissibleVerdicts(pair), { signal: request.signal });
+    const { verdict, reason } = await deps.decider.adjudicate(pair, admissibleVerdicts(pair), {
+      signal: request.signal,
+    });
     if (verdict === 'different') continue;
     const target: Alias = request.aliases.add(held);
     switch (verdict) {
@@ -109,11 +113,27 @@ async function settleCreate(
         request.aliases.bind(op.as, target);
         return { op: 'reinforce', target, memories: op.memories, reason };
       case 'supersedes':
-        return { op: 'supersede', target, as: op.as, text: op.text, memories: op.memories, validFrom: op.validFrom, reason };
+        return {
+          op: 'supersede',
+          target,
+          as: op.as,
+          text: op.text,
+          memories: op.memories,
+          validFrom: op.validFrom,
+          reason,
+        };
       case 'superseded_by':
         return { ...op, supersededBy: target, reason };
       case 'contradicts':
-        return { op: 'conflict', target, as: op.as, text: op.text, memories: op.memories, validFrom: op.validFrom, reason };
+        return {
+          op: 'conflict',
+          target,
+          as: op.as,
+          text: op.text,
+          memories: op.memories,
+          validFrom: op.validFrom,
+          reason,
+        };
       default:
         verdict satisfies never;
     }

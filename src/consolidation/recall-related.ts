@@ -56,5 +56,8 @@ export async function recallRelated(
 }
 
 function tokensOf(observation: RelatedObservation): number {
-  return observation.sources.reduce((sum, source) => sum + estimateTokens(source.text), estimateTokens(observation.text));
+  return observation.sources.reduce(
+    (sum, source) => sum + estimateTokens(source.text),
+    estimateTokens(observation.text),
+  );
 }

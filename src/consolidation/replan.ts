@@ -1,7 +1,7 @@
 import { embeddingText } from '../ingest/embedding-text.ts';
+import type { Link } from '../store/observations.ts';
 import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
-import type { Link } from '../store/observations.ts';
 import { applyGroups, type MissReason } from './apply.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks } from './plan.ts';
@@ -10,9 +10,19 @@ import { repeatSimilarityOf } from './repeat-similarity.ts';
 /** What is to become of an observation whose evidence changed. Pure; see {@link planReplan}. */
 export type ReplanDecision =
   /** Some evidence is as it was: the text is written again from that, or stays. */
-  | { readonly kind: 'rewrite'; readonly from: readonly ReplanSource[]; readonly membersFrom: null; readonly links: ReplanLinks }
+  | {
+      readonly kind: 'rewrite';
+      readonly from: readonly ReplanSource[];
+      readonly membersFrom: null;
+      readonly links: ReplanLinks;
+    }
   /** All that is left was edited: the newest edit takes its old observation along, which keeps id and history. */
-  | { readonly kind: 'rewrite'; readonly from: readonly ReplanSource[]; readonly membersFrom: ReplanSource; readonly links: ReplanLinks }
+  | {
+      readonly kind: 'rewrite';
+      readonly from: readonly ReplanSource[];
+      readonly membersFrom: ReplanSource;
+      readonly links: ReplanLinks;
+    }
   | { readonly kind: 'retire'; readonly links: ReplanLinks };
 
 /** A source counts while it is valid, unchanged and still of the observation's scope (law L7). */
@@ -39,7 +49,12 @@ export interface ReplanReport {
  */
 export async function runReplan(
   deps: ConsolidationDeps,
-  request: { readonly bankId: string; readonly runId: string; readonly target: ReplanTarget; readonly signal: AbortSignal },
+  request: {
+    readonly bankId: string;
+    readonly runId: string;
+    readonly target: ReplanTarget;
+    readonly signal: AbortSignal;
+  },
 ): Promise<ReplanReport> {
   const { target, bankId } = request;
   const scopeEpoch = await readScopeEpoch(deps.db, bankId, target.tags);

@@ -1,7 +1,7 @@
 import { setImmediate as yieldToRequests } from 'node:timers/promises';
 import { isConnectionFailure } from '../db/errors.ts';
-import { bankMission } from '../store/bank-mission.ts';
 import { attemptsOf, closeCrashedAttempts, hasCrashes } from '../store/attempts.ts';
+import { bankMission } from '../store/bank-mission.ts';
 import { type DueMemory, parkMemories, postponeMemories, selectDueMemories } from '../store/due-memories.ts';
 import { selectReplans } from '../store/replan-work.ts';
 import { finishRun, insertRun } from '../store/runs.ts';
@@ -87,7 +87,10 @@ class Slice {
           this.#tally.addReplan(await runReplan(this.#deps, { bankId, runId: this.#runId, target, signal }));
         } catch (thrown) {
           if (!this.#absorb(thrown)) {
-            this.#deps.log.error({ error: errorMessage(thrown), observationId: target.id }, 'an observation could not be written again');
+            this.#deps.log.error(
+              { error: errorMessage(thrown), observationId: target.id },
+              'an observation could not be written again',
+            );
           }
           if (this.#ending !== null) return;
         }
@@ -138,7 +141,13 @@ class Slice {
   async #runOne(memories: readonly DueMemory[]): Promise<void> {
     const { bankId, signal } = this.#options;
     try {
-      const report = await runBatch(this.#deps, { bankId, runId: this.#runId, mission: this.#mission, memories, signal });
+      const report = await runBatch(this.#deps, {
+        bankId,
+        runId: this.#runId,
+        mission: this.#mission,
+        memories,
+        signal,
+      });
       await this.#settle(report);
     } catch (thrown) {
       if (signal.aborted || this.#absorb(thrown)) {
@@ -186,7 +195,10 @@ class Slice {
   }
 
   #park(memories: readonly DueMemory[], reason: 'no_progress' | 'crashed_alone'): Promise<void> {
-    this.#deps.log.warn({ memories: memories.length, reason }, 'memories parked; `engramd jobs retry` brings them back');
+    this.#deps.log.warn(
+      { memories: memories.length, reason },
+      'memories parked; `engramd jobs retry` brings them back',
+    );
     return parkMemories(this.#deps.db, this.#options.bankId, memories, reason);
   }
 
@@ -205,7 +217,8 @@ class Slice {
     if (this.#ending !== null) return false;
     if (this.#options.signal.aborted) this.#ending = 'aborted';
     else if (this.#elapsedMs() >= (this.#options.selectForMs ?? defaultSelectForMs)) this.#ending = 'time_up';
-    else if (this.#inFlight.size < this.#deps.concurrency && (await this.#options.anotherBankWaits?.())) this.#ending = 'yielded';
+    else if (this.#inFlight.size < this.#deps.concurrency && (await this.#options.anotherBankWaits?.()))
+      this.#ending = 'yielded';
     return this.#ending === null;
   }
 
@@ -242,7 +255,12 @@ class Slice {
   async #startRun(): Promise<boolean> {
     if (this.#runStarted) return true;
     const { bankId, trigger } = this.#options;
-    this.#runStarted = await insertRun(this.#deps.db, { bankId, id: this.#runId, trigger, instanceId: this.#deps.instanceId });
+    this.#runStarted = await insertRun(this.#deps.db, {
+      bankId,
+      id: this.#runId,
+      trigger,
+      instanceId: this.#deps.instanceId,
+    });
     if (!this.#runStarted) this.#ending = 'bank_gone';
     return this.#runStarted;
   }
@@ -251,9 +269,11 @@ class Slice {
     if (!this.#runStarted || this.#ending === 'bank_gone') return;
     const outcome = this.#ending ?? 'drained';
     const counts = { ...this.#tally.counts() };
-    await finishRun(this.#deps.db, { bankId: this.#options.bankId, id: this.#runId, outcome, counts }).catch((thrown: unknown) => {
-      this.#deps.log.warn({ error: errorMessage(thrown) }, 'the end of a run could not be recorded');
-    });
+    await finishRun(this.#deps.db, { bankId: this.#options.bankId, id: this.#runId, outcome, counts }).catch(
+      (thrown: unknown) => {
+        this.#deps.log.warn({ error: errorMessage(thrown) }, 'the end of a run could not be recorded');
+      },
+    );
   }
 
   #elapsedMs(): number {

@@ -4,7 +4,11 @@ import type { Queryable } from '../db/database.ts';
 export async function settleMemories(
   tx: Queryable,
   bankId: string,
-  memories: readonly { readonly id: string; readonly state: 'consolidated' | 'proposed'; readonly reason: string | null }[],
+  memories: readonly {
+    readonly id: string;
+    readonly state: 'consolidated' | 'proposed';
+    readonly reason: string | null;
+  }[],
 ): Promise<void> {
   if (memories.length === 0) return;
   // Primary key.

@@ -5,7 +5,12 @@ import type { Link } from './observations.ts';
 export async function linksOf(tx: Queryable, bankId: string, rootIds: readonly string[]): Promise<Map<string, Link[]>> {
   if (rootIds.length === 0) return new Map();
   // Primary keys and observations_canonical.
-  const { rows } = await tx.query<{ root_id: string; observation_id: string; memory_id: string; memory_version: number }>(
+  const { rows } = await tx.query<{
+    root_id: string;
+    observation_id: string;
+    memory_id: string;
+    memory_version: number;
+  }>(
     `select root.id as root_id, s.observation_id, s.memory_id, s.memory_version
      from engram.observations root
      join engram.observations o on o.bank_id = root.bank_id and (o.id = root.id or o.canonical_id = root.id)

@@ -18,10 +18,8 @@ export async function finishRun(
   run: { bankId: string; id: string; outcome: string; counts: Readonly<Record<string, unknown>> },
 ): Promise<void> {
   // Primary key.
-  await db.query('update engram.runs set finished_at = now(), outcome = $3, counts = $4 where bank_id = $1 and id = $2', [
-    run.bankId,
-    run.id,
-    run.outcome,
-    JSON.stringify(run.counts),
-  ]);
+  await db.query(
+    'update engram.runs set finished_at = now(), outcome = $3, counts = $4 where bank_id = $1 and id = $2',
+    [run.bankId, run.id, run.outcome, JSON.stringify(run.counts)],
+  );
 }

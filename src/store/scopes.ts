@@ -28,7 +28,12 @@ export async function lockScope(tx: Queryable, bankId: string, tags: readonly st
   return rows[0]?.epoch ?? null;
 }
 
-export async function advanceScope(tx: Queryable, bankId: string, tags: readonly string[], epoch: number): Promise<void> {
+export async function advanceScope(
+  tx: Queryable,
+  bankId: string,
+  tags: readonly string[],
+  epoch: number,
+): Promise<void> {
   // Primary key (bank_id, tags); never backwards (law L22).
   await tx.query('update engram.scopes set epoch = $3 where bank_id = $1 and tags = $2 and epoch < $3', [
     bankId,
