@@ -15,17 +15,36 @@ import { createFakeEmbedder, type FakeEmbedder, wordVector } from '../support/fa
 import { createRaceControl, type RaceControl } from '../support/race-control.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
+/** The bank that a workbench starts with. */
 export const bankId = 'bench';
+
+type Propose = (batch: Batch) => readonly ProposedOp[] | Promise<readonly ProposedOp[]>;
+
+const createEach: Propose = (batch) =>
+  batch.memories.map((memory, index) => createOp(memory.alias, `n${index + 1}`, memory.text, memory.mentionedAt));
+
+const sameIfEqual = (held: string, offered: string): Verdict => (held === offered ? 'same' : 'different');
+
+const keepIfSaid = (text: string, sources: readonly string[]): string | Promise<string> =>
+  sources.includes(text) ? text : (sources.at(-1) ?? text);
 
 /** A decider that does what the test tells it; by default every memory becomes an observation of its own. */
 export class ScriptedDecider implements Decider {
   readonly name = 'scripted/1';
-  readonly batches: Batch[] = [];
-  propose_: (batch: Batch) => readonly ProposedOp[] | Promise<readonly ProposedOp[]> = (batch) =>
-    batch.memories.map((memory, index) => createOp(memory.alias, `n${index + 1}`, memory.text, memory.mentionedAt));
-  adjudicate_: (held: string, offered: string) => Verdict = (held, offered) => (held === offered ? 'same' : 'different');
-  rewrite_: (text: string, sources: readonly string[]) => string = (text, sources) =>
-    sources.includes(text) ? text : (sources.at(-1) ?? text);
+  batches: Batch[] = [];
+  pairs: [held: string, offered: string][] = [];
+  propose_ = createEach;
+  adjudicate_ = sameIfEqual;
+  rewrite_ = keepIfSaid;
+
+  /** As new: whatever a test told it is forgotten. */
+  reset(): void {
+    this.batches = [];
+    this.pairs = [];
+    this.propose_ = createEach;
+    this.adjudicate_ = sameIfEqual;
+    this.rewrite_ = keepIfSaid;
+  }
 
   async propose(batch: Batch) {
     assertNoLease('propose');
@@ -35,13 +54,14 @@ export class ScriptedDecider implements Decider {
 
   async adjudicate(pair: Parameters<Decider['adjudicate']>[0], admissible: readonly Verdict[]) {
     assertNoLease('adjudicate');
+    this.pairs.push([pair.held.text, pair.offered.text]);
     const verdict = this.adjudicate_(pair.held.text, pair.offered.text);
     return { verdict: admissible.includes(verdict) ? verdict : ('different' as const), reason: 'scripted' };
   }
 
   async rewrite(request: Parameters<Decider['rewrite']>[0]) {
     assertNoLease('rewrite');
-    const text = this.rewrite_(
+    const text = await this.rewrite_(
       request.text,
       request.sources.map((source) => source.text),
     );
@@ -61,8 +81,28 @@ export interface MemoryFixture {
   readonly unembedded?: boolean;
 }
 
+/** The alias under which a decider was shown a memory of this text. */
+export function memoryAlias(batch: Batch, text: string): string {
+  return aliasIn(batch.memories, text);
+}
+
+/** The alias under which a decider was shown an observation of this text. */
+export function observationAlias(batch: Batch, text: string): string {
+  return aliasIn(batch.observations, text);
+}
+
+function aliasIn(rows: readonly { readonly alias: string; readonly text: string }[], text: string): string {
+  const row = rows.find((candidate) => candidate.text === text);
+  if (!row) throw new Error(`not shown: "${text}" (only ${JSON.stringify(rows.map((shown) => shown.text))})`);
+  return row.alias;
+}
+
 /** A bank on a real server with a real engine; only the decider and the embedder do as they are told. */
 export interface Workbench {
+  /** The bank that everything below works on. */
+  readonly bankId: string;
+  /** Goes on with an empty bank, and with decider, embedder, races and log as new. */
+  freshBank(): Promise<void>;
   readonly database: TestDatabase;
   readonly decider: ScriptedDecider;
   readonly embedder: FakeEmbedder;
@@ -85,7 +125,9 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
   const embedder = createFakeEmbedder();
   const races = createRaceControl();
   await pinEmbeddingModel(db, embedder.model);
-  await db.query('insert into engram.banks (id) values ($1)', [bankId]);
+  let bank = bankId;
+  let banks = 1;
+  await db.query('insert into engram.banks (id) values ($1)', [bank]);
   const logged: string[] = [];
   const log = createLog({ level: 'warn', pretty: false, destination: { write: (line) => logged.push(line) } });
   const indexes: { release(): Promise<void> }[] = [];
@@ -122,31 +164,47 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
     engine,
     engineBeside: makeEngine,
     logged,
+    get bankId() {
+      return bank;
+    },
+    async freshBank() {
+      banks += 1;
+      bank = `${bankId}-${banks}`;
+      await db.query('insert into engram.banks (id) values ($1)', [bank]);
+      decider.reset();
+      embedder.onEmbed = undefined;
+      races.clear();
+      logged.length = 0;
+    },
     async remember(...memories) {
-      const fixtures = memories.map((memory): MemoryFixture => (typeof memory === 'string' ? { text: memory } : memory));
-      const ids: string[] = [];
-      for (const fixture of fixtures) {
-        const id = uuid();
-        ids.push(id);
-        await db.query(
-          `insert into engram.memories (bank_id, id, text, tags, mentioned_at, embedding, embedding_model)
-           values ($1, $2, $3, $4, $5, $6::real[], $7)`,
-          [
-            bankId,
-            id,
-            fixture.text,
-            fixture.tags ?? [],
-            fixture.mentionedAt ?? null,
-            fixture.unembedded ? null : encodeRealArray(wordVector(fixture.text)),
-            fixture.unembedded ? null : embedder.model.id,
-          ],
-        );
-      }
-      return ids;
+      const fixtures = memories.map(
+        (memory): MemoryFixture => (typeof memory === 'string' ? { text: memory } : memory),
+      );
+      const rows = fixtures.map((fixture, index) => ({
+        n: index + 1,
+        id: uuid(),
+        text: fixture.text,
+        tags: fixture.tags ?? [],
+        mentionedAt: fixture.mentionedAt ?? null,
+      }));
+      // In one statement they have one created_at, and their ids, made one after the other, keep them in order.
+      await db.query(
+        `insert into engram.memories (bank_id, id, text, tags, mentioned_at, embedding, embedding_model)
+         select $1, r.id, r.text, r.tags, r."mentionedAt", v.vector::real[], case when v.vector is not null then $4 end
+         from jsonb_to_recordset($2::jsonb) as r(n int, id uuid, text text, tags text[], "mentionedAt" timestamptz)
+         join unnest($3::text[]) with ordinality as v(vector, n) on v.n = r.n`,
+        [
+          bank,
+          JSON.stringify(rows),
+          fixtures.map(({ text, unembedded }) => (unembedded ? null : encodeRealArray(wordVector(text)))),
+          embedder.model.id,
+        ],
+      );
+      return rows.map((row) => row.id);
     },
     consolidate: (options = {}) =>
       (options.engine ?? engine).runSlice({
-        bankId,
+        bankId: bank,
         trigger: 'requested',
         signal: options.signal ?? new AbortController().signal,
       }),

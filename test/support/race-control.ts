@@ -17,6 +17,8 @@ export interface RaceControl extends Racepoints {
   hold(name: RacepointName, matches?: (detail: Detail) => boolean): Hold;
   /** How often the point was reached. */
   visits(name: RacepointName): number;
+  /** Forgets every visitor, hold and count. */
+  clear(): void;
 }
 
 export function createRaceControl(): RaceControl {
@@ -44,5 +46,9 @@ export function createRaceControl(): RaceControl {
       return { reached: reached.promise, release: () => released.resolve() };
     },
     visits: (name) => counts.get(name) ?? 0,
+    clear() {
+      visitors.clear();
+      counts.clear();
+    },
   };
 }

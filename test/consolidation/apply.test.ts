@@ -1,0 +1,524 @@
+import { v7 as uuid } from 'uuid';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Batch, ProposedOp } from '../../src/consolidation/decider.ts';
+import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
+import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
+import { wordVector } from '../support/fake-embedder.ts';
+import { applyOps, memoryRef, newText, seen } from './apply-directly.ts';
+import {
+  attemptOutcomes,
+  changes,
+  eventKinds,
+  lastChange,
+  liveTexts,
+  memories,
+  observation,
+  observations,
+  states,
+} from './store-view.ts';
+import { createOp, createWorkbench, memoryAlias, observationAlias, type Workbench } from './workbench.ts';
+
+let bench: Workbench;
+beforeAll(async () => {
+  bench = await createWorkbench();
+});
+beforeEach(() => bench.freshBank());
+afterAll(() => bench.close());
+
+/** One observation for each text, made by the pipeline itself. */
+async function observe(...fixtures: Parameters<Workbench['remember']>): Promise<string[]> {
+  const ids = await bench.remember(...fixtures);
+  await bench.consolidate();
+  return ids;
+}
+
+/** Remembers a text and lets the decider answer with these ops when it is shown it. */
+async function decide(text: string, ops: (batch: Batch, memory: string) => ProposedOp[], mentionedAt?: string) {
+  const [id] = await bench.remember({ text, ...(mentionedAt === undefined ? {} : { mentionedAt }) });
+  bench.decider.propose_ = (batch) => ops(batch, memoryAlias(batch, text));
+  const report = await bench.consolidate();
+  expect(bench.logged).toEqual([]);
+  return { id: id ?? '', report };
+}
+
+/** The vector that an embedder gives to a text, as the store keeps it. */
+async function vectorOf(text: string): Promise<string> {
+  const [row] = await bench.rows<{ hex: string }>("select encode(array_send($1::real[]), 'hex') as hex", [
+    encodeRealArray(wordVector(text)),
+  ]);
+  return row?.hex ?? '';
+}
+
+describe('a memory', () => {
+  it('becomes an observation with link, vector, history, event, counts and an ended attempt, in one go (L2)', async () => {
+    const [id = ''] = await bench.remember({ text: 'Ana drinks tea', mentionedAt: '2026-03-04T10:00:00Z' });
+    const report = await bench.consolidate();
+
+    expect(report).toMatchObject({
+      outcome: 'drained',
+      retryAt: null,
+      counts: { memories: 1, batches: 1, replans: 0, ops: { create: 1 }, rejected: {} },
+    });
+    const [row, ...others] = await observations(bench);
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({
+      text: 'Ana drinks tea',
+      version: 1,
+      tags: [],
+      isLive: true,
+      validFrom: '2026-03-04',
+      validTo: null,
+      needsReplan: false,
+      scopeEpoch: 1,
+      vector: await vectorOf('Ana drinks tea'),
+      sources: [{ id, version: 1 }],
+    });
+    expect(await memories(bench)).toMatchObject([
+      { state: 'consolidated', stateReason: null, attempts: 0, version: 1 },
+    ]);
+    expect(await changes(bench)).toMatchObject([
+      {
+        op: 'create',
+        status: 'applied',
+        setStatus: 'applied',
+        targetId: null,
+        resultId: row?.id,
+        memoryIds: [id],
+        before: { target: null, repointed: [], links: [] },
+        after: {
+          target: null,
+          created: { id: row?.id, text: 'Ana drinks tea', version: 1 },
+          links: [{ memoryId: id }],
+        },
+        beforeVector: null,
+        afterVector: row?.vector,
+        afterModel: bench.embedder.model.id,
+      },
+    ]);
+    expect(await eventKinds(bench)).toEqual(['memory.added', 'observation.created']);
+    expect(await attemptOutcomes(bench)).toEqual(['applied']);
+    const runs = await bench.rows('select outcome, counts, trigger from engram.runs where bank_id = $1', [
+      bench.bankId,
+    ]);
+    expect(runs).toEqual([{ outcome: 'drained', counts: report.counts, trigger: 'requested' }]);
+  });
+
+  it('without a vector gets one for its decision, and the observation has the same', async () => {
+    await bench.remember({ text: 'Ana drinks tea', unembedded: true });
+    await bench.consolidate();
+    expect((await observation(bench, 'Ana drinks tea')).vector).toBe(await vectorOf('Ana drinks tea'));
+  });
+
+  it('is settled once: a second run finds nothing, and no output of the first is its input (L10)', async () => {
+    await observe('Ana drinks tea', 'Ben drinks milk');
+    const before = {
+      events: await eventKinds(bench),
+      rows: await observations(bench),
+      asked: bench.decider.batches.length,
+    };
+    const again = await bench.consolidate();
+    expect(again).toMatchObject({ outcome: 'drained', counts: { memories: 0, batches: 0 } });
+    expect(bench.decider.batches.length).toBe(before.asked);
+    expect(await observations(bench)).toEqual(before.rows);
+    expect(await eventKinds(bench)).toEqual(before.events);
+    const runs = await bench.rows('select 1 from engram.runs where bank_id = $1', [bench.bankId]);
+    expect(runs.length, 'a run that did nothing leaves no row').toBe(1);
+  });
+});
+
+describe('each kind of op writes its rows, its images and its event:', () => {
+  it('create that had lost to a newer value before it came', async () => {
+    await observe({ text: 'Ana drinks coffee', mentionedAt: '2026-03-10T00:00:00Z' });
+    const { id } = await decide(
+      'Ana drinks tea',
+      (batch, m) => [
+        {
+          op: 'create',
+          as: 'n1',
+          text: 'Ana drinks tea',
+          memories: [m],
+          validFrom: new Date('2026-03-01'),
+          supersededBy: observationAlias(batch, 'Ana drinks coffee'),
+          reason: 'older',
+        },
+      ],
+      '2026-03-01T00:00:00Z',
+    );
+    const [coffee, tea] = [await observation(bench, 'Ana drinks coffee'), await observation(bench, 'Ana drinks tea')];
+    expect(coffee).toMatchObject({ isLive: true, version: 1 });
+    expect(tea).toMatchObject({
+      isLive: false,
+      version: 1,
+      validFrom: '2026-03-01',
+      validTo: '2026-03-10',
+      supersededBy: coffee.id,
+      sources: [{ id, version: 1 }],
+    });
+    expect((await lastChange(bench)).after?.created).toMatchObject({ id: tea.id, supersededBy: coffee.id });
+  });
+
+  it('reinforce', async () => {
+    const [first = ''] = await observe({ text: 'Ana drinks tea', mentionedAt: '2026-03-04T00:00:00Z' });
+    const before = await observation(bench, 'Ana drinks tea');
+    const { id } = await decide(
+      'Ana does drink tea',
+      (batch, m) => [
+        { op: 'reinforce', target: observationAlias(batch, 'Ana drinks tea'), memories: [m], reason: 'same' },
+      ],
+      '2026-03-01T00:00:00Z',
+    );
+    const after = await observation(bench, 'Ana drinks tea');
+    expect(after).toEqual({
+      ...before,
+      validFrom: '2026-03-01',
+      sources: [
+        { id: first, version: 1 },
+        { id, version: 1 },
+      ],
+    });
+    expect(await lastChange(bench)).toMatchObject({
+      op: 'reinforce',
+      targetId: before.id,
+      baseVersion: 1,
+      resultId: null,
+      memoryIds: [id],
+      before: { target: { validFrom: '2026-03-04T00:00:00.000Z' } },
+      after: { target: { validFrom: '2026-03-01T00:00:00.000Z' }, links: [{ memoryId: id, memoryVersion: 1 }] },
+      beforeVector: null,
+      afterVector: null,
+      reason: 'same',
+    });
+    expect((await eventKinds(bench)).at(-1)).toBe('observation.reinforced');
+    expect(await readScopeEpoch(bench.database.db, bench.bankId, []), 'no text was written').toBe(1);
+  });
+
+  it('revise, with the vector of both texts kept to the bit', async () => {
+    await observe('Ana drinks tea');
+    const before = await observation(bench, 'Ana drinks tea');
+    const { id } = await decide('Ana drinks green tea', (batch, m) => [
+      {
+        op: 'revise',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        text: 'Ana drinks green tea every day',
+        memories: [m],
+        reason: 'fuller',
+      },
+    ]);
+    const after = await observation(bench, 'Ana drinks green tea every day');
+    expect(after).toMatchObject({
+      id: before.id,
+      version: 2,
+      isLive: true,
+      scopeEpoch: 2,
+      vector: await vectorOf('Ana drinks green tea every day'),
+    });
+    expect(after.sources.map((source) => source.id)).toContain(id);
+    expect(await lastChange(bench)).toMatchObject({
+      op: 'revise',
+      targetId: before.id,
+      baseVersion: 1,
+      before: { target: { text: 'Ana drinks tea', version: 1 } },
+      after: { target: { text: 'Ana drinks green tea every day', version: 2 } },
+      beforeVector: before.vector,
+      beforeModel: bench.embedder.model.id,
+      afterVector: after.vector,
+      afterModel: bench.embedder.model.id,
+    });
+    expect((await eventKinds(bench)).at(-1)).toBe('observation.revised');
+  });
+
+  it('supersede', async () => {
+    await observe({ text: 'Ana drinks tea', mentionedAt: '2026-03-01T00:00:00Z' });
+    const old = await observation(bench, 'Ana drinks tea');
+    const { id } = await decide('Ana drinks coffee now', (batch, m) => [
+      {
+        op: 'supersede',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        as: 'n1',
+        text: 'Ana drinks coffee',
+        memories: [m],
+        validFrom: new Date('2026-03-09'),
+        reason: 'newer',
+      },
+    ]);
+    const [tea, coffee] = [await observation(bench, 'Ana drinks tea'), await observation(bench, 'Ana drinks coffee')];
+    expect(tea).toEqual({ ...old, isLive: false, version: 2, validTo: '2026-03-09', supersededBy: coffee.id });
+    expect(coffee).toMatchObject({ isLive: true, version: 1, validFrom: '2026-03-09', sources: [{ id, version: 1 }] });
+    expect(await lastChange(bench)).toMatchObject({
+      op: 'supersede',
+      targetId: tea.id,
+      baseVersion: 1,
+      resultId: coffee.id,
+      before: { target: { supersededBy: null, validTo: null, version: 1 } },
+      after: { target: { supersededBy: coffee.id, version: 2 }, created: { id: coffee.id } },
+      afterVector: coffee.vector,
+    });
+    expect((await eventKinds(bench)).at(-1)).toBe('observation.superseded');
+  });
+
+  it('conflict', async () => {
+    await observe('Ana drinks tea');
+    const old = await observation(bench, 'Ana drinks tea');
+    await decide('Ana never drinks tea', (batch, m) => [
+      {
+        op: 'conflict',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        as: 'n1',
+        text: 'Ana never drinks tea',
+        memories: [m],
+        validFrom: null,
+        reason: 'cannot both be',
+      },
+    ]);
+    const rival = await observation(bench, 'Ana never drinks tea');
+    expect(await observation(bench, 'Ana drinks tea'), 'the target stays as it was').toEqual(old);
+    expect(rival).toMatchObject({ isLive: true, version: 1 });
+    const conflicts = await bench.rows<{ id: string }>(
+      'select id, left_id, right_id, status, reason from engram.conflicts where bank_id = $1',
+      [bench.bankId],
+    );
+    const [left, right] = [old.id, rival.id].sort();
+    expect(conflicts).toMatchObject([{ left_id: left, right_id: right, status: 'open', reason: 'cannot both be' }]);
+    expect(await lastChange(bench)).toMatchObject({
+      op: 'conflict',
+      targetId: old.id,
+      resultId: rival.id,
+      after: { conflictId: conflicts[0]?.id },
+    });
+    expect((await eventKinds(bench)).at(-1)).toBe('observation.conflicted');
+  });
+
+  it('fold', async () => {
+    const ids = await observe('Ana drinks tea', 'Tea is what Ana drinks');
+    const before = await observation(bench, 'Tea is what Ana drinks');
+    await decide('Ana, tea', (batch, m) => [
+      {
+        op: 'fold',
+        target: observationAlias(batch, 'Tea is what Ana drinks'),
+        into: observationAlias(batch, 'Ana drinks tea'),
+        reason: 'twins',
+      },
+      { op: 'skip', memories: [m], reason: 'noise' },
+    ]);
+    const [folded, root] = [await observation(bench, before.text), await observation(bench, 'Ana drinks tea')];
+    expect(folded).toEqual({ ...before, isLive: false, version: 2, canonicalId: root.id });
+    expect(folded.sources, 'its evidence stays where it is').toEqual([{ id: ids[1], version: 1 }]);
+    expect(root).toMatchObject({ isLive: true, version: 1 });
+    expect((await changes(bench)).find((change) => change.op === 'fold')).toMatchObject({
+      targetId: folded.id,
+      resultId: root.id,
+      baseVersion: 1,
+      before: { target: { canonicalId: null, version: 1 } },
+      after: { target: { canonicalId: root.id, version: 2 } },
+    });
+    expect(await eventKinds(bench)).toContain('observation.folded');
+  });
+
+  it('retire', async () => {
+    await observe('Ana drinks tea');
+    const before = await observation(bench, 'Ana drinks tea');
+    await decide('Ana never was', (batch, m) => [
+      { op: 'retire', target: observationAlias(batch, 'Ana drinks tea'), reason: 'wrong' },
+      { op: 'skip', memories: [m], reason: 'noise' },
+    ]);
+    expect(await observation(bench, 'Ana drinks tea')).toEqual({
+      ...before,
+      isLive: false,
+      isRetired: true,
+      version: 2,
+    });
+    expect((await changes(bench)).find((change) => change.op === 'retire')).toMatchObject({
+      targetId: before.id,
+      before: { target: { retiredAt: null } },
+      after: { target: { version: 2, retiredAt: expect.any(String) } },
+    });
+    expect(await eventKinds(bench)).toContain('observation.retired');
+  });
+
+  it('skip', async () => {
+    const { id } = await decide('Hm', (_, m) => [{ op: 'skip', memories: [m], reason: 'says nothing' }]);
+    expect(await memories(bench)).toMatchObject([{ id, state: 'consolidated', stateReason: 'says nothing' }]);
+    expect(await observations(bench)).toEqual([]);
+    expect(await lastChange(bench)).toMatchObject({ op: 'skip', memoryIds: [id], before: null, after: null });
+    expect((await eventKinds(bench)).at(-1)).toBe('memory.skipped');
+  });
+});
+
+describe('ops of one answer lean on each other:', () => {
+  it('tea → coffee → tea in one batch is one chain, the last of it live', async () => {
+    await bench.remember('Ana drinks tea', 'Ana drinks coffee', 'Ana drinks tea again');
+    bench.decider.propose_ = (batch) => {
+      const [first, second, third] = batch.memories;
+      const supersede = (target: string, as: string, text: string, memory = '', day = ''): ProposedOp => ({
+        op: 'supersede',
+        target,
+        as,
+        text,
+        memories: [memory],
+        validFrom: new Date(day),
+        reason: 'newer',
+      });
+      return [
+        createOp(first?.alias ?? '', 'n1', 'Ana drinks tea', new Date('2026-03-01')),
+        supersede('n1', 'n2', 'Ana drinks coffee', second?.alias, '2026-03-02'),
+        supersede('n2', 'n3', 'Ana drinks tea', third?.alias, '2026-03-03'),
+      ];
+    };
+    await bench.consolidate();
+    expect(bench.logged).toEqual([]);
+    const [first, second, third] = await observations(bench);
+    expect(first).toMatchObject({
+      text: 'Ana drinks tea',
+      isLive: false,
+      supersededBy: second?.id,
+      validTo: '2026-03-02',
+    });
+    expect(second).toMatchObject({ text: 'Ana drinks coffee', isLive: false, supersededBy: third?.id });
+    expect(third).toMatchObject({ text: 'Ana drinks tea', isLive: true, validTo: null, validFrom: '2026-03-03' });
+    expect((await observations(bench)).map((row) => row.version)).toEqual([1, 1, 1]);
+  });
+
+  it('a fold of A into X and a revision of X leave X revised, with both bodies of evidence', async () => {
+    const [a = '', x = ''] = await observe('Ana likes tea', 'Ana drinks tea');
+    const { id } = await decide('Ana drinks tea daily', (batch, m) => [
+      {
+        op: 'fold',
+        target: observationAlias(batch, 'Ana likes tea'),
+        into: observationAlias(batch, 'Ana drinks tea'),
+        reason: 'twins',
+      },
+      {
+        op: 'revise',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        text: 'Ana drinks tea daily',
+        memories: [m],
+        reason: 'fuller',
+      },
+    ]);
+    const [root, folded] = [
+      await observation(bench, 'Ana drinks tea daily'),
+      await observation(bench, 'Ana likes tea'),
+    ];
+    expect(root).toMatchObject({ isLive: true, version: 2, vector: await vectorOf('Ana drinks tea daily') });
+    expect(root.sources.map((source) => source.id).sort()).toEqual([x, id].sort());
+    expect(folded).toMatchObject({ canonicalId: root.id, sources: [{ id: a, version: 1 }] });
+  });
+
+  it('a fold re-points what was folded into its target and what was superseded by it', async () => {
+    await observe('Tea one', 'Tea two', 'Tea three', 'Milk before');
+    await applyOps(bench, [
+      { op: 'fold', target: await seen(bench, 'Tea one'), into: await seen(bench, 'Tea two'), reason: 'twins' },
+    ]);
+    const [m = ''] = await bench.remember('Tea instead of milk');
+    await applyOps(bench, [
+      {
+        op: 'create',
+        id: uuid(),
+        content: newText('Milk long before'),
+        memories: [memoryRef(m)],
+        validFrom: null,
+        supersededBy: await seen(bench, 'Tea two'),
+        reason: 'older',
+      },
+    ]);
+    await applyOps(bench, [
+      { op: 'fold', target: await seen(bench, 'Tea two'), into: await seen(bench, 'Tea three'), reason: 'twins' },
+    ]);
+    const three = await observation(bench, 'Tea three');
+    expect(await observation(bench, 'Tea one')).toMatchObject({ canonicalId: three.id, version: 3 });
+    expect(await observation(bench, 'Tea two')).toMatchObject({ canonicalId: three.id, version: 2 });
+    expect(await observation(bench, 'Milk long before')).toMatchObject({ supersededBy: three.id, version: 2 });
+    const repointed = (await lastChange(bench)).before?.repointed ?? [];
+    expect(repointed.map((image) => image.text).sort()).toEqual(['Milk long before', 'Tea one']);
+  });
+});
+
+describe('groups (L2)', () => {
+  it('stand or fall alone: one that misses leaves the others', async () => {
+    const [good = '', gone = ''] = await bench.remember('Ana drinks tea', 'Ben drinks milk');
+    const create = (id: string, text: string) => ({
+      op: 'create' as const,
+      id: uuid(),
+      content: newText(text),
+      memories: [memoryRef(id)],
+      validFrom: null,
+      supersededBy: null,
+      reason: 'new',
+    });
+    await bench.rows('update engram.memories set context = $2 where id = $1', [gone, 'edited meanwhile']);
+    const result = await applyOps(bench, [create(good, 'Ana drinks tea'), create(gone, 'Ben drinks milk')]);
+    expect(result.applied.map((group) => group.memberIds)).toEqual([[good]]);
+    expect(result.missed.map((miss) => [miss.reason, miss.group.memberIds])).toEqual([['memory_changed', [gone]]]);
+    expect(await liveTexts(bench)).toEqual(['Ana drinks tea']);
+    expect(await states(bench)).toEqual({ 'Ana drinks tea': 'consolidated', 'Ben drinks milk': 'pending' });
+  });
+
+  it('applied twice are applied once: the second time every one misses and nothing is written', async () => {
+    await observe('Old tea', 'Old milk', 'Old juice', 'Old water');
+    const [m1 = '', m2 = '', m3 = '', m4 = ''] = await bench.remember('one', 'two', 'three', 'four');
+    const common = { validFrom: null, reason: 'scripted' };
+    const ops = [
+      {
+        op: 'create' as const,
+        id: uuid(),
+        content: newText('Brand new'),
+        memories: [memoryRef(m1)],
+        supersededBy: null,
+        ...common,
+      },
+      {
+        op: 'reinforce' as const,
+        target: await seen(bench, 'Old tea'),
+        memories: [memoryRef(m2)],
+        replan: null,
+        reason: 'same',
+      },
+      {
+        op: 'supersede' as const,
+        target: await seen(bench, 'Old milk'),
+        id: uuid(),
+        content: newText('Fresh milk'),
+        memories: [memoryRef(m3)],
+        ...common,
+      },
+      {
+        op: 'fold' as const,
+        target: await seen(bench, 'Old juice'),
+        into: await seen(bench, 'Old water'),
+        reason: 'twins',
+      },
+      { op: 'skip' as const, memories: [memoryRef(m4)], reason: 'noise' },
+    ];
+    const first = await applyOps(bench, ops);
+    expect(first.missed).toEqual([]);
+    const before = { rows: await observations(bench), events: await eventKinds(bench), changes: await changes(bench) };
+    const second = await applyOps(bench, ops);
+    expect(second.applied).toEqual([]);
+    expect(second.missed.length).toBe(first.applied.length);
+    expect({ rows: await observations(bench), events: await eventKinds(bench), changes: await changes(bench) }).toEqual(
+      before,
+    );
+  });
+});
+
+describe('versions and epochs only grow (L22)', () => {
+  it('whatever a statement says', async () => {
+    await observe('Ana drinks tea');
+    await decide('Ana drinks green tea', (batch, m) => [
+      {
+        op: 'revise',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        text: 'Green tea',
+        memories: [m],
+        reason: 'fuller',
+      },
+    ]);
+    await expect(
+      bench.rows('update engram.observations set version = 1 where bank_id = $1', [bench.bankId]),
+    ).rejects.toThrow(/cannot go back from version 2 to 1/);
+    const { db } = bench.database;
+    expect(await readScopeEpoch(db, bench.bankId, [])).toBe(2);
+    await advanceScope(db, bench.bankId, [], 1);
+    expect(await readScopeEpoch(db, bench.bankId, [])).toBe(2);
+  });
+});
