@@ -10,6 +10,12 @@ import { EmbedderCrashedError, EmbedderReleasedError } from './embedder-errors.t
 export const localEmbeddingModel: EmbeddingModel = { id: 'local/use-512', dimensions: 512, provider: 'local' };
 
 /**
+ * Splitting texts into pieces makes much short-lived garbage. With Node's default young generation the process settled
+ * at 430 MB and kept 300 MB after a release; with this one at 270 MB and 165 MB, at the same speed.
+ */
+const workerLimits = { maxYoungGenerationSizeMb: 8 };
+
+/**
  * The embedder that needs no key, no network and no native addon. The model occupies its thread for as long as it
  * computes, so it lives in a worker thread: started by the first call, one batch at a time, holding the process open
  * only while somebody waits.
@@ -66,7 +72,7 @@ class LocalEmbedder implements Embedder {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#workerUrl, { name: 'embedder' });
+    const worker = new Worker(this.#workerUrl, { name: 'embedder', resourceLimits: workerLimits });
     worker.on('message', (answer: EmbedAnswer) => this.#settle(worker, answer));
     worker.on('error', (cause) => this.#ended(worker, `the embedder's thread failed: ${errorMessage(cause)}`, cause));
     worker.on('exit', (exitCode) => this.#ended(worker, `the embedder's thread exited with code ${exitCode}`));
