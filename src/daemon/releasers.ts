@@ -31,10 +31,10 @@ export function createReleasers(deps: { readonly log: Log; readonly clock: Clock
       const startedMs = clock.monotonicMs();
       try {
         await within(step.boundMs, step.name, step.release());
-        log.debug({ step: step.name, durationMs: Math.round(clock.monotonicMs() - startedMs) }, 'stop step done');
+        log.info({ step: step.name, durationMs: Math.round(clock.monotonicMs() - startedMs) }, 'stop: done');
       } catch (thrown) {
         failures.push(thrown);
-        log.error({ step: step.name, error: errorMessage(thrown) }, 'stop step failed; going on');
+        log.error({ step: step.name, error: errorMessage(thrown) }, 'stop: failed, going on');
       }
     }
     if (failures.length > 0) throw failures[0];

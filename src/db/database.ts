@@ -61,8 +61,14 @@ const transactionLimits =
   "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '20s'; SET LOCAL statement_timeout = '60s'";
 
 const beginStatements = {
-  'read committed': { write: 'BEGIN ISOLATION LEVEL READ COMMITTED', read: 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY' },
-  'repeatable read': { write: 'BEGIN ISOLATION LEVEL REPEATABLE READ', read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' },
+  'read committed': {
+    write: 'BEGIN ISOLATION LEVEL READ COMMITTED',
+    read: 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY',
+  },
+  'repeatable read': {
+    write: 'BEGIN ISOLATION LEVEL REPEATABLE READ',
+    read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+  },
 } as const;
 
 const retryableStates = new Set(['40P01', '40001']);
@@ -97,7 +103,10 @@ export function createDatabase(options: DatabaseOptions): Database {
     allowExitOnIdle: true,
   });
   // Without a listener an idle connection's end (a server restart) is an uncaught exception.
-  pool.on('error', (error) => log.warn({ error: errorMessage(error) }, 'an idle database connection ended'));
+  pool.on('error', (error) => {
+    // Closing does not wait for the goodbye to arrive, so a server that is stopped next may still cut it short.
+    if (!pool.ending) log.warn({ error: errorMessage(error) }, 'an idle database connection ended');
+  });
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
 
   async function withClient<T>(label: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
@@ -105,7 +114,8 @@ export function createDatabase(options: DatabaseOptions): Database {
     const client = await pool.connect();
     const startedMs = clock.monotonicMs();
     // pg-pool takes its own listener off while a client is out; an unheard 'error' would end the process.
-    const onError = (error: Error) => log.warn({ error: errorMessage(error), label }, 'a database connection ended in use');
+    const onError = (error: Error) =>
+      log.warn({ error: errorMessage(error), label }, 'a database connection ended in use');
     client.on('error', onError);
     let broken: Error | undefined;
     try {

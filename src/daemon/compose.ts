@@ -1,0 +1,208 @@
+import { hostname } from 'node:os';
+import type { FastifyInstance } from 'fastify';
+import { v7 as uuidV7 } from 'uuid';
+import { createApp } from '../api/app.ts';
+import type { AppCondition } from '../api/app-deps.ts';
+import type { Config } from '../config/schema.ts';
+import { createConsolidationEngine } from '../consolidation/create-engine.ts';
+import { createRulesDecider } from '../consolidation/rules/rules-decider.ts';
+import type { Database } from '../db/database.ts';
+import { assertNoLease } from '../db/lease.ts';
+import { createPendingEmbedder } from '../ingest/embed-pending.ts';
+import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
+import { createWorkQueue } from '../queue/work-queue.ts';
+import { finishInstance, insertInstance } from '../store/instances.ts';
+import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import { EngramdError } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
+import { removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
+import { startHeartbeat } from './heartbeat.ts';
+import { listen } from './listen.ts';
+import { migrateDatabase, openDatabase } from './open-database.ts';
+import { openEmbedder } from './open-embedder.ts';
+import { createReleasers, type Releasers } from './releasers.ts';
+import { stopBoundsMs } from './stop-bounds.ts';
+import { version } from './version.ts';
+
+export interface ComposeOptions {
+  readonly config: Config;
+  /** `daemon` listens and works; `cli` offers the same routes through `app.inject` for the length of one command. */
+  readonly mode: 'daemon' | 'cli';
+  /** Whether jobs are worked off in this process. A daemon always does; without, what needs the queue fails. */
+  readonly hasWorkers?: boolean;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends a start that is under way; what had been started is stopped again. */
+  readonly signal?: AbortSignal;
+  /** Something without which the process cannot go on; whoever composed should call `stop`. At most once. */
+  readonly onFatal?: (error: EngramdError) => void;
+  readonly metrics?: Metrics;
+  readonly racepoints?: Racepoints;
+  readonly random?: () => number;
+  readonly embedder?: Embedder;
+  /** For an embedded database whose data is thrown away: `{ fsync: 'off' }`. */
+  readonly extraServerSettings?: Readonly<Record<string, string>>;
+}
+
+export interface Composition {
+  readonly instanceId: string;
+  readonly app: FastifyInstance;
+  readonly db: Database;
+  /** Undefined in mode `cli`. */
+  readonly url: string | undefined;
+  /**
+   * Ends everything in order, each step within its bound, and keeps the reason. Every step runs whatever the others
+   * did; then the first failure is thrown.
+   */
+  stop(reason: string): Promise<void>;
+}
+
+/**
+ * Starts engramd: data directory, instance lock, database, schema, models, instance row, queue and workers, HTTP,
+ * `daemon.json`. What fails half-way gives back what it had taken, last first, and throws.
+ */
+export async function compose(options: ComposeOptions): Promise<Composition> {
+  const { log, clock } = options;
+  const releasers = createReleasers({ log, clock });
+  try {
+    return await start(options, releasers);
+  } catch (thrown) {
+    // The reason of the failure is worth more than what went wrong on the way back, which is logged.
+    await releasers.releaseAll().catch(() => undefined);
+    throw thrown;
+  }
+}
+
+/** The embedded server ended although nobody had asked it to. */
+class EmbeddedDatabaseGoneError extends EngramdError {
+  readonly code = 'EMBEDDED_DATABASE_GONE';
+  override readonly retryable = true;
+}
+
+async function start(options: ComposeOptions, releasers: Releasers): Promise<Composition> {
+  const { config, mode, log, clock, signal } = options;
+  const metrics = options.metrics ?? createMetrics();
+  const racepoints = options.racepoints ?? inertRacepoints;
+  const random = options.random ?? Math.random;
+  const startedAt = clock.now();
+  const instanceId = uuidV7();
+  let condition: AppCondition = 'starting';
+  let stopReason = 'the start failed';
+
+  const { db, embedded } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
+  const { applied, version: schema } = await migrateDatabase(db);
+  if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
+  signal?.throwIfAborted();
+
+  const { embedder, configuredModel } = await openEmbedder({ config, db, inner: options.embedder });
+  const guarded = guardedEmbedder(embedder, assertNoLease);
+  const vectors = await chooseVectorIndex({ db, log, metrics });
+  releasers.add('models', stopBoundsMs.models, async () => {
+    await vectors.release();
+    await embedder.release();
+  });
+  await vectors.prepare(guarded.model);
+
+  await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
+  releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, stopReason));
+  signal?.throwIfAborted();
+
+  const heartbeat = startHeartbeat({
+    db,
+    instanceId,
+    clock,
+    log,
+    onBeat() {
+      if (!embedded || embedded.isRunning() || condition === 'stopping') return;
+      options.onFatal?.(
+        new EmbeddedDatabaseGoneError('the embedded database ended by itself; its server.log tells why'),
+      );
+    },
+  });
+  releasers.add('heartbeat', stopBoundsMs.heartbeat, () => heartbeat.stop());
+
+  const engine = createConsolidationEngine({
+    db,
+    vectors,
+    embedder: guarded,
+    decider: createRulesDecider(),
+    instanceId,
+    concurrency: config.llmConcurrency,
+    log,
+    clock,
+    metrics,
+    racepoints,
+    random,
+    newId: uuidV7,
+  });
+  const { embedPending } = createPendingEmbedder({ db, embedder: guarded, racepoints, metrics, log });
+  const queue = createWorkQueue({
+    db,
+    engine,
+    embedPending,
+    clock,
+    log,
+    metrics,
+    racepoints,
+    onSchemaNewer: (error) => options.onFatal?.(error),
+  });
+  if (mode === 'daemon' || options.hasWorkers === true) {
+    releasers.add('queue', stopBoundsMs.queue, () => queue.stop());
+    await queue.start();
+    signal?.throwIfAborted();
+  }
+
+  const app = await createApp({
+    db,
+    vectors,
+    embedder: guarded,
+    engine,
+    queue,
+    settings: {
+      httpHost: config.httpHost,
+      allowedHosts: [hostname()],
+      apiToken: mode === 'cli' ? undefined : config.apiToken,
+      metricsToken: config.metricsToken,
+      decider: config.decider,
+      configuredModel,
+    },
+    instance: { id: instanceId, version, startedAt },
+    condition: () => condition,
+    clock,
+    log,
+    metrics,
+    racepoints,
+    newId: uuidV7,
+  });
+  releasers.add('http', stopBoundsMs.http, () => app.close());
+
+  let url: string | undefined;
+  if (mode === 'daemon') {
+    url = await listen(app, config);
+    await writeDaemonFile(config.dataDir, {
+      url,
+      pid: process.pid,
+      instanceId,
+      version,
+      startedAt: startedAt.toISOString(),
+    });
+    releasers.add('daemon.json', stopBoundsMs.daemonFile, () => removeDaemonFile(config.dataDir, instanceId));
+  }
+  condition = 'ready';
+  log.info({ url, instanceId, version, vectors: vectors.kind, decider: config.decider }, 'ready');
+
+  return {
+    instanceId,
+    app,
+    db,
+    url,
+    stop(reason) {
+      if (condition !== 'stopping') stopReason = reason;
+      condition = 'stopping';
+      return releasers.releaseAll();
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import type { FastifyInstance } from 'fastify';
+import type { Config } from '../config/schema.ts';
+import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+
+/** The address cannot be listened on: taken, not this machine's, or not for this user. */
+class ListenError extends EngramdError {
+  readonly code = 'LISTEN';
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there; ENGRAMD_HTTP_PORT sets another port, 0 any free one',
+  EADDRNOTAVAIL: 'this machine has no such address; see ENGRAMD_HTTP_HOST',
+  EACCES: 'this user may not listen there; ports below 1024 are reserved',
+  ENOTFOUND: 'the name does not resolve; see ENGRAMD_HTTP_HOST',
+};
+
+/**
+ * Starts to listen; the URL under which this machine reaches it, with the port really taken.
+ *
+ * @throws ListenError
+ */
+export async function listen(app: FastifyInstance, config: Config): Promise<string> {
+  const host = config.httpHost.replace(/^\[(.*)\]$/, '$1');
+  try {
+    await app.listen({ host, port: config.httpPort });
+  } catch (cause) {
+    const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';
+    throw new ListenError(`cannot listen on ${host}:${config.httpPort}: ${reasons[code] ?? errorMessage(cause)}`, {
+      cause,
+    });
+  }
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : config.httpPort;
+  // A wildcard is no address to connect to.
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
