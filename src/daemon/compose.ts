@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import type { FastifyInstance } from 'fastify';
 import { v7 as uuidV7 } from 'uuid';
 import { createApp } from '../api/app.ts';
 import type { AppCondition } from '../api/app-deps.ts';
@@ -27,6 +26,9 @@ import { createReleasers, type Releasers } from './releasers.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 import { version } from './version.ts';
 
+/** The HTTP surface; only its room knows what it is made of. */
+export type App = Awaited<ReturnType<typeof createApp>>;
+
 export interface ComposeOptions {
   readonly config: Config;
   /** `daemon` listens and works; `cli` offers the same routes through `app.inject` for the length of one command. */
@@ -49,7 +51,7 @@ export interface ComposeOptions {
 
 export interface Composition {
   readonly instanceId: string;
-  readonly app: FastifyInstance;
+  readonly app: App;
   readonly db: Database;
   /** Undefined in mode `cli`. */
   readonly url: string | undefined;

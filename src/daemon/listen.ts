@@ -1,6 +1,6 @@
-import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/schema.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+import type { App } from './compose.ts';
 
 /** The address cannot be listened on: taken, not this machine's, or not for this user. */
 class ListenError extends EngramdError {
@@ -19,7 +19,7 @@ const reasons: Readonly<Record<string, string>> = {
  *
  * @throws ListenError
  */
-export async function listen(app: FastifyInstance, config: Config): Promise<string> {
+export async function listen(app: App, config: Config): Promise<string> {
   const host = config.httpHost.replace(/^\[(.*)\]$/, '$1');
   try {
     await app.listen({ host, port: config.httpPort });
