@@ -14,7 +14,12 @@ export type SupervisorMessage =
 const send = (message: SupervisorMessage) => process.send?.(message);
 
 try {
-  const server = await startEmbeddedPostgres({ dataDir: process.argv[2] ?? '', log: silentLog, clock: systemClock });
+  const server = await startEmbeddedPostgres({
+    dataDir: process.argv[2] ?? '',
+    log: silentLog,
+    clock: systemClock,
+    extraSettings: { fsync: 'off' },
+  });
   const { connectionString, adopted, pid } = server;
   process.once('message', () => {
     server.stop().then(() => process.disconnect());

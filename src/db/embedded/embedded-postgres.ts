@@ -145,7 +145,7 @@ function supervise(context: StartContext, server: RunningServer, adopted: boolea
   };
 }
 
-const storageCodes = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EIO', 'ENOTDIR']);
+const storageCodes = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EIO', 'ENOTDIR', 'EEXIST']);
 
 function explainStorageError(thrown: unknown, dataDir: string): unknown {
   if (thrown instanceof EngramdError || !(thrown instanceof Error) || !('code' in thrown)) return thrown;

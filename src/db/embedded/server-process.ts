@@ -14,8 +14,8 @@ import type { StartContext } from './start-context.ts';
 const silentLimitMs = 60_000;
 /** Crash recovery answers "starting up" meanwhile, and may take its time on a slow disk. */
 export const recoveryLimitMs = 15 * 60_000;
-/** Children of a postmaster that was killed end by themselves, but not at once. */
-const sharedMemoryLimitMs = 20_000;
+/** Children of a postmaster that was killed end with their statement, which a transaction of ours limits to 60 s. */
+const sharedMemoryLimitMs = 90_000;
 
 const requiredSettings: Readonly<Record<string, string>> = {
   listen_addresses: '',
