@@ -47,8 +47,6 @@ export interface Boss {
   /** Gives a job that is not being worked on another start and another reason. */
   move(on: Queryable, queue: BankQueueName, jobId: string, payload: JobPayload, startAfter: Date): Promise<void>;
   deleteDeadLetters(on: Queryable, ids: readonly string[]): Promise<void>;
-  /** Sends dead letters back to where they came from; all of them, or those named. Returns how many went. */
-  redrive(ids?: readonly string[]): Promise<number>;
   /** Has pg-boss look for expired and lost jobs now, as it does every 15 s by itself. */
   supervise(): Promise<void>;
 }
@@ -203,8 +201,6 @@ export function createBoss(deps: { readonly db: Database; readonly log: Log }): 
       wrapped('delete', async () => {
         await boss().deleteJob(deadLetterQueue.name, [...ids], { db: onQueryable(on) });
       }),
-
-    redrive: (ids) => wrapped('redrive', () => boss().redrive(deadLetterQueue.name, ids ? { ids: [...ids] } : {})),
 
     supervise: () => wrapped('supervise', () => boss().supervise()),
   };

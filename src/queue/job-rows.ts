@@ -188,15 +188,23 @@ export async function selectJobs(
   }));
 }
 
-/** Dead letters among the ids: their own, or those of the failed jobs they were. */
-export async function deadLetterIds(db: Queryable, ids: readonly string[]): Promise<string[]> {
+export interface DeadLetter {
+  readonly id: string;
+  readonly queue: BankQueueName;
+  readonly bankId: string;
+}
+
+/** Dead letters that wait: those named, by their own id or by that of the failed job they were, or all. */
+export async function selectDeadLetters(db: Queryable, ids: readonly string[] | null): Promise<DeadLetter[]> {
   // Index job_i11.
-  const { rows } = await db.query<{ id: string }>(
-    `select id from pgboss.job where name = 'dead-letter' and state < 'active' and not blocked
-       and (id = any($1::uuid[]) or source_id = any($1::uuid[]))`,
+  const { rows } = await db.query<{ id: string; source_name: BankQueueName; singleton_key: string }>(
+    `select id, source_name, singleton_key from pgboss.job
+     where name = 'dead-letter' and state < 'active' and not blocked and singleton_key is not null
+       and source_name in ('consolidate', 'embed') and ($1::uuid[] is null or id = any($1) or source_id = any($1))
+     order by created_on, id`,
     [ids],
   );
-  return rows.map((row) => row.id);
+  return rows.map((row) => ({ id: row.id, queue: row.source_name, bankId: row.singleton_key }));
 }
 
 export interface QueueCounts {

@@ -21,8 +21,8 @@ export type Placement =
   | { readonly kind: 'move'; readonly jobId: string; readonly at: Date }
   /** The job there is does as well. */
   | { readonly kind: 'keep'; readonly jobId: string }
-  /** The bank is being worked on; what is left then gets its successor in the transaction that ends it. */
-  | { readonly kind: 'active' };
+  /** The bank is being worked on, or a transaction that has not committed yet is ending that. */
+  | { readonly kind: 'active'; readonly at: Date };
 
 /**
  * What a wish for a job becomes, given the bank's one job. It carries its earliest due time: moved earlier, never later.
@@ -34,7 +34,7 @@ export function placeJob(wish: Wish, standing: StandingJob | null, dead: DeadLet
   const asked = isImmediate(wish.trigger);
   const at = asked ? wish.at : latest(wish.at, heldUntil(dead));
   if (standing === null) return { kind: 'send', at };
-  if (standing.state === 'active') return { kind: 'active' };
+  if (standing.state === 'active') return { kind: 'active', at };
   if (!wish.bringsForward || (standing.state === 'retry' && !asked)) return { kind: 'keep', jobId: standing.id };
   if (standing.startAfter.getTime() > at.getTime() + toleranceMs) return { kind: 'move', jobId: standing.id, at };
   // In time, but it would look at the debounce first and send itself away again.

@@ -2,7 +2,7 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Boss, FetchedJob } from './boss.ts';
+import type { Attempt, Boss, FetchedJob } from './boss.ts';
 import type { CallOff, Claim, JobOutcome } from './claim.ts';
 import { LostClaimError } from './errors.ts';
 import { readPayload } from './payload.ts';
@@ -52,13 +52,16 @@ interface Job {
 export function createPoller(deps: PollerDeps): Poller {
   const { boss, queue, clock, log, metrics } = deps;
   const stopped = new AbortController();
+  /** By attempt: a job taken away and fetched again is here twice, until its first handler returns. */
   const jobs = new Map<string, Job>();
   /** Handlers that have not returned, by bank: one that lost its claim may still be on its way out. */
   const banks = new Map<string, Promise<void>>();
   let wake = new AbortController();
   let polling: Promise<void> = Promise.resolve();
   const working = new Set<Promise<void>>();
-  let beating: Promise<void> | undefined;
+  let isBeating = false;
+  /** Jobs are kept alive while handlers return, also after the last poll. */
+  const drained = new AbortController();
 
   const freeSlots = () => queue.concurrency - jobs.size;
 
@@ -109,9 +112,9 @@ export function createPoller(deps: PollerDeps): Poller {
         controller,
         handedBack: false,
       };
-      jobs.set(id, job);
+      jobs.set(attemptKey(fetched), job);
       metrics.jobsInFlight.set({ queue: queue.name }, jobs.size);
-      beating ??= beat();
+      if (!isBeating) void beat();
       void clock.sleep(queue.deadlineMs, done.signal).then(() => {
         if (!done.signal.aborted) callOff(job, 'deadline');
       });
@@ -120,7 +123,7 @@ export function createPoller(deps: PollerDeps): Poller {
       outcome = await fail(fetched, thrown);
     } finally {
       done.abort();
-      jobs.delete(fetched.id);
+      jobs.delete(attemptKey(fetched));
       metrics.jobsInFlight.set({ queue: queue.name }, jobs.size);
       wake.abort();
     }
@@ -162,23 +165,24 @@ export function createPoller(deps: PollerDeps): Poller {
   }
 
   async function beat(): Promise<void> {
+    isBeating = true;
     while (jobs.size > 0) {
-      await clock.sleep(heartbeatEveryMs, stopped.signal);
+      await clock.sleep(heartbeatEveryMs, drained.signal);
       const held = [...jobs.values()].filter((job) => !job.handedBack);
-      if (stopped.signal.aborted || held.length === 0) break;
+      if (drained.signal.aborted || held.length === 0) break;
       try {
         const alive = await boss.touch(
           queue.name,
           held.map((job) => job.claim),
         );
         for (const job of held)
-          if (!alive.has(job.claim.id) && jobs.get(job.claim.id) === job) callOff(job, 'lost_claim');
+          if (!alive.has(job.claim.id) && jobs.get(attemptKey(job.claim)) === job) callOff(job, 'lost_claim');
       } catch (thrown) {
         // It says nothing about the claims.
         log.warn({ error: errorMessage(thrown), queue: queue.name }, 'a heartbeat was not written');
       }
     }
-    beating = undefined;
+    isBeating = false;
   }
 
   function callOff(job: Job, why: CallOff): void {
@@ -221,8 +225,13 @@ export function createPoller(deps: PollerDeps): Poller {
       await Promise.race([returned, clock.sleep(graceMs, over.signal)]);
       over.abort();
       await handBackAll();
+      drained.abort();
     },
   };
+}
+
+function attemptKey(attempt: Attempt): string {
+  return `${attempt.id}:${attempt.retryCount}`;
 }
 
 function calledOff(signal: AbortSignal): Promise<void> {

@@ -28,7 +28,7 @@ export function createScheduler(deps: { readonly db: Database; readonly boss: Bo
 
   async function decide(queue: BankQueueName, bankId: string, wish: Wish): Promise<Placement> {
     const standing = await standingJobOf(db, queue, bankId);
-    // Most hints end here, with one read: the job of the first of them stands.
+    // Most hints end here, with one read: the job that the first of them sent stands.
     const unheld = placeJob(wish, standing, null);
     if (unheld.kind === 'keep' || unheld.kind === 'active') return unheld;
     const dead = await deadLetters(db, queue, bankId);
@@ -45,8 +45,14 @@ export function createScheduler(deps: { readonly db: Database; readonly boss: Bo
     switch (placement.kind) {
       case 'keep':
         return { kind: 'kept', jobId: placement.jobId, at: null };
-      case 'active':
-        return { kind: 'active', jobId: null, at: null };
+      case 'active': {
+        // What was read may be older than a transaction that ends the job and has looked at the rows already. The
+        // insert waits for it, and only then is swallowed, or not.
+        const jobId = await boss.send(db, queue, payload, placement.at);
+        if (jobId !== null) return { kind: 'sent', jobId, at: placement.at };
+        const standing = await standingJobOf(db, queue, bankId);
+        return standing?.state === 'active' ? { kind: 'active', jobId: null, at: null } : null;
+      }
       case 'send': {
         const jobId = await boss.send(db, queue, payload, placement.at);
         return jobId === null ? null : { kind: 'sent', jobId, at: placement.at };

@@ -6,28 +6,25 @@ import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
+import { type BankPollers, createBankPollers } from './bank-pollers.ts';
 import { createBoss } from './boss.ts';
-import type { Claim } from './claim.ts';
-import { createConsolidateHandler } from './consolidate-handler.ts';
 import { dueAt, dueAtOnceCount, hasDueWork } from './due-at.ts';
-import { createEmbedHandler, type EmbedPending } from './embed-handler.ts';
+import type { EmbedPending } from './embed-handler.ts';
 import type { QueueSchemaNewerError } from './errors.ts';
 import { createHintCoalescer, type HintCoalescer } from './hint-coalescer.ts';
 import {
   countDeadLetters,
   countJobs,
-  deadLetterIds,
   type JobState,
-  jobWaits,
   type QueueCounts,
   type QueueJob,
+  selectDeadLetters,
   selectJobs,
 } from './job-rows.ts';
-import { createPoller, type Poller } from './poller.ts';
-import { type BankQueueName, consolidateQueue, embedDelayMs, embedQueue } from './queues.ts';
+
+import { type BankQueueName, embedDelayMs } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
-import { settleJob } from './settle.ts';
 
 export interface WorkQueueDeps {
   readonly db: Database;
@@ -79,7 +76,10 @@ export interface WorkQueue {
     readonly state?: JobState;
     readonly deadOnly?: boolean;
   }): Promise<readonly QueueJob[]>;
-  /** Sends dead letters back to their queues, those named (by their id or that of the job they were) or all. Returns how many. */
+  /**
+   * Makes the banks of dead letters due now, those named (by their id or that of the job they were) or all, and takes the
+   * letters away. Returns how many.
+   */
   retryJobs(ids?: readonly string[] | 'dead'): Promise<number>;
   /** Makes parked memories pending and their banks due; of one bank or all, the named or all. Returns how many memories. */
   retryParked(bankId?: string | null, memoryIds?: readonly string[]): Promise<number>;
@@ -98,14 +98,12 @@ export interface WorkQueue {
 const reconcileEveryMs = 60_000;
 /** How often a request that met a job at work looks again. */
 const requestEveryMs = 1000;
-/** A slice costs some ten statements to begin; one that would yield sooner than this does more harm than good. */
-const shortestSliceMs = 2000;
-const waitsLookMs = 1000;
+/** A job further off than this is left to the poll. */
 const nudgeWithinMs = 2000;
 const defaultGraceMs = 6000;
 
 interface Running {
-  readonly pollers: Readonly<Record<BankQueueName, Poller>>;
+  readonly pollers: BankPollers;
   readonly hints: HintCoalescer;
   readonly stopped: AbortController;
   loops: Promise<unknown>;
@@ -137,7 +135,6 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   function nudgeFor(queue: BankQueueName, placed: Placed): void {
     if (placed.at === null) return;
     const afterMs = placed.at.getTime() - clock.now().getTime();
-    // A job further off is found by the next poll after its time; a timer for each would outlive them.
     if (afterMs <= nudgeWithinMs) running?.pollers[queue].nudge(afterMs);
   }
 
@@ -185,56 +182,6 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     }
   }
 
-  async function handBack(claim: Claim): Promise<void> {
-    await settleJob({ db, boss }, claim, {
-      output: { outcome: 'handed_back' },
-      worked: false,
-      next: async (tx) => {
-        const work = await dueWorkOf(tx, claim.payload.bankId, 1);
-        return work && { at: work.now, trigger: 'successor' };
-      },
-    });
-  }
-
-  function createPollers(): Readonly<Record<BankQueueName, Poller>> {
-    const consolidate: Poller = createPoller({
-      boss,
-      queue: consolidateQueue,
-      handle: (claim) =>
-        createConsolidateHandler({ ...deps, boss, anotherBankWaits: yieldsAfter(consolidateWaits) })(claim),
-      handBack,
-      clock,
-      log,
-      metrics,
-    });
-    const embed = createPoller({
-      boss,
-      queue: embedQueue,
-      handle: createEmbedHandler({ db, boss, clock, embedPending: deps.embedPending }),
-      handBack,
-      clock,
-      log,
-      metrics,
-    });
-    let lookedMs = Number.NEGATIVE_INFINITY;
-    let looked: Promise<boolean> = Promise.resolve(false);
-    /** With a slot free the poller takes what waits; nobody has to make room. One look a second for all slices. */
-    async function consolidateWaits(): Promise<boolean> {
-      if (consolidate.hasFreeSlot()) return false;
-      if (clock.monotonicMs() - lookedMs >= waitsLookMs) {
-        lookedMs = clock.monotonicMs();
-        looked = jobWaits(db, 'consolidate');
-      }
-      return looked;
-    }
-    return { consolidate, embed };
-  }
-
-  function yieldsAfter(waits: () => Promise<boolean>): () => Promise<boolean> {
-    const startedMs = clock.monotonicMs();
-    return async () => clock.monotonicMs() - startedMs >= shortestSliceMs && (await waits());
-  }
-
   async function drain(graceMs: number): Promise<void> {
     if (!running) return;
     const { consolidate, embed } = running.pollers;
@@ -246,7 +193,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       if (running) return;
       await boss.start();
       const stopped = new AbortController();
-      const pollers = createPollers();
+      const pollers = createBankPollers({ ...deps, boss });
       running = {
         pollers,
         hints: createHintCoalescer({ send: sendHint, clock, log }),
@@ -275,12 +222,18 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     listJobs: ({ limit, state, deadOnly }) => selectJobs(db, { limit, state: deadOnly ? 'dead' : (state ?? null) }),
 
     async retryJobs(ids = 'dead') {
-      const named = ids === 'dead' ? undefined : await deadLetterIds(db, ids);
-      if (named?.length === 0) return 0;
-      const moved = await boss.redrive(named);
-      running?.pollers.consolidate.nudge();
-      running?.pollers.embed.nudge();
-      return moved;
+      const letters = await selectDeadLetters(db, ids === 'dead' ? null : ids);
+      for (const { id, queue, bankId } of letters) {
+        // Not pg-boss's redrive: it fails a letter in place whose bank has a job, be it one that is held for an hour.
+        const placed = await scheduler.place(queue, bankId, {
+          at: clock.now(),
+          trigger: 'requested',
+          bringsForward: true,
+        });
+        await boss.deleteDeadLetters(db, [id]);
+        nudgeFor(queue, placed);
+      }
+      return letters.length;
     },
 
     async retryParked(bankId = null, memoryIds) {

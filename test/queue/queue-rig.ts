@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { vi } from 'vitest';
 import type { Database } from '../../src/db/database.ts';
 import { createWorkQueue, type WorkQueue, type WorkQueueDeps } from '../../src/queue/work-queue.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
@@ -91,4 +92,9 @@ export async function jobRows(db: Database, options: { ended?: boolean; queue?: 
 /** Brings the bank's job forward, as time would. */
 export async function makeJobStart(db: Database, bankId: string): Promise<void> {
   await db.query("update pgboss.job set start_after = now() where singleton_key = $1 and state < 'active'", [bankId]);
+}
+
+/** Until `check` passes: the poller looks once a second, and the machine may be busy. */
+export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
+  return vi.waitFor(check, { timeout: 15_000, interval: 20 });
 }

@@ -1,0 +1,83 @@
+import type { ConsolidationEngine } from '../consolidation/engine.ts';
+import type { Database } from '../db/database.ts';
+import { dueWorkOf } from '../store/due-work.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Racepoints } from '../telemetry/racepoints.ts';
+import type { Boss } from './boss.ts';
+import type { Claim } from './claim.ts';
+import { createConsolidateHandler } from './consolidate-handler.ts';
+import { createEmbedHandler, type EmbedPending } from './embed-handler.ts';
+import { jobWaits } from './job-rows.ts';
+import { createPoller, type Poller } from './poller.ts';
+import { type BankQueueName, consolidateQueue, embedQueue } from './queues.ts';
+import { settleJob } from './settle.ts';
+
+export type BankPollers = Readonly<Record<BankQueueName, Poller>>;
+
+export interface BankPollersDeps {
+  readonly db: Database;
+  readonly boss: Boss;
+  readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
+  readonly embedPending: EmbedPending;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly racepoints: Racepoints;
+}
+
+/** A slice costs some ten statements to begin; one that made room sooner than this would do more harm than good. */
+const shortestSliceMs = 2000;
+const lookEveryMs = 1000;
+
+/** A poller for each queue, with its handler. */
+export function createBankPollers(deps: BankPollersDeps): BankPollers {
+  const { db, clock } = deps;
+  let lookedMs = Number.NEGATIVE_INFINITY;
+  let looked: Promise<boolean> = Promise.resolve(false);
+
+  const consolidate: Poller = createPoller({
+    ...deps,
+    queue: consolidateQueue,
+    handle: (claim) => handleSlice(claim, clock.monotonicMs()),
+    handBack: (claim) => handBack(deps, claim),
+  });
+
+  function handleSlice(claim: Claim, startedMs: number) {
+    const anotherBankWaits = async () =>
+      clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting());
+    return createConsolidateHandler({ ...deps, anotherBankWaits })(claim);
+  }
+
+  /** With a slot free the poller takes what waits, and nobody has to make room. One look a second for all slices. */
+  async function jobIsKeptWaiting(): Promise<boolean> {
+    if (consolidate.hasFreeSlot()) return false;
+    if (clock.monotonicMs() - lookedMs >= lookEveryMs) {
+      lookedMs = clock.monotonicMs();
+      looked = jobWaits(db, 'consolidate');
+    }
+    return looked;
+  }
+
+  const embed = createPoller({
+    ...deps,
+    queue: embedQueue,
+    handle: createEmbedHandler(deps),
+    handBack: (claim) => handBack(deps, claim),
+  });
+
+  return { consolidate, embed };
+}
+
+/** Ends a job for a handler that does not: somebody else may go on at once, and no retry is burned. */
+async function handBack(deps: { readonly db: Database; readonly boss: Boss }, claim: Claim): Promise<void> {
+  await settleJob({ db: deps.db, boss: deps.boss }, claim, {
+    output: { outcome: 'handed_back' },
+    worked: false,
+    next: async (tx) => {
+      const work = await dueWorkOf(tx, claim.payload.bankId, 1);
+      return work && { at: work.now, trigger: 'successor' };
+    },
+  });
+}
