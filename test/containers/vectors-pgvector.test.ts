@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDatabase, type Database } from '../../src/db/database.ts';
 import { migrate, readMigrations } from '../../src/db/migrate.ts';
@@ -24,26 +23,18 @@ import {
   seededRandom,
   towards,
 } from '../store/vectors/vector-rows.ts';
+import { startPgvector } from '../support/pgvector-server.ts';
 
-const noEngine = await getContainerRuntimeClient().then(
-  () => undefined,
-  (thrown: unknown) => String(thrown),
-);
-if (noEngine !== undefined) console.warn(`skipped: pgvector needs a container engine and none answers (${noEngine})`);
+const start = await startPgvector();
+if (start.kind === 'unavailable') console.warn(`skipped: pgvector runs in a container, and ${start.reason}`);
+const server = start.kind === 'started' ? start.server : undefined;
 
-const server = noEngine === undefined ? await startServer() : undefined;
-
-async function startServer() {
-  const container = await new GenericContainer('pgvector/pgvector:pg17')
-    .withEnvironment({ POSTGRES_PASSWORD: 'test' })
-    .withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=200'])
-    .withExposedPorts(5432)
-    // The first one is of the server that only makes the cluster.
-    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
-    .start();
-  const urlOf = (database: string, user = 'postgres') =>
-    `postgres://${user}:test@${container.getHost()}:${container.getMappedPort(5432)}/${database}`;
-  return { urlOf, stop: () => container.stop() };
+function urlOf(database: string, user?: string): string {
+  if (!server) throw new Error('no server');
+  const url = new URL(server.connectionString);
+  url.pathname = `/${database}`;
+  if (user !== undefined) url.username = user;
+  return url.href;
 }
 
 function connect(connectionString: string, poolMax = 10): Database {
@@ -58,16 +49,15 @@ async function createMigrated(): Promise<{
   urlOf(user?: string): string;
   drop(): Promise<void>;
 }> {
-  if (!server) throw new Error('no server');
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  const admin = connect(server.urlOf('postgres'), 1);
+  const admin = connect(urlOf('postgres'), 1);
   await admin.query(`create database ${name} template template0`);
-  const db = connect(server.urlOf(name));
+  const db = connect(urlOf(name));
   await migrate(db, await readMigrations(new URL('../../src/store/migrations', import.meta.url).pathname));
   return {
     name,
     db,
-    urlOf: (user) => server.urlOf(name, user),
+    urlOf: (user) => urlOf(name, user),
     async drop() {
       await db.close();
       await admin.query(`drop database ${name} with (force)`);
@@ -252,7 +242,7 @@ describe.skipIf(!server)('PostgreSQL 17 with pgvector', () => {
     afterAll(() => database.drop());
 
     it('installs nothing for a role that may not, names the right, and scans in memory', async () => {
-      await database.db.query("create role reader login password 'test'");
+      await database.db.query("create role reader login password 'engramd'");
       await database.db.query('grant usage on schema engram to reader');
       await database.db.query('grant select on all tables in schema engram to reader');
       const db = connect(database.urlOf('reader'), 2);

@@ -40,17 +40,16 @@ export interface PageFilter {
 
 /*
  * A row is read again when the transaction that wrote it last was not visible in the snapshot of the last read. A
- * sequence or a time would skip what began earlier and commits later; pg_snapshot_xmin alone is right too, but would
- * read everything since again for as long as one long transaction holds it back. It stays as the bound that the index
- * on (bank_id, change_xid) can use.
+ * sequence or a time would skip what began earlier and commits later. `change_xid >= pg_snapshot_xmin` alone misses
+ * nothing either and is the bound that the index uses; but for as long as one long transaction holds xmin back it would
+ * read everything since again at each search, old tombstones of rows that have come back included.
  *
- * Each statement is one snapshot: its mark and its rows belong together. A tombstone counts only while its row is not
- * there: a row that came back (an undo, an import) may be older than a tombstone that is read again.
+ * Each statement is one snapshot, so that its mark, its rows and its tombstones belong together.
  */
 
 type DeltaRow = MatrixRow & { snapshot: string | null; read_at: number | null; must_read_whole: boolean | null };
 
-// Index: observations_changed, vector_tombstones_changed, observations_pkey.
+// Index: observations_changed, vector_tombstones_changed.
 const observationsDelta = `
   select null::uuid as id, '{}'::text[] as tags, false as live, null::bytea as bytes,
     pg_current_snapshot()::text as snapshot, extract(epoch from statement_timestamp())::float8 as read_at,
@@ -67,10 +66,9 @@ const observationsDelta = `
     from engram.vector_tombstones t
     where t.bank_id = $1 and t.target = 'observations' and t.change_xid >= pg_snapshot_xmin($3::pg_snapshot)
       and not pg_visible_in_snapshot(t.change_xid, $3::pg_snapshot)
-      and not exists (select from engram.observations o where o.bank_id = t.bank_id and o.id = t.row_id)
     limit $5)`;
 
-// Index: memories_changed, vector_tombstones_changed, memories_pkey.
+// Index: memories_changed, vector_tombstones_changed.
 const memoriesDelta = `
   select null::uuid as id, '{}'::text[] as tags, false as live, null::bytea as bytes,
     pg_current_snapshot()::text as snapshot, extract(epoch from statement_timestamp())::float8 as read_at,
@@ -88,7 +86,6 @@ const memoriesDelta = `
     from engram.vector_tombstones t
     where t.bank_id = $1 and t.target = 'memories' and t.change_xid >= pg_snapshot_xmin($3::pg_snapshot)
       and not pg_visible_in_snapshot(t.change_xid, $3::pg_snapshot)
-      and not exists (select from engram.memories m where m.bank_id = t.bank_id and m.id = t.row_id)
     limit $5)`;
 
 /** What changed since the last read: one round trip, one row where nothing did. */

@@ -67,7 +67,10 @@ export class Matrix {
     return matrixBytes(this.rows, this.dimensions);
   }
 
-  /** Idempotent: what the matrix holds already is written over with the same. */
+  /**
+   * Idempotent: what the matrix holds already is written over with the same. An id that is both removed and among the
+   * rows was deleted and written again: it stays.
+   */
   apply(change: MatrixChange): void {
     for (const id of change.removedIds) this.#remove(id);
     const stride = realArrayByteLength(this.dimensions);

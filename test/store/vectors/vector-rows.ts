@@ -4,6 +4,7 @@ import { encodeRealArray } from '../../../src/store/vectors/vector-bytes.ts';
 import type { VectorQuery } from '../../../src/store/vectors/vector-index.ts';
 
 export const dimensions = 16;
+/** Its name has to be quoted where it stands in the text of a statement. */
 export const model = { id: "test/16's", dimensions };
 export const otherModel = { id: 'test/other', dimensions };
 
