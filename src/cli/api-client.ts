@@ -12,3 +12,19 @@ export async function call<T>(transport: Transport, request: ApiRequest): Promis
   if (status >= 200 && status < 300) return body as T;
   throw toApiError(status, body);
 }
+
+/** An answer as the routes write their problems, or as a proxy in between writes its own. */
+interface ProblemBody {
+  readonly error?: {
+    readonly code?: string;
+    readonly message?: string;
+    readonly details?: readonly { readonly path: string; readonly message: string }[];
+  };
+}
+
+export function toApiError(status: number, body: unknown): ApiError {
+  const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
+  const details = (error?.details ?? []).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+  const message = error?.message ?? `the daemon answered with status ${status}`;
+  return new ApiError(status, error?.code ?? 'HTTP', details.length > 0 ? `${message}: ${details.join('; ')}` : message);
+}
