@@ -1,15 +1,14 @@
 import type { LockedObservation } from '../store/apply-locks.ts';
 import type { TimelineEvent } from '../store/apply-writes.ts';
 import type { AfterImage, BeforeImage, ChangeOpRow, ObservationImage } from '../store/change-ops.ts';
-import type { Link } from '../store/observations.ts';
+import type { ChangedObservation, Link } from '../store/observations.ts';
 import type { MemoryRef, NewText, OpGroup, PlannedOp, TargetRef } from './plan.ts';
 import { memoriesOf, textOf } from './plan.ts';
 
 /** What the store has to write so that the groups have happened. */
 export interface Writes {
   readonly inserted: readonly { readonly image: ObservationImage; readonly embedding: Float32Array }[];
-  /** `embedding` is null where the text stays. */
-  readonly updated: readonly { readonly image: ObservationImage; readonly embedding: Float32Array | null }[];
+  readonly updated: readonly ChangedObservation[];
   readonly links: readonly Link[];
   readonly droppedLinks: readonly Link[];
   readonly conflicts: readonly {
@@ -25,6 +24,8 @@ export interface Writes {
 
 interface Entry {
   image: ObservationImage;
+  /** Whether others could lean on it before: live, and its evidence intact. */
+  readonly wasShown: boolean;
   readonly isNew: boolean;
   /** The vector to write: of a new row, or of a row whose text changed. */
   embedding: Float32Array | null;
@@ -71,7 +72,8 @@ class Play {
     this.#now = options.now.toISOString();
     this.#newId = options.newId;
     for (const [id, row] of options.locked) {
-      this.#entries.set(id, { image: row.image, isNew: false, embedding: null, changed: false });
+      const wasShown = isShown(row.image);
+      this.#entries.set(id, { image: row.image, wasShown, isNew: false, embedding: null, changed: false });
     }
   }
 
@@ -145,7 +147,11 @@ class Play {
         const before = this.#image(op.target);
         // What it had superseded holds again: the only word against it has gone.
         const reopened = this.#pointingAt(op.target.id).filter((image) => image.supersededBy === op.target.id);
-        this.#change(op.target.id, { retiredAt: this.#now, needsReplanAt: null, version: before.version + 1 });
+        this.#change(op.target.id, {
+          retiredAt: before.retiredAt ?? this.#now,
+          needsReplanAt: null,
+          version: before.version + 1,
+        });
         for (const image of reopened) {
           this.#change(image.id, {
             supersededBy: before.supersededBy,
@@ -175,7 +181,7 @@ class Play {
       ),
       updated: entries
         .filter((entry) => !entry.isNew && entry.changed)
-        .map((entry) => ({ image: entry.image, embedding: entry.embedding })),
+        .map(({ image, embedding, wasShown }) => ({ image, embedding, surfaced: !wasShown && isShown(image) })),
       links: deduplicated(this.#links),
       droppedLinks: this.#dropped,
       conflicts: this.#conflicts,
@@ -222,7 +228,13 @@ class Play {
       needsReplanAt: null,
     };
     const bounded = { ...image, ...widened(image, memories), validFrom: image.validFrom };
-    this.#entries.set(id, { image: bounded, isNew: true, embedding: content.embedding, changed: true });
+    this.#entries.set(id, {
+      image: bounded,
+      wasShown: false,
+      isNew: true,
+      embedding: content.embedding,
+      changed: true,
+    });
     return bounded;
   }
 
@@ -324,6 +336,10 @@ function extreme(which: 'earliest' | 'latest', times: readonly (Date | string | 
   const known = times.filter((time) => time !== null).map((time) => new Date(time).getTime());
   if (known.length === 0) return null;
   return new Date(which === 'earliest' ? Math.min(...known) : Math.max(...known)).toISOString();
+}
+
+function isShown(image: ObservationImage): boolean {
+  return [image.supersededBy, image.canonicalId, image.retiredAt, image.needsReplanAt].every((mark) => mark === null);
 }
 
 function sameImage(a: ObservationImage, b: ObservationImage): boolean {

@@ -106,6 +106,11 @@ export function textOf(op: PlannedOp): NewText | null {
   }
 }
 
+/** The evidence that an op was decided over, where it is a replan. */
+export function replanOf(op: PlannedOp): ReplanLinks | null {
+  return 'replan' in op ? op.replan : null;
+}
+
 /** Every memory that an op names. */
 export function memoriesOf(op: PlannedOp): readonly MemoryRef[] {
   return 'memories' in op ? op.memories : [];

@@ -86,6 +86,26 @@ export async function lockObservations(
   return new Map(rows.map((row) => [row.id, toLocked(row)]));
 }
 
+/**
+ * Those of `ids` at which something points that the caller has not locked: it was folded into them, or superseded by
+ * them, while the caller waited for their locks. Whoever points at a row holds its lock, so the answer stays true.
+ */
+export async function pointedAtBeside(
+  tx: Queryable,
+  bankId: string,
+  ids: readonly string[],
+  lockedIds: readonly string[],
+): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  // Indexes observations_canonical, observations_superseded.
+  const { rows } = await tx.query<{ canonical_id: string | null; superseded_by: string | null }>(
+    `select canonical_id, superseded_by from engram.observations
+     where bank_id = $1 and (canonical_id = any($2::uuid[]) or superseded_by = any($2::uuid[])) and id <> all($3::uuid[])`,
+    [bankId, ids, lockedIds],
+  );
+  return new Set(rows.flatMap((row) => [row.canonical_id, row.superseded_by].filter((id) => id !== null)));
+}
+
 function toLocked(row: ObservationRow): LockedObservation {
   return {
     image: {

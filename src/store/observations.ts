@@ -38,6 +38,14 @@ export async function insertObservations(
   );
 }
 
+export interface ChangedObservation {
+  readonly image: ObservationImage;
+  /** Null where the text stays. */
+  readonly embedding: Float32Array | null;
+  /** Nobody could lean on it before, being superseded or about to be written again, and now everybody can. */
+  readonly surfaced: boolean;
+}
+
 /**
  * Brings rows to their images; `embedding` only where the text changed, and then always (law L6). The caller holds the
  * locks and has compared versions; the images carry the new ones.
@@ -46,13 +54,13 @@ export async function updateObservations(
   tx: Queryable,
   options: {
     bankId: string;
-    scopeEpoch: number | null;
+    scopeEpoch: number;
     embeddingModel: string;
-    observations: readonly { image: ObservationImage; embedding: Float32Array | null }[];
+    observations: readonly ChangedObservation[];
   },
 ): Promise<void> {
   if (options.observations.length === 0) return;
-  // Primary key. The scope epoch moves only for a row whose text does: it is what a create is compared with.
+  // Primary key. The scope epoch moves for a row whose text does, or is to be seen again: a create is compared with it.
   await tx.query(
     `update engram.observations o set
        text = r.text, version = r.version, valid_from = r."validFrom", valid_to = r."validTo",
@@ -60,18 +68,18 @@ export async function updateObservations(
        canonical_id = r."canonicalId", retired_at = r."retiredAt", needs_replan_at = r."needsReplanAt",
        embedding = case when e.embedding is null then o.embedding else e.embedding::real[] end,
        embedding_model = case when e.embedding is null then o.embedding_model else $2 end,
-       scope_epoch = case when e.embedding is null then o.scope_epoch else $3 end,
+       scope_epoch = case when e.embedding is not null or r.surfaced then $3 else o.scope_epoch end,
        updated_at = now()
      from jsonb_to_recordset($4::jsonb) as r(n int, id uuid, text text, version bigint, "validFrom" timestamptz,
        "validTo" timestamptz, "occurredStart" timestamptz, "occurredEnd" timestamptz, "supersededBy" uuid,
-       "canonicalId" uuid, "retiredAt" timestamptz, "needsReplanAt" timestamptz)
+       "canonicalId" uuid, "retiredAt" timestamptz, "needsReplanAt" timestamptz, surfaced boolean)
      join unnest($5::text[]) with ordinality as e(embedding, n) on e.n = r.n
      where o.bank_id = $1 and o.id = r.id`,
     [
       options.bankId,
       options.embeddingModel,
       options.scopeEpoch,
-      JSON.stringify(options.observations.map((observation, index) => ({ ...observation.image, n: index + 1 }))),
+      JSON.stringify(options.observations.map(({ image, surfaced }, index) => ({ ...image, surfaced, n: index + 1 }))),
       options.observations.map(({ embedding }) => (embedding === null ? null : encodeRealArray(embedding))),
     ],
   );
@@ -124,7 +132,10 @@ export async function writtenSince(
   return rows.map((row) => ({ id: row.id, text: row.text, embedding: decodeRealArray(row.embedding) }));
 }
 
-/** Live observations of a bank, and those retired by consolidation within the last 90 days: what the loss budget weighs. */
+/**
+ * Live observations of a bank, and those retired by consolidation within the last 90 days: what the loss budget weighs.
+ * Folded and superseded ones had been reachable through another, and do not count (law L18).
+ */
 export async function lossFigures(
   tx: Queryable,
   bankId: string,
@@ -138,6 +149,7 @@ export async function lossFigures(
        count(*) as in_90_days
      from engram.change_ops o join engram.change_sets s on s.bank_id = o.bank_id and s.id = o.change_set_id
      where o.bank_id = $1 and o.op = 'retire' and o.status = 'applied' and s.status = 'applied'
+       and o.before -> 'target' ->> 'canonicalId' is null and o.before -> 'target' ->> 'supersededBy' is null
        and s.created_at > now() - interval '90 days'`,
     [bankId, runId],
   );
