@@ -2,10 +2,12 @@ import { embeddingText } from '../ingest/embedding-text.ts';
 import { finishAttempt, startAttempt } from '../store/attempts.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
-import { type ApplyResult, applyGroups, type MissReason, type RejectedOp } from './apply.ts';
+import { type ApplyResult, applyGroups } from './apply.ts';
 import type { Alias, ProposedOp } from './decider.ts';
 import { dedup } from './dedup.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
+import type { MissReason } from './guards.ts';
+import type { RejectedOp } from './history.ts';
 import { groupOps, type PlannedOp, resolveOps } from './plan.ts';
 import { type EmbeddedMemory, type Presentation, present } from './present.ts';
 import { recallRelated } from './recall-related.ts';
@@ -189,12 +191,13 @@ class BatchRun {
     const { bankId, signal } = this.#request;
     // Before recall, so that whatever recall could not see yet carries a higher epoch (law L3).
     const scopeEpoch = await readScopeEpoch(deps.db, bankId, this.#tags);
-    const observations = await this.#phase('recall', () =>
+    const { observations, incomplete } = await this.#phase('recall', () =>
       recallRelated(deps, {
         bankId,
         tags: this.#tags,
         model: deps.embedder.model.id,
         memories,
+        repeatSimilarity: this.#repeatSimilarity,
         mustShow: [...this.#mustShow],
       }),
     );
@@ -223,7 +226,7 @@ class BatchRun {
       presentation,
       shown: new Map(observations.map((observation) => [observation.id, observation.text])),
       vectors,
-      verbatim: new Set(memories.map(embeddingText)),
+      verbatim: new Set(memories.filter((_, index) => !incomplete.has(index)).map(embeddingText)),
       ops: judged.accepted,
       rejected,
       scopeEpoch,

@@ -32,7 +32,8 @@ export interface DedupRequest {
  * seen, and lets it decide on each pair (DESIGN §6.6). Similarity only nominates: numbers, dates, names and negation strike
  * `same` (law L9), and the decider chooses from what is left.
  */
-export async function dedup(deps: ConsolidationDeps, request: DedupRequest): Promise<DedupResult> {
+export async function dedup(deps: ConsolidationDeps, asked: DedupRequest): Promise<DedupResult> {
+  const request = { ...asked, ops: withoutRepeats(asked.ops) };
   const written = request.ops.flatMap((op) => ('text' in op && !request.searched.has(op.text) ? [op.text] : []));
   if (written.length === 0) return { kind: 'ops', ops: request.ops };
   const found = await similarUnseen(deps, request, [...new Set(written)]);
@@ -49,6 +50,34 @@ export async function dedup(deps: ConsolidationDeps, request: DedupRequest): Pro
     ops.push(op.op === 'create' ? await settleCreate(deps, request, op, candidates) : op);
   }
   return { kind: 'ops', ops };
+}
+
+/**
+ * An answer that creates one text twice means one observation with the evidence of both. Pure. Not where the answer goes
+ * on to end one of them: tea, then coffee, then tea again are three.
+ */
+export function withoutRepeats(ops: readonly ProposedOp[]): ProposedOp[] {
+  const ended = new Set(ops.flatMap((op) => ('target' in op && op.op !== 'reinforce' ? [op.target] : [])));
+  const first = new Map<string, Alias>();
+  const standsFor = new Map<Alias, Alias>();
+  const named = (alias: Alias) => standsFor.get(alias) ?? alias;
+  return ops.map((op): ProposedOp => {
+    if (op.op !== 'create') return 'target' in op ? renamed(op, named) : op;
+    const { supersededBy, ...create } = op;
+    if (supersededBy !== undefined) return { ...create, supersededBy: named(supersededBy) };
+    const known = first.get(op.text);
+    if (ended.has(op.as)) return op;
+    if (known === undefined) {
+      first.set(op.text, op.as);
+      return op;
+    }
+    standsFor.set(op.as, known);
+    return { op: 'reinforce', target: known, memories: op.memories, reason: op.reason };
+  });
+}
+
+function renamed<Op extends ProposedOp & { readonly target: Alias }>(op: Op, named: (alias: Alias) => Alias): Op {
+  return { ...op, target: named(op.target), ...('into' in op ? { into: named(op.into) } : {}) };
 }
 
 async function similarUnseen(

@@ -7,6 +7,7 @@ import type { DryRunReport } from './engine.ts';
 import { batchLimits, packBatches } from './packing.ts';
 import { present } from './present.ts';
 import { recallRelated } from './recall-related.ts';
+import { repeatSimilarityOf } from './repeat-similarity.ts';
 import { validateProposal } from './validators/validate-proposal.ts';
 
 const defaultLimit = 50;
@@ -31,7 +32,9 @@ export async function dryRun(
       return embedding ? [{ ...memory, embedding }] : [];
     });
     const tags = packed.memories[0]?.tags ?? [];
-    const observations = await recallRelated(deps, { bankId, tags, model: deps.embedder.model.id, memories });
+    const model = deps.embedder.model.id;
+    const repeatSimilarity = repeatSimilarityOf(model);
+    const { observations } = await recallRelated(deps, { bankId, tags, model, memories, repeatSimilarity });
     const { batch } = present({ mission, memories, observations, newId: deps.newId });
     const judged = validateProposal(batch, await deps.decider.propose(batch, { signal: options.signal }));
     const textOfAlias = new Map<Alias, string>([

@@ -10,9 +10,16 @@ const byWordsPerMemory = 4;
 /** From here on a text is found: words would add only what shares some with it. */
 const certainSimilarity = 0.985;
 
+export interface Recalled {
+  /** Most wanted first. */
+  readonly observations: readonly RelatedObservation[];
+  /** Memories, by index, that may repeat an observation for which there was no room: dedup has to ask about those pairs. */
+  readonly incomplete: ReadonlySet<number>;
+}
+
 /**
- * The live observations of exactly this scope that a batch should be decided beside, most wanted first. Connections are
- * held only inside the queries.
+ * The live observations of exactly this scope that a batch should be decided beside. Connections are held only inside
+ * the queries.
  */
 export async function recallRelated(
   deps: { readonly db: Database; readonly vectors: VectorIndex },
@@ -21,10 +28,12 @@ export async function recallRelated(
     readonly tags: readonly string[];
     readonly model: string;
     readonly memories: readonly { readonly text: string; readonly embedding: Float32Array }[];
+    /** Cosine from which an observation may say the same. */
+    readonly repeatSimilarity: number;
     /** Observations to show whatever their rank: what an earlier decision was lost to. */
     readonly mustShow?: readonly string[];
   },
-): Promise<RelatedObservation[]> {
+): Promise<Recalled> {
   const { bankId, tags, memories } = request;
   const byVector = await deps.vectors.nearest(
     memories.map((memory) => ({
@@ -52,7 +61,14 @@ export async function recallRelated(
     (await loadRelated(deps.db, { bankId, tags, ids })).map((observation) => [observation.id, observation]),
   );
   const inOrder = ids.flatMap((id) => loaded.get(id) ?? []);
-  return fitBudget(inOrder, tokensOf, batchLimits.observationTokens);
+  const observations = fitBudget(inOrder, tokensOf, batchLimits.observationTokens);
+  const shown = new Set(observations.map((observation) => observation.id));
+  const incomplete = byVector.flatMap((hits, index) =>
+    hits.some((hit) => hit.similarity >= request.repeatSimilarity && loaded.has(hit.id) && !shown.has(hit.id))
+      ? [index]
+      : [],
+  );
+  return { observations, incomplete: new Set(incomplete) };
 }
 
 function tokensOf(observation: RelatedObservation): number {
