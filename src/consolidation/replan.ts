@@ -1,10 +1,13 @@
 import { embeddingText } from '../ingest/embedding-text.ts';
 import type { Link } from '../store/observations.ts';
+import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
 import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
-import { applyGroups, type MissReason } from './apply.ts';
+import { applyGroups } from './apply.ts';
+import { admissibleVerdicts } from './dedup.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
-import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks } from './plan.ts';
+import type { MissReason } from './guards.ts';
+import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks, TargetRef } from './plan.ts';
 import { repeatSimilarityOf } from './repeat-similarity.ts';
 
 /** What is to become of an observation whose evidence changed. Pure; see {@link planReplan}. */
@@ -41,11 +44,15 @@ export interface ReplanReport {
   readonly applied: readonly PlannedOp[];
   readonly heldBack: boolean;
   readonly missed: MissReason | null;
+  readonly bankGone: boolean;
 }
+
+const nearestTwins = 5;
 
 /**
  * Writes one observation again from what is left of its evidence, or retires it (law L6, DESIGN §4). The decider and the
- * embedder are asked with no connection held; a miss leaves the mark, so that it is due again.
+ * embedder are asked with no connection held; a miss leaves the mark, so that it is due again. What was written beside it
+ * in the same words meanwhile is folded into it.
  */
 export async function runReplan(
   deps: ConsolidationDeps,
@@ -59,7 +66,7 @@ export async function runReplan(
   const { target, bankId } = request;
   const scopeEpoch = await readScopeEpoch(deps.db, bankId, target.tags);
   const decision = planReplan(target);
-  const group = await toGroup(deps, target, decision, request.signal);
+  const group = await toGroup(deps, bankId, target, decision, request.signal);
   const result = await applyGroups(deps, {
     bankId,
     runId: request.runId,
@@ -78,44 +85,93 @@ export async function runReplan(
   if (result.heldBack.length > 0) deps.metrics.opsRejected.inc({ validator: 'loss-budget' });
   const missed = result.missed[0]?.reason ?? null;
   if (missed !== null) deps.metrics.replans.inc({ reason: missed });
-  return { applied, heldBack: result.heldBack.length > 0, missed };
+  return { applied, heldBack: result.heldBack.length > 0, missed, bankGone: result.bankGone };
 }
 
 async function toGroup(
   deps: ConsolidationDeps,
+  bankId: string,
   target: ReplanTarget,
   decision: ReplanDecision,
   signal: AbortSignal,
 ): Promise<OpGroup> {
-  const ref = { id: target.id, seen: { text: target.text, version: target.version } };
+  const ref: TargetRef = { id: target.id, seen: { text: target.text, version: target.version } };
+  const replan = decision.links;
   if (decision.kind === 'retire') {
     const reason = 'nothing that it rested on is left';
-    return {
-      ops: [{ op: 'retire', target: ref, replan: decision.links, wasLive: target.isLive, reason }],
-      memberIds: [],
-    };
+    return { ops: [{ op: 'retire', target: ref, replan, wasLive: target.isLive, reason }], memberIds: [] };
   }
   const memories = decision.from.map(toMemoryRef);
   const memberIds = decision.membersFrom === null ? [] : [decision.membersFrom.memoryId];
   // One that is no longer current keeps its words: they are history.
   if (!target.isLive) {
     const reason = 'evidence went; the text is history';
-    return { ops: [{ op: 'reinforce', target: ref, memories, replan: decision.links, reason }], memberIds };
+    return { ops: [{ op: 'reinforce', target: ref, memories, replan, reason }], memberIds };
   }
   const sources = decision.from.map((source) => ({
     text: embeddingText({ text: source.text ?? '' }),
     mentionedAt: source.mentionedAt,
   }));
   const { text, reason } = await deps.decider.rewrite({ text: target.text, sources }, { signal });
-  if (text === target.text) {
-    return { ops: [{ op: 'reinforce', target: ref, memories, replan: decision.links, reason }], memberIds };
-  }
-  const [embedding] = await deps.embedder.embed([text], { purpose: 'observation', signal });
-  if (!embedding) throw new Error('the embedder returned no vector');
+  const embedding = await vectorOf(deps, target, text, signal);
+  const twins = await twinsOf(deps, bankId, { ...target, text, embedding }, signal);
   return {
-    ops: [{ op: 'revise', target: ref, content: { text, embedding }, memories, replan: decision.links, reason }],
+    ops: [
+      text === target.text
+        ? { op: 'reinforce', target: ref, memories, replan, reason }
+        : { op: 'revise', target: ref, content: { text, embedding }, memories, replan, reason },
+      ...twins.map(
+        (twin): PlannedOp => ({
+          op: 'fold',
+          target: { id: twin.id, seen: { text: twin.text, version: twin.version } },
+          into: ref,
+          reason: twin.reason,
+        }),
+      ),
+    ],
     memberIds,
   };
+}
+
+async function vectorOf(deps: ConsolidationDeps, target: ReplanTarget, text: string, signal: AbortSignal) {
+  if (text === target.text && target.embeddingModel === deps.embedder.model.id) return target.embedding;
+  const [embedding] = await deps.embedder.embed([text], { purpose: 'observation', signal });
+  if (!embedding) throw new Error('the embedder returned no vector');
+  return embedding;
+}
+
+/**
+ * Observations that say what the rewritten one is going to say. While it was marked nobody was shown it, so that the same
+ * may have been written anew beside it.
+ */
+async function twinsOf(
+  deps: ConsolidationDeps,
+  bankId: string,
+  target: Pick<ReplanTarget, 'id' | 'tags' | 'text' | 'validFrom' | 'embedding'>,
+  signal: AbortSignal,
+): Promise<(RelatedObservation & { readonly reason: string })[]> {
+  const model = deps.embedder.model.id;
+  const scope = target.tags;
+  const query = {
+    bankId,
+    target: 'observations' as const,
+    model,
+    vector: target.embedding,
+    limit: nearestTwins,
+    scope,
+  };
+  const [hits = []] = await deps.vectors.nearest([{ ...query, liveOnly: true }]);
+  const similarity = new Map(hits.map((hit) => [hit.id, hit.similarity]));
+  const near = hits.filter((hit) => hit.similarity >= repeatSimilarityOf(model) && hit.id !== target.id);
+  const others = await loadRelated(deps.db, { bankId, tags: scope, ids: near.map((hit) => hit.id) });
+  const twins: (RelatedObservation & { readonly reason: string })[] = [];
+  for (const other of others) {
+    const pair = { held: target, offered: other, similarity: similarity.get(other.id) ?? 0 };
+    if (!admissibleVerdicts(pair).includes('same')) continue;
+    const { verdict, reason } = await deps.decider.adjudicate(pair, ['same', 'different'], { signal });
+    if (verdict === 'same') twins.push({ ...other, reason });
+  }
+  return twins;
 }
 
 function toLink(source: ReplanSource): Link {

@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/database.ts';
+import { decodeRealArray } from './vectors/vector-bytes.ts';
 
 /** A source of an observation that has to be written again, as it stands now. */
 export interface ReplanSource {
@@ -25,7 +26,21 @@ export interface ReplanTarget {
   readonly text: string;
   readonly tags: readonly string[];
   readonly isLive: boolean;
+  readonly validFrom: Date | null;
+  readonly embedding: Float32Array;
+  readonly embeddingModel: string;
   readonly sources: readonly ReplanSource[];
+}
+
+interface TargetRow {
+  id: string;
+  version: number;
+  text: string;
+  tags: string[];
+  is_live: boolean;
+  valid_from: Date | null;
+  embedding: Buffer;
+  embedding_model: string;
 }
 
 /** Observations that lost or saw change one of their sources, oldest mark first, unless a change set waiting for review names them. */
@@ -35,9 +50,11 @@ export async function selectReplans(
   options: { readonly limit: number; readonly inHand: readonly string[] },
 ): Promise<ReplanTarget[]> {
   // Index observations_needs_replan; change_ops_target for the open proposals.
-  const { rows } = await db.query<{ id: string; version: number; text: string; tags: string[]; is_live: boolean }>(
-    `select o.id, o.version, o.text, o.tags, o.is_live from engram.observations o
-     where o.bank_id = $1 and o.needs_replan_at is not null and o.id <> all($3::uuid[])
+  const { rows } = await db.query<TargetRow>(
+    `select o.id, o.version, o.text, o.tags, o.is_live, o.valid_from, array_send(o.embedding) as embedding,
+       o.embedding_model
+     from engram.observations o
+     where o.bank_id = $1 and o.needs_replan_at <= now() and o.id <> all($3::uuid[])
        and not exists (
          select from engram.change_ops c join engram.change_sets s on s.bank_id = c.bank_id and s.id = c.change_set_id
          where c.bank_id = o.bank_id and c.target_id = o.id and c.status = 'proposed' and s.status = 'proposed')
@@ -79,6 +96,9 @@ export async function selectReplans(
     text: row.text,
     tags: row.tags,
     isLive: row.is_live,
+    validFrom: row.valid_from,
+    embedding: decodeRealArray(row.embedding),
+    embeddingModel: row.embedding_model,
     sources: (byRoot.get(row.id) ?? []).map((source) => ({
       observationId: source.observation_id,
       memoryId: source.memory_id,
@@ -94,4 +114,18 @@ export async function selectReplans(
       occurredEnd: source.occurred_end,
     })),
   }));
+}
+
+/** One that could not be written again is left alone until then, if nobody has been there since it was looked at. */
+export async function postponeReplan(
+  db: Queryable,
+  bankId: string,
+  target: { readonly id: string; readonly version: number; readonly until: Date },
+): Promise<void> {
+  // Primary key.
+  await db.query(
+    `update engram.observations set needs_replan_at = $4
+     where bank_id = $1 and id = $2 and version = $3 and needs_replan_at is not null`,
+    [bankId, target.id, target.version, target.until],
+  );
 }
