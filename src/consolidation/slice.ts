@@ -1,9 +1,9 @@
 import { setImmediate as yieldToRequests } from 'node:timers/promises';
-import { isConnectionFailure } from '../db/errors.ts';
+import { isConnectionFailure, sqlState } from '../db/errors.ts';
 import { attemptsOf, closeCrashedAttempts, hasCrashes } from '../store/attempts.ts';
 import { bankMission } from '../store/bank-mission.ts';
 import { type DueMemory, parkMemories, postponeMemories, selectDueMemories } from '../store/due-memories.ts';
-import { selectReplans } from '../store/replan-work.ts';
+import { postponeReplan, type ReplanTarget, selectReplans } from '../store/replan-work.ts';
 import { finishRun, insertRun } from '../store/runs.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import { nextAttemptAt } from './back-off.ts';
@@ -19,6 +19,8 @@ const defaultSelectForMs = 60_000;
 /** An outside service that fails is left alone this long, and up to twice as long by chance. */
 const deferMs = 30_000;
 const replansAtOnce = 32;
+/** An observation that could not be written again is due after this long. */
+const replanPauseMs = 3_600_000;
 
 /**
  * One slice of a bank: observations that lost evidence first, then due memories in batches, `concurrency` at once, until
@@ -37,6 +39,7 @@ class Slice {
   readonly #inFlight = new Map<Promise<void>, readonly string[]>();
   readonly #seenReplans: string[] = [];
   #ready: PackedBatch[] = [];
+  #pages = 0;
   #mission = '';
   #readsHistory = false;
   #runStarted = false;
@@ -84,18 +87,26 @@ class Slice {
         this.#seenReplans.push(target.id);
         if (signal.aborted) return;
         try {
-          this.#tally.addReplan(await runReplan(this.#deps, { bankId, runId: this.#runId, target, signal }));
+          const report = await runReplan(this.#deps, { bankId, runId: this.#runId, target, signal });
+          this.#tally.addReplan(report);
+          if (report.bankGone) this.#ending ??= 'bank_gone';
         } catch (thrown) {
-          if (!this.#absorb(thrown)) {
-            this.#deps.log.error(
-              { error: errorMessage(thrown), observationId: target.id },
-              'an observation could not be written again',
-            );
-          }
-          if (this.#ending !== null) return;
+          if (!signal.aborted && !this.#absorb(thrown)) await this.#postponeReplan(target, thrown);
         }
+        if (this.#ending !== null) return;
       }
     }
+  }
+
+  /** Left to a later run: due at once it would be all that the bank's slices ever did. */
+  async #postponeReplan(target: ReplanTarget, thrown: unknown): Promise<void> {
+    const { clock, db, log } = this.#deps;
+    const until = new Date(clock.now().getTime() + replanPauseMs);
+    log.error(
+      { error: errorMessage(thrown), observationId: target.id, until },
+      'an observation could not be written again',
+    );
+    await postponeReplan(db, this.#options.bankId, { id: target.id, version: target.version, until });
   }
 
   async #consolidateAll(): Promise<void> {
@@ -122,20 +133,31 @@ class Slice {
   async #nextBatch(): Promise<PackedBatch | null> {
     if (this.#inFlight.size >= this.#deps.concurrency) return null;
     if (this.#ready.length === 0) {
-      const perBatch = this.#deps.batchMemories ?? batchLimits.memories;
-      const page = await selectDueMemories(this.#deps.db, this.#options.bankId, {
-        limit: this.#deps.concurrency * perBatch,
-        inHand: [...this.#inFlight.values()].flat(),
-      });
-      const packing = packBatches(page, await this.#history(page), perBatch);
-      if (packing.guilty.length > 0) await this.#park(packing.guilty, 'crashed_alone');
-      this.#ready = [...packing.batches];
+      const page = await this.#nextPage();
+      if (page.length > 0 && this.#pages > 0 && (await this.#yields())) return null;
+      this.#pages += 1;
+      this.#ready = page;
     }
     const batch = this.#ready.shift() ?? null;
     if (batch) {
       await this.#deps.racepoints.reach('batch:selected', { memoryIds: batch.memories.map((memory) => memory.id) });
     }
     return batch;
+  }
+
+  async #nextPage(): Promise<PackedBatch[]> {
+    const perBatch = this.#deps.batchMemories ?? batchLimits.memories;
+    while (true) {
+      const page = await selectDueMemories(this.#deps.db, this.#options.bankId, {
+        limit: this.#deps.concurrency * perBatch,
+        inHand: [...this.#inFlight.values()].flat(),
+      });
+      const packing = packBatches(page, await this.#history(page), perBatch);
+      if (packing.guilty.length === 0) return [...packing.batches];
+      // They are no longer due; what stood behind them is looked at before this counts as drained.
+      await this.#park(packing.guilty, 'crashed_alone');
+      if (packing.batches.length > 0) return [...packing.batches];
+    }
   }
 
   async #runOne(memories: readonly DueMemory[]): Promise<void> {
@@ -209,7 +231,7 @@ class Slice {
     return (memoryId) =>
       attempts
         .filter((attempt) => attempt.memoryIds.includes(memoryId))
-        .map((attempt) => ({ size: attempt.memoryIds.length, crashed: attempt.outcome === 'crashed' }));
+        .map((attempt) => ({ size: attempt.size, crashed: attempt.outcome === 'crashed' }));
   }
 
   /** Decides, before each selection, whether the slice goes on; says why where it does not. */
@@ -217,9 +239,13 @@ class Slice {
     if (this.#ending !== null) return false;
     if (this.#options.signal.aborted) this.#ending = 'aborted';
     else if (this.#elapsedMs() >= (this.#options.selectForMs ?? defaultSelectForMs)) this.#ending = 'time_up';
-    else if (this.#inFlight.size < this.#deps.concurrency && (await this.#options.anotherBankWaits?.()))
-      this.#ending = 'yielded';
     return this.#ending === null;
+  }
+
+  /** Asked before each page but the first: two banks that both waited would else hand the turn to each other for ever. */
+  async #yields(): Promise<boolean> {
+    if (await this.#options.anotherBankWaits?.()) this.#ending ??= 'yielded';
+    return this.#ending !== null;
   }
 
   /** An outage ends the slice without blame on any memory; the database's own ends it with an error. True: handled. */
@@ -229,14 +255,13 @@ class Slice {
       this.#ending ??= 'deferred';
       return true;
     }
-    if (thrown instanceof EngramdError && thrown.retryable) {
-      const { clock, random, log } = this.#deps;
-      this.#ending ??= 'deferred';
-      this.#retryAt ??= new Date(clock.now().getTime() + deferMs * (1 + random()));
-      log.warn({ error: errorMessage(thrown), code: thrown.code, retryAt: this.#retryAt }, 'consolidation deferred');
-      return true;
-    }
-    return false;
+    const code = thrown instanceof EngramdError && thrown.retryable ? thrown.code : busyDatabaseState(thrown);
+    if (code === undefined) return false;
+    const { clock, random, log } = this.#deps;
+    this.#ending ??= 'deferred';
+    this.#retryAt ??= new Date(clock.now().getTime() + deferMs * (1 + random()));
+    log.warn({ error: errorMessage(thrown), code, retryAt: this.#retryAt }, 'consolidation deferred');
+    return true;
   }
 
   #track(work: Promise<void>, memories: readonly DueMemory[]): void {
@@ -288,4 +313,14 @@ class Slice {
       retryAt: outcome === 'deferred' ? this.#retryAt : null,
     };
   }
+}
+
+/**
+ * The SQLSTATE of a server that could not do it now: out of something (class 53), gave up waiting for a lock (55P03) or
+ * for the end of a statement (57014), deadlocks beyond all retries (class 40), trouble with its disk (class 58). None of
+ * these is the fault of a memory, and none may park one.
+ */
+function busyDatabaseState(thrown: unknown): string | undefined {
+  const state = sqlState(thrown);
+  return state !== undefined && /^(?:40|53|58|55P03|57014|25P03)/.test(state) ? state : undefined;
 }

@@ -18,13 +18,15 @@ export async function startAttempt(
   return rowCount === 1;
 }
 
+/** Ends an attempt. One that another run took for crashed, and that comes to its end after all, did not crash. */
 export async function finishAttempt(
   db: Queryable,
-  attempt: { bankId: string; id: string; outcome: AttemptOutcome },
+  attempt: { bankId: string; id: string; outcome: Exclude<AttemptOutcome, 'crashed'> },
 ): Promise<void> {
   // Primary key.
   await db.query(
-    'update engram.attempts set finished_at = now(), outcome = $3 where bank_id = $1 and id = $2 and finished_at is null',
+    `update engram.attempts set finished_at = now(), outcome = $3
+     where bank_id = $1 and id = $2 and (finished_at is null or outcome = 'crashed')`,
     [attempt.bankId, attempt.id, attempt.outcome],
   );
 }
@@ -44,20 +46,32 @@ export async function closeCrashedAttempts(db: Queryable, bankId: string, curren
 }
 
 export interface PastAttempt {
+  /** Those asked about for which it still counts. */
   readonly memoryIds: readonly string[];
+  /** How many memories it named in all. */
+  readonly size: number;
   readonly outcome: AttemptOutcome;
 }
 
-/** Finished attempts that named any of the memories, newest first; empty at once where the bank has no crash on record. */
+/**
+ * Finished attempts that named any of the memories, newest first. What was tried before a memory was edited or brought
+ * back by hand says nothing about it now: `jobs retry` of a memory parked for its crashes would park it again at once.
+ */
 export async function attemptsOf(db: Queryable, bankId: string, memoryIds: readonly string[]): Promise<PastAttempt[]> {
-  // Index attempts_memories (gin); 500 covers every memory of a page with a history worth reading.
-  const { rows } = await db.query<{ memory_ids: string[]; outcome: AttemptOutcome }>(
-    `select memory_ids, outcome from engram.attempts
-     where bank_id = $1 and memory_ids && $2::uuid[] and finished_at is not null
-     order by started_at desc, id desc limit 500`,
+  // Index attempts_memories (gin), then the primary key of memories; 500 covers every memory of a page with a history
+  // worth reading. next_attempt_at is when a row was written, edited or brought back, or when its pause ended.
+  const { rows } = await db.query<{ memory_ids: string[]; size: number; outcome: AttemptOutcome }>(
+    `select array(
+       select m.id from engram.memories m
+       where m.bank_id = a.bank_id and m.id = any(a.memory_ids) and m.id = any($2::uuid[])
+         and m.next_attempt_at <= a.started_at) as memory_ids,
+       cardinality(a.memory_ids) as size, a.outcome
+     from engram.attempts a
+     where a.bank_id = $1 and a.memory_ids && $2::uuid[] and a.finished_at is not null
+     order by a.started_at desc, a.id desc limit 500`,
     [bankId, memoryIds],
   );
-  return rows.map((row) => ({ memoryIds: row.memory_ids, outcome: row.outcome }));
+  return rows.map((row) => ({ memoryIds: row.memory_ids, size: row.size, outcome: row.outcome }));
 }
 
 /** Whether any attempt of the bank ever crashed and is still on record (they are pruned after seven days). */
