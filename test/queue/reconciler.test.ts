@@ -78,6 +78,38 @@ describe('hints', () => {
     expect((await jobRows(database.db))[0]?.startsIn).toBeLessThan(10);
   });
 
+  test('never undo a wish that came between their look and their move', async () => {
+    const { queue } = await startRig();
+    await queue.drain({ graceMs: 0 });
+    await addMemories(database.db, 'b');
+    await queue.reconcile();
+    await delayJob('b', 'scheduled', '1 day');
+    const held = Promise.withResolvers<void>();
+    const moved = Promise.withResolvers<void>();
+    const asking = database.db.tx({ label: 'asks for it now' }, async (tx) => {
+      await tx.query("update pgboss.job set start_after = now(), data = jsonb_set(data, '{trigger}', '\"requested\"')");
+      moved.resolve();
+      await held.promise;
+    });
+    await moved.promise;
+    await queue.hint('b');
+    const other = await createTestDatabase({ poolMax: 1 });
+    await eventually(async () => {
+      const waiting = await other.db.query(
+        "select from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'",
+        [new URL(database.connectionString).pathname.slice(1)],
+      );
+      expect(waiting.rowCount).toBe(1);
+    });
+    held.resolve();
+    await asking;
+    await eventually(() => expect(database.db.poolCounts()).toMatchObject({ used: 0 }));
+    await other.drop();
+    const [job] = await jobRows(database.db);
+    expect(job).toMatchObject({ trigger: 'requested' });
+    expect(job?.startsIn).toBeLessThanOrEqual(0);
+  });
+
   test('500 rows are due at once', async () => {
     const { queue, engine } = await startRig();
     await addMemories(database.db, 'b', { count: 499 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/db/database.ts';
 import { createBoss } from '../../src/queue/boss.ts';
-import { consolidateQueue } from '../../src/queue/queues.ts';
+import { consolidateQueue, heartbeatEveryMs } from '../../src/queue/queues.ts';
 import type { WorkQueue } from '../../src/queue/work-queue.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
@@ -54,6 +54,19 @@ const countOf = async (metrics: Metrics, name: 'jobs' | 'lostClaims', labels: Re
     )
     .reduce((sum, value) => sum + value.value, 0);
 };
+
+/** A clock whose sleeps of one length end when the test says, or never. */
+function heldClock(heldMs: number): Clock & { letGo(): void } {
+  const held: (() => void)[] = [];
+  return {
+    ...systemClock,
+    sleep: (ms, signal) =>
+      ms === heldMs ? new Promise((resolve) => held.push(resolve)) : systemClock.sleep(ms, signal),
+    letGo() {
+      for (const wake of held.splice(0)) wake();
+    },
+  };
+}
 
 describe('a job and the debounce', () => {
   test('a job that comes early sends itself away and touches nothing', async () => {
@@ -250,20 +263,6 @@ describe('one bank on one daemon', () => {
     expect(new Set([...left.engine.calls, ...right.engine.calls].map((call) => call.bankId))).toEqual(new Set(banks));
   });
 
-  /** A clock whose heartbeats come when the test says, or never. */
-  function slowHeart(): Clock & { beat(): void } {
-    let wake: (() => void)[] = [];
-    return {
-      ...systemClock,
-      sleep: (ms, signal) =>
-        ms === 10_000 ? new Promise((resolve) => wake.push(resolve)) : systemClock.sleep(ms, signal),
-      beat() {
-        for (const woken of wake.splice(0)) woken();
-        wake = [];
-      },
-    };
-  }
-
   async function lapse(): Promise<void> {
     const supervisor = createBoss({ db: anotherDaemon(), log: silentLog });
     await supervisor.start();
@@ -274,7 +273,7 @@ describe('one bank on one daemon', () => {
   }
 
   test('a worker that slept past its lease finds its bank taken over and its completion refused', async () => {
-    const sleeper = await startRig({ clock: slowHeart() });
+    const sleeper = await startRig({ clock: heldClock(heartbeatEveryMs) });
     await addMemories(database.db, 'b', { ageSeconds: 60 });
     await sleeper.queue.requestConsolidation('b');
     const stale = await sleeper.engine.next();
@@ -300,12 +299,12 @@ describe('one bank on one daemon', () => {
   });
 
   test('a worker that hears of it calls its slice off', async () => {
-    const clock = slowHeart();
+    const clock = heldClock(heartbeatEveryMs);
     const { queue, engine, metrics } = await startRig({ clock });
     await addMemories(database.db, 'b', { ageSeconds: 60 });
     await queue.requestConsolidation('b');
     const slice = await engine.next();
-    clock.beat();
+    clock.letGo();
     await eventually(async () => {
       const { rows } = await database.db.query(
         "select heartbeat_on > started_on as beaten from pgboss.job where state = 'active'",
@@ -315,10 +314,26 @@ describe('one bank on one daemon', () => {
     expect(slice.options.signal.aborted).toBe(false);
 
     await database.db.query("update pgboss.job set state = 'retry', start_after = now() + interval '1 hour'");
-    clock.beat();
+    clock.letGo();
     await eventually(() => expect(slice.options.signal.reason).toBe('lost_claim'));
     slice.end({ outcome: 'aborted' });
     await eventually(async () => expect(await countOf(metrics, 'lostClaims', { queue: 'consolidate' })).toBe(1));
+  });
+
+  test('a slice that hangs is called off before pg-boss gives its job away', async () => {
+    const clock = heldClock(consolidateQueue.deadlineMs);
+    const { queue, engine } = await startRig({ clock });
+    await addMemories(database.db, 'b', { ageSeconds: 60 });
+    await queue.requestConsolidation('b');
+    const slice = await engine.next();
+    clock.letGo();
+    await eventually(() => expect(slice.options.signal.reason).toBe('deadline'));
+    slice.end({ outcome: 'aborted' });
+    const successor = await engine.next();
+    expect(successor.options.trigger).toBe('successor');
+    expect(await jobRows(database.db)).toMatchObject([{ state: 'active', retryCount: 0 }]);
+    await consolidateAll(database.db, 'b');
+    successor.end();
   });
 
   test('a bank fetched again in the same process waits for the slice that lost its claim', async () => {
