@@ -1,4 +1,6 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -104,14 +106,18 @@ test('a postmaster that was killed is replaced once the last of its children is 
 test('a stale postmaster.pid whose pid another program has by now does not keep the server from starting', async () => {
   const first = await sandbox.start();
   await first.stop();
-  // PostgreSQL alone refuses: it sees a living process of its own user and asks no further. Our own pid is such a one.
+  // PostgreSQL alone refuses: it sees a living process of its own user and asks no further.
+  const { uid, gid } = statSync(sandbox.layout.data);
+  const other = spawn('sleep', ['600'], { uid, gid, stdio: 'ignore' });
+  await once(other, 'spawn');
   writeFileSync(
     postmasterPidFile(sandbox.layout.data),
-    `${process.pid}\n${sandbox.layout.data}\n1\n5432\n\n\n0 0\nready\n`,
+    `${other.pid}\n${sandbox.layout.data}\n1\n5432\n\n\n0 0\nready\n`,
   );
   const second = await sandbox.start();
   expect(second.adopted).toBe(false);
-  expect(findProcess(process.pid)).toBeDefined();
+  expect(findProcess(other.pid ?? 0)).toBeDefined();
+  other.kill();
   await second.stop();
 });
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
 import { findProcess } from '../../src/db/embedded/process-identity.ts';
@@ -106,11 +107,14 @@ describe('stopping', () => {
     const first = await sandbox.start();
     await ask(first.connectionString, 'create table kept (n integer)');
     await ask(first.connectionString, 'insert into kept values (7)');
-    const sleeper = ask(first.connectionString, 'select pg_sleep(600)').catch((thrown: unknown) => thrown);
+    const sleeper = new pg.Client({ connectionString: first.connectionString });
+    sleeper.on('error', () => undefined);
+    await sleeper.connect();
+    const sleep = sleeper.query('select pg_sleep(600)').catch((thrown: unknown) => thrown);
     await Promise.all([first.stop(), first.stop()]);
     expect(findProcess(first.pid)).toBeUndefined();
     expect(first.isRunning()).toBe(false);
-    expect(await sleeper).toBeInstanceOf(Error);
+    expect(await sleep).toBeInstanceOf(Error);
 
     const second = await sandbox.start();
     expect(second.adopted).toBe(false);
