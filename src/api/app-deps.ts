@@ -1,40 +1,18 @@
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
+import type { WorkQueue } from '../queue/work-queue.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 
-/** A background job as the HTTP surface shows it. */
-export interface ApiJob {
-  readonly id: string;
-  readonly queue: string;
-  readonly bankId: string | null;
-  readonly state: string;
-  readonly createdAt: Date;
-  readonly startAfter: Date | null;
-  readonly finishedAt: Date | null;
-  /** How often it was taken up again. */
-  readonly retries: number;
-  /** What the job left behind, on one line; null while it has not ended. */
-  readonly outcome: string | null;
-}
-
 /** What the HTTP surface asks of the queue, and no more. */
-export interface ApiQueue {
-  /** Says that a bank has new rows, after their commit. A failure here loses nothing: the rows are the truth. */
-  hint(bankId: string): Promise<void>;
-  /** Makes the bank due at once; `jobId` is null where a job of the bank is under way already. */
-  requestConsolidation(bankId: string): Promise<{ readonly jobId: string | null }>;
-  /** Newest first. */
-  listJobs(options: { readonly deadOnly: boolean; readonly limit: number }): Promise<readonly ApiJob[]>;
-  /** Hands dead-lettered jobs back to their queues and returns how many. */
-  retryJobs(): Promise<number>;
-  /** Makes parked memories pending again, of one bank or of all, and returns how many. */
-  retryParked(bankId: string | null): Promise<number>;
-}
+export type ApiQueue = Pick<
+  WorkQueue,
+  'hint' | 'requestConsolidation' | 'listJobs' | 'retryJobs' | 'retryParked' | 'snapshot'
+>;
 
 /** `ready` alone serves `/v1`. */
 export type AppCondition = 'starting' | 'ready' | 'stopping';
