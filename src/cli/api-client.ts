@@ -26,5 +26,9 @@ export function toApiError(status: number, body: unknown): ApiError {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const details = (error?.details ?? []).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
   const message = error?.message ?? `the daemon answered with status ${status}`;
-  return new ApiError(status, error?.code ?? 'HTTP', details.length > 0 ? `${message}: ${details.join('; ')}` : message);
+  return new ApiError(
+    status,
+    error?.code ?? 'HTTP',
+    details.length > 0 ? `${message}: ${details.join('; ')}` : message,
+  );
 }

@@ -1,13 +1,31 @@
 import type { Command } from 'commander';
+import { addBanks } from './banks.ts';
+import { addChanges } from './changes.ts';
 import type { CommandContext } from './command-context.ts';
 import { addConfig } from './config.ts';
+import { addConsolidate } from './consolidate.ts';
 import { addDoctor } from './doctor.ts';
+import { addExplain } from './explain.ts';
+import { addIngest } from './ingest.ts';
+import { addJobs } from './jobs.ts';
 import { addMigrate } from './migrate.ts';
+import { addRecall } from './recall.ts';
+import { addRemember } from './remember.ts';
 import { addRun } from './run.ts';
+import { addStatus } from './status.ts';
 
 /** In the order of `engramd help`. */
 export function addCommands(program: Command, context: CommandContext): void {
   addRun(program, context);
+  addRemember(program, context);
+  addIngest(program, context);
+  addRecall(program, context);
+  addBanks(program, context);
+  addConsolidate(program, context);
+  addChanges(program, context);
+  addExplain(program, context);
+  addStatus(program, context);
+  addJobs(program, context);
   addDoctor(program, context);
   addConfig(program, context);
   addMigrate(program, context);

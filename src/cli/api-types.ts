@@ -1,0 +1,25 @@
+import type { z } from 'zod';
+import type {
+  bankSchema,
+  changeSetSchema,
+  dryRunSchema,
+  explanationSchema,
+  jobSchema,
+  opSchema,
+  recallResultSchema,
+  runSchema,
+  statusSchema,
+  writeResultSchema,
+} from '../api/schemas.ts';
+
+/** What the routes answer, under the names that commands use. */
+export type Bank = z.output<typeof bankSchema>;
+export type ChangeSet = z.output<typeof changeSetSchema>;
+export type ChangeOp = z.output<typeof opSchema>;
+export type DryRun = z.output<typeof dryRunSchema>;
+export type Explanation = z.output<typeof explanationSchema>;
+export type Job = z.output<typeof jobSchema>;
+export type RecallResult = z.output<typeof recallResultSchema>;
+export type Run = z.output<typeof runSchema>;
+export type Status = z.output<typeof statusSchema>;
+export type WriteResult = z.output<typeof writeResultSchema>;

@@ -1,0 +1,83 @@
+import type { Clock } from '../telemetry/clock.ts';
+import { call } from './api-client.ts';
+import type { Bank, Run } from './api-types.ts';
+import { bankPath, query } from './options.ts';
+import { readPages } from './read-pages.ts';
+import type { Transport } from './transport.ts';
+
+export interface ConsolidationReport {
+  readonly runs: number;
+  readonly memories: number;
+  /** Operations applied, by kind. */
+  readonly ops: Readonly<Record<string, number>>;
+  /** Operations refused, by validator. */
+  readonly rejected: Readonly<Record<string, number>>;
+  /** Not due, and not done either: tried again later. */
+  readonly pending: number;
+}
+
+interface WaitOptions {
+  readonly transport: Transport;
+  readonly bank: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onProgress: (left: number, total: number) => void;
+}
+
+const pollMs = 250;
+/** A run writes its counts with its last statement; one that never does belongs to a process that died. */
+const lastRunMs = 5000;
+
+/** Makes the bank due, waits until no row of it is, and adds up what was done meanwhile. */
+export async function consolidateAndWait(options: WaitOptions): Promise<ConsolidationReport> {
+  const { transport, bank, clock, signal } = options;
+  const path = bankPath(bank, '/consolidations');
+  const [newestBefore] = await newestRuns(transport, path, 1);
+  const { due: total } = await call<Bank>(transport, { method: 'GET', path: bankPath(bank) });
+  await call<unknown>(transport, { method: 'POST', path, body: {} });
+
+  let idleSinceMs: number | undefined;
+  for (;;) {
+    const state = await call<Bank>(transport, { method: 'GET', path: bankPath(bank) });
+    options.onProgress(state.due, Math.max(total, state.due));
+    if (state.due === 0) {
+      idleSinceMs ??= clock.monotonicMs();
+      const [newest] = await newestRuns(transport, path, 1);
+      const isOver = newest === undefined || newest.finished_at !== null;
+      if (isOver || clock.monotonicMs() - idleSinceMs > lastRunMs) {
+        return addUp(await runsSince(transport, path, newestBefore), state.memories.pending);
+      }
+    } else {
+      idleSinceMs = undefined;
+    }
+    await clock.sleep(pollMs, signal);
+    signal.throwIfAborted();
+  }
+}
+
+function newestRuns(transport: Transport, path: string, limit: number): Promise<Run[]> {
+  return call<{ runs: Run[] }>(transport, { method: 'GET', path: `${path}${query({ limit })}` }).then(
+    ({ runs }) => runs,
+  );
+}
+
+/** The run that was newest before is counted if it had not ended by then. */
+async function runsSince(transport: Transport, path: string, newestBefore: Run | undefined): Promise<Run[]> {
+  const all = await readPages<Run>(transport, path, 'runs', { most: 1000 });
+  const end = newestBefore ? all.findIndex(({ id }) => id === newestBefore.id) : -1;
+  if (end < 0) return all;
+  return all.slice(0, newestBefore?.finished_at === null ? end + 1 : end);
+}
+
+function addUp(runs: readonly Run[], pending: number): ConsolidationReport {
+  const ops: Record<string, number> = {};
+  const rejected: Record<string, number> = {};
+  let memories = 0;
+  for (const { counts } of runs) {
+    const known = counts as { memories?: number; ops?: Record<string, number>; rejected?: Record<string, number> };
+    memories += known.memories ?? 0;
+    for (const [op, count] of Object.entries(known.ops ?? {})) ops[op] = (ops[op] ?? 0) + count;
+    for (const [name, count] of Object.entries(known.rejected ?? {})) rejected[name] = (rejected[name] ?? 0) + count;
+  }
+  return { runs: runs.length, memories, ops, rejected, pending };
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import { call } from './api-client.ts';
+import type { DryRun } from './api-types.ts';
+import { type ConsolidationReport, consolidateAndWait } from './await-consolidation.ts';
+import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
+import { markDiff, opLabel, showCounts } from './op-texts.ts';
+import { bankOption, bankPath } from './options.ts';
+import type { Terminal } from './terminal.ts';
+
+interface ConsolidateOptions {
+  readonly bank: string;
+  readonly dryRun?: true;
+  readonly wait?: true;
+}
+
+export function addConsolidate(program: Command, context: CommandContext): void {
+  program
+    .command('consolidate')
+    .summary('consolidate a bank now')
+    .description(
+      'Makes a bank due now, quiet or not; the daemon works it off. Without a daemon this command does, and waits. --dry-run shows what would be done and writes nothing.',
+    )
+    .addOption(bankOption())
+    .option('--dry-run', 'show what the next memories would lead to')
+    .option('--wait', 'wait until nothing of the bank is due')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ engramd consolidate --wait\n  $ engramd consolidate --bank studio --dry-run',
+    )
+    .action(async (options: ConsolidateOptions, command: Command) => {
+      const globals = globalOptions(command);
+      const { terminal, clock } = context;
+      const path = bankPath(options.bank, '/consolidations');
+      if (options.dryRun) {
+        const report = await withTransport(context, globals, (transport) =>
+          call<DryRun>(transport, { method: 'POST', path, body: { dry_run: true } }),
+        );
+        return globals.json ? terminal.json(report) : printDryRun(terminal, report);
+      }
+      await withTransport(
+        context,
+        globals,
+        async (transport, signal) => {
+          // Nobody else would work it off.
+          if (options.wait !== true && transport.kind === 'daemon') {
+            const answer = await call<{ job_id: string | null }>(transport, { method: 'POST', path, body: {} });
+            const said = answer.job_id === null ? 'is being consolidated already' : 'is due now';
+            return globals.json ? terminal.json(answer) : terminal.out(`${options.bank} ${said}`);
+          }
+          const onProgress = (left: number, total: number) =>
+            terminal.progress(`${total - left} of ${total} memories consolidated`);
+          const report = await consolidateAndWait({ transport, bank: options.bank, clock, signal, onProgress });
+          return globals.json ? terminal.json(report) : printReport(terminal, report);
+        },
+        { hasWorkers: true },
+      );
+    });
+}
+
+function printReport(terminal: Terminal, { memories, ops, rejected, pending }: ConsolidationReport): void {
+  terminal.out(`${memories} memories consolidated: ${showCounts(ops)}`);
+  if (Object.keys(rejected).length > 0) terminal.out(`refused by validators: ${showCounts(rejected)}`);
+  if (pending > 0) terminal.out(terminal.yellow(`${pending} are pending and will be tried again later`));
+}
+
+function printDryRun(terminal: Terminal, { memories, ops, rejected }: DryRun): void {
+  terminal.out(`${memories} memories would be looked at; nothing was written`);
+  for (const { op, before, after, sources, reason } of ops) {
+    terminal.out('');
+    terminal.out(`${opLabel(terminal, op)} ${markDiff(terminal, before, after)}`);
+    for (const source of sources) terminal.out(terminal.dim(`    ← ${source}`));
+    terminal.out(terminal.dim(`    ${reason}`));
+  }
+  for (const { validator, reason } of rejected) terminal.out(`${terminal.red('refused')} by ${validator}: ${reason}`);
+}
