@@ -10,8 +10,6 @@ export const validatorNames = [
   'compression',
   'length-and-repetition',
   'secret',
-  'scope',
-  'trust-not-raised',
   'loss-budget',
 ] as const;
 

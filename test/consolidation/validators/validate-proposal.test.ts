@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest';
+import type { Batch, BatchMemory, BatchObservation, ProposedOp } from '../../../src/consolidation/decider.ts';
+import { validateProposal } from '../../../src/consolidation/validators/validate-proposal.ts';
+import { type ValidatorName, validatorNames } from '../../../src/consolidation/validators/validator-name.ts';
+import { validators } from '../../../src/consolidation/validators/validators.ts';
+
+const noVector = new Float32Array(1);
+const march = (day: number) => new Date(Date.UTC(2026, 2, day));
+
+function memory(alias: string, text: string, mentionedAt: Date | null = null): BatchMemory {
+  return { alias, text, context: null, occurredStart: null, occurredEnd: null, mentionedAt, embedding: noVector };
+}
+
+function observation(alias: string, text: string, validFrom: Date | null = null): BatchObservation {
+  return { alias, text, validFrom, occurredStart: null, occurredEnd: null, embedding: noVector, sources: [] };
+}
+
+const batch: Batch = {
+  mission: '',
+  memories: [
+    memory('m1', 'Order 1123 left the warehouse on 5 March 2026.', march(5)),
+    memory('m2', 'Order 1124 left the warehouse on 5 March 2026.', march(6)),
+    memory(
+      'm3',
+      'The backup does not run on Sundays, as Mona told the whole team at the long meeting about storage.',
+      march(7),
+    ),
+  ],
+  observations: [
+    observation('o1', 'Order 1123 left the warehouse on 5 March 2026.', march(5)),
+    observation('o2', 'The backup runs on Sundays.', march(1)),
+    observation('o3', 'Samir looks after payroll, invoices and the yearly audit in the Porto office.', march(1)),
+  ],
+};
+
+const create = (text: string, more: Partial<Extract<ProposedOp, { op: 'create' }>> = {}): ProposedOp => ({
+  op: 'create',
+  as: 'n1',
+  text,
+  memories: ['m1'],
+  validFrom: march(5),
+  reason: '',
+  ...more,
+});
+const reinforce = (target: string, memories: string[]): ProposedOp => ({
+  op: 'reinforce',
+  target,
+  memories,
+  reason: '',
+});
+const revise = (target: string, text: string, memories: string[]): ProposedOp => ({
+  op: 'revise',
+  target,
+  text,
+  memories,
+  reason: '',
+});
+
+function judge(...ops: ProposedOp[]) {
+  return validateProposal(batch, { ops });
+}
+
+function objection(...ops: ProposedOp[]): ValidatorName | undefined {
+  return judge(...ops).rejected[0]?.validator;
+}
+
+const refused: [ValidatorName, string, ProposedOp][] = [
+  ['alias-in-range', 'an unknown memory', reinforce('o1', ['m9'])],
+  ['alias-in-range', 'an unknown observation', reinforce('o17', ['m1'])],
+  ['alias-in-range', 'an alias that is taken', create('Order 1123 left the warehouse on 5 March 2026.', { as: 'o1' })],
+  ['alias-in-range', 'a fold into itself', { op: 'fold', target: 'o1', into: 'o1', reason: '' }],
+  ['source-exists', 'no memory cited', create('Order 1123 left.', { memories: [] })],
+  ['length-and-repetition', 'an empty text', create('  ')],
+  ['length-and-repetition', '50 KB', create('very '.repeat(10_000))],
+  ['length-and-repetition', 'the same words over and over', create('order left '.repeat(30))],
+  [
+    'length-and-repetition',
+    'much more than was given',
+    create(`Order 1123 left. ${'It was a fine crate. '.repeat(40)}`),
+  ],
+  ['secret', 'a key', create('Order 1123 left with key sk-abcdefghijklmnopqrstuvwx12345678.')],
+  [
+    'supersede-forward',
+    'a target without a date',
+    { op: 'create', as: 'n1', text: 'x', memories: ['m1'], validFrom: null, supersededBy: 'o1', reason: '' },
+  ],
+  [
+    'supersede-forward',
+    'an earlier value',
+    {
+      op: 'supersede',
+      target: 'o1',
+      as: 'n1',
+      text: 'Order 1123 left.',
+      memories: ['m1'],
+      validFrom: march(4),
+      reason: '',
+    },
+  ],
+  ['same-needs-values', 'another order number', reinforce('o1', ['m2'])],
+  ['same-needs-values', 'a denial', reinforce('o2', ['m3'])],
+  ['same-needs-values', 'a fold of different texts', { op: 'fold', target: 'o1', into: 'o2', reason: '' }],
+  [
+    'values-preserved',
+    'a lost name',
+    revise('o3', 'Payroll, invoices and the yearly audit are looked after in the office.', ['m1']),
+  ],
+  ['values-preserved', 'an invented number', create('Order 1123 left the warehouse on 5 March 2026 with 12 crates.')],
+  [
+    'negation',
+    'a denial turned round',
+    create('The backup runs on Sundays, as Mona told the team at the meeting about storage.', { memories: ['m3'] }),
+  ],
+  ['compression', 'a headline in place of a text', create('The team.', { memories: ['m3'] })],
+];
+
+describe('validators', () => {
+  it.each(refused)('%s refuses %s', (validator, _, op) => {
+    expect(objection(op)).toBe(validator);
+  });
+
+  it('has a refusal above for every judge of a single op', () => {
+    expect(new Set(refused.map(([name]) => name))).toEqual(new Set(validators.map(({ name }) => name)));
+  });
+
+  it('names every judge once, in the closed set of names', () => {
+    const names = validators.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(validatorNames).toEqual(expect.arrayContaining(names));
+  });
+
+  it.each<[string, ProposedOp]>([
+    ['a memory in its own words', create('Order 1123 left the warehouse on 5 March 2026.')],
+    ['the same fact again', reinforce('o1', ['m1'])],
+    ['a retirement', { op: 'retire', target: 'o1', reason: '' }],
+    ['a skip', { op: 'skip', memories: ['m1'], reason: '' }],
+    ['a date in another spelling', create('Order 1123 left the warehouse on 2026-03-05.')],
+    [
+      'a later value',
+      {
+        op: 'supersede',
+        target: 'o2',
+        as: 'n1',
+        text: batch.memories[2]?.text ?? '',
+        memories: ['m3'],
+        validFrom: march(7),
+        reason: '',
+      },
+    ],
+  ])('lets %s pass', (_, op) => {
+    expect(judge(op).rejected).toEqual([]);
+  });
+});
+
+describe('an answer of several ops', () => {
+  it('keeps the good ones beside a bad one', () => {
+    const judged = judge(reinforce('o1', ['m2']), reinforce('o1', ['m1']), {
+      op: 'skip',
+      memories: ['m3'],
+      reason: '',
+    });
+    expect(judged.accepted).toHaveLength(2);
+    expect(judged.rejected).toHaveLength(1);
+    expect(judged.unnamed).toEqual(['m2']);
+  });
+
+  it('refuses what was built on a refused op', () => {
+    const judged = judge(create('Order 1199 left the warehouse.'), reinforce('n1', ['m1']));
+    expect(judged.rejected.map(({ validator }) => validator)).toEqual(['values-preserved', 'depends-on-rejected']);
+  });
+
+  it('judges against the text that an earlier op of the answer left', () => {
+    const made = create('Order 1123 left the warehouse on 5 March 2026.');
+    expect(judge(made, reinforce('n1', ['m1'])).rejected).toEqual([]);
+    expect(objection(made, reinforce('n1', ['m2']))).toBe('same-needs-values');
+  });
+
+  it('lets nothing be built on what the same answer superseded, folded or retired', () => {
+    expect(objection({ op: 'retire', target: 'o1', reason: '' }, reinforce('o1', ['m1']))).toBe('alias-in-range');
+  });
+
+  it('lists every memory that no accepted op names', () => {
+    expect(judge().unnamed).toEqual(['m1', 'm2', 'm3']);
+  });
+});
