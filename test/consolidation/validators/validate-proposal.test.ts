@@ -25,6 +25,11 @@ const batch: Batch = {
       'The backup does not run on Sundays, as Mona told the whole team at the long meeting about storage.',
       march(7),
     ),
+    memory(
+      'm4',
+      'Mona told the whole team at the long meeting about storage where the tapes are kept and who may fetch them.',
+      march(8),
+    ),
   ],
   observations: [
     observation('o1', 'Order 1123 left the warehouse on 5 March 2026.', march(5)),
@@ -111,7 +116,7 @@ const refused: [ValidatorName, string, ProposedOp][] = [
     'a denial turned round',
     create('The backup runs on Sundays, as Mona told the team at the meeting about storage.', { memories: ['m3'] }),
   ],
-  ['compression', 'a headline in place of a text', create('The team.', { memories: ['m3'] })],
+  ['compression', 'a headline in place of a text', create('Mona.', { memories: ['m4'] })],
 ];
 
 describe('validators', () => {
@@ -161,7 +166,7 @@ describe('an answer of several ops', () => {
     });
     expect(judged.accepted).toHaveLength(2);
     expect(judged.rejected).toHaveLength(1);
-    expect(judged.unnamed).toEqual(['m2']);
+    expect(judged.unnamed).toEqual(['m2', 'm4']);
   });
 
   it('refuses what was built on a refused op', () => {
@@ -180,6 +185,6 @@ describe('an answer of several ops', () => {
   });
 
   it('lists every memory that no accepted op names', () => {
-    expect(judge().unnamed).toEqual(['m1', 'm2', 'm3']);
+    expect(judge().unnamed).toEqual(['m1', 'm2', 'm3', 'm4']);
   });
 });
