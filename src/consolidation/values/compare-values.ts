@@ -1,6 +1,6 @@
 import { extractValues, type PlacedNumber, type Values } from './extract-values.ts';
 import type { PlacedName } from './names.ts';
-import { areOpposite } from './negation.ts';
+import { areContrasted } from './negation.ts';
 import type { DateValue } from './value.ts';
 
 export type DifferenceKind = 'number' | 'date' | 'negation' | 'name';
@@ -113,7 +113,7 @@ function negationDifferences(fuller: Values, lesser: Values): ValueDifference[] 
   for (const word of lesser.words) {
     if (fuller.words.has(word)) continue;
     for (const other of fuller.words) {
-      if (!lesser.words.has(other) && areOpposite(word, other))
+      if (!lesser.words.has(other) && areContrasted(word, other))
         found.push({ kind: 'negation', detail: `${word}, ${other}` });
     }
   }

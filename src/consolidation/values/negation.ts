@@ -60,81 +60,24 @@ function scopeAfter(tokens: readonly Token[], index: number): string {
 }
 
 /** Words that cannot both be said of one thing at one time. */
-const opposites: readonly (readonly [string, string])[] = [
-  'open closed',
-  'on off',
-  'enabled disabled',
-  'enable disable',
-  'active inactive',
-  'available unavailable',
-  'like dislike',
-  'love hate',
-  'like hate',
-  'allow forbid',
-  'allowed forbidden',
-  'accept reject',
-  'accepted rejected',
-  'with without',
-  'always never',
-  'up down',
-  'possible impossible',
-  'clockwise counterclockwise',
-  'clockwise anticlockwise',
-  'mandatory optional',
-  'required optional',
-  'compulsory optional',
-  'true false',
-  'pass fail',
-  'passed failed',
-  'win lose',
-  'won lost',
-  'start stop',
-  'started stopped',
-  'include exclude',
-  'included excluded',
-  'either neither',
-  'alive dead',
-  'public private',
-  'safe unsafe',
-  'online offline',
-  'present absent',
-  'locked unlocked',
-  'approved rejected',
-  'approve reject',
-  'increase decrease',
-  'increased decreased',
-  'more less',
-  'same different',
-  'full empty',
-  'vacant occupied',
-  'free occupied',
-  'everybody nobody',
-  'everyone nobody',
-  'all none',
-  'legal illegal',
-  'vegetarian carnivore',
-  'married divorced',
-  'single married',
-  'wet dry',
-  'inside outside',
-  'before after',
-  'above below',
-  'older younger',
-  'taller shorter',
-  'first last',
-  'early late',
-  'earlier later',
-].map((pair) => pair.split(' ') as [string, string]);
+const opposites =
+  'open closed, on off, enabled disabled, enable disable, active inactive, available unavailable, like dislike, love hate, like hate, allow forbid, allowed forbidden, accept reject, accepted rejected, always never, up down, possible impossible, clockwise counterclockwise, clockwise anticlockwise, mandatory optional, required optional, compulsory optional, true false, pass fail, passed failed, win lose, won lost, start stop, started stopped, include exclude, included excluded, alive dead, public private, online offline, present absent, locked unlocked, approved rejected, approve reject, full empty, vacant occupied, free occupied, legal illegal, single married, wet dry, correct wrong, right wrong, working broken, paid unpaid, taller shorter, older younger, bigger smaller, faster slower, cheaper dearer, hot cold, pending finished';
+/** Words that tell two things or times apart without contradicting: enough to keep two texts apart. */
+const contrasts =
+  'with without, either neither, before after, above below, first last, early late, earlier later, inside outside, more less, same different, everybody nobody, everyone nobody, all none, increase decrease, increased decreased, left right, north south, east west, buy sell, bought sold, lend borrow, lent borrowed, send receive, sent received, arrive leave, arrived left, import export, upload download, senior junior, primary replica, primary secondary, staging production';
 
-const oppositesOf = new Map<string, Set<string>>();
-for (const [one, other] of opposites) {
-  for (const [from, to] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    oppositesOf.set(from, (oppositesOf.get(from) ?? new Set()).add(to));
+function pairsOf(list: string): Map<string, Set<string>> {
+  const pairs = new Map<string, Set<string>>();
+  for (const pair of list.split(', ')) {
+    const [one = '', other = ''] = pair.split(' ');
+    pairs.set(one, (pairs.get(one) ?? new Set()).add(other));
+    pairs.set(other, (pairs.get(other) ?? new Set()).add(one));
   }
+  return pairs;
 }
+
+const oppositesOf = pairsOf(opposites);
+const contrastsOf = pairsOf(contrasts);
 
 const denyingPrefix = /^(?:un|in|im|ir|il|dis|non)(?=\p{L}{4})/u;
 
@@ -143,4 +86,9 @@ export function areOpposite(a: string, b: string): boolean {
   if (oppositesOf.get(a)?.has(b)) return true;
   const [longer, shorter] = a.length > b.length ? [a, b] : [b, a];
   return shorter.length >= 4 && longer.replace(denyingPrefix, '') === shorter && longer !== shorter;
+}
+
+/** Opposite, or telling two things apart: "before" and "after". */
+export function areContrasted(a: string, b: string): boolean {
+  return contrastsOf.get(a)?.has(b) === true || areOpposite(a, b);
 }

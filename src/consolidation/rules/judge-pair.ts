@@ -1,0 +1,144 @@
+import { compareValues, missingFrom } from '../values/compare-values.ts';
+import { type ChangedValue, changedValue } from './changed-value.ts';
+import { containment } from './containment.ts';
+import { denies } from './polarity.ts';
+import { readStatement, type Statement, type Term } from './statement.ts';
+import { sameButForOrder, sameOrder } from './word-order.ts';
+
+/**
+ * `reinforce`: offered says nothing that held does not. `revise`: offered says all of held and more. `supersede`: held was
+ * true until offered began. `superseded-by`: offered is the older value and came late. `conflict`: they cannot both hold and
+ * nothing tells which does. `keep-both`: two facts, or nobody can be sure.
+ */
+export type PairLabel = 'reinforce' | 'revise' | 'supersede' | 'superseded-by' | 'conflict' | 'keep-both';
+
+export interface PairJudgement {
+  readonly label: PairLabel;
+  readonly reason: string;
+}
+
+export interface DatedText {
+  readonly text: string;
+  /** From when on the text holds, or when it was said; null: undatable. */
+  readonly validFrom: Date | null;
+}
+
+/** A text as it was read, so that many pairs need read it once only. */
+export interface ReadText extends DatedText {
+  readonly statement: Statement;
+}
+
+export function readText(dated: DatedText): ReadText {
+  return { ...dated, statement: readStatement(dated.text, dated.validFrom) };
+}
+
+/**
+ * What to make of a text beside one that is held already: pure, the same answer for the same input.
+ *
+ * @param similarity cosine of the two; it only tells whether two bare preferences are of one kind.
+ */
+export function judgePair(held: DatedText, offered: DatedText, similarity: number): PairJudgement {
+  return judgeRead(readText(held), readText(offered), similarity);
+}
+
+export function judgeRead(held: ReadText, offered: ReadText, similarity: number): PairJudgement {
+  const [a, b] = [held.statement, offered.statement];
+  if (a.terms.length === 0 || b.terms.length === 0) {
+    return held.text === offered.text ? say('reinforce', 'the same text') : say('keep-both', 'nothing to compare');
+  }
+  if (!sharesATerm(a, b)) return say('keep-both', 'no word in common');
+  return (
+    asRepetition(held, offered) ??
+    asDenial(held, offered) ??
+    asNewValue(held, offered, similarity) ??
+    say('keep-both', 'another fact')
+  );
+}
+
+function say(label: PairLabel, reason: string): PairJudgement {
+  return { label, reason };
+}
+
+function sharesATerm(a: Statement, b: Statement): boolean {
+  const stems = new Set(a.terms.map((term) => term.word));
+  const roots = new Set(a.terms.map((term) => term.stem));
+  return b.terms.some((term) => stems.has(term.word) || roots.has(term.stem));
+}
+
+function asRepetition(held: ReadText, offered: ReadText): PairJudgement | null {
+  const [a, b] = [held.statement, offered.statement];
+  if (sameOrder(a.terms, b.terms) || sameOrder(withoutFillers(a.terms), withoutFillers(b.terms))) {
+    return valuesAgree(a, b) ? say('reinforce', 'the same words') : null;
+  }
+  if (sameButForOrder(a, b)) return valuesAgree(a, b) ? say('reinforce', 'the same words in another order') : null;
+  const [less, more] = [containment(a, b), containment(b, a)];
+  if (!less && !more) return null;
+  if ((a.event || b.event) && !oneMoment(held, offered)) return say('keep-both', 'events of two times');
+  if (less) return missingFrom(a.values, b.values).length === 0 ? say('reinforce', `says less (${less})`) : null;
+  return missingFrom(b.values, a.values).length === 0 ? say('revise', `says the same and more (${more})`) : null;
+}
+
+function valuesAgree(a: Statement, b: Statement): boolean {
+  return compareValues(a.values, b.values).agree;
+}
+
+/** Words that colour a sentence and say nothing: near twins differ in no others. */
+const fillers = new Set('please kindly just really simply basically actually indeed currently presently'.split(' '));
+
+function withoutFillers(terms: readonly Term[]): Term[] {
+  return terms.filter((term) => !fillers.has(term.word));
+}
+
+/** Tellings of one event lie close together; two that lie apart are more likely two events. */
+const oneEventMs = 2 * 86_400_000;
+
+function oneMoment(held: ReadText, offered: ReadText): boolean {
+  if (held.validFrom === null || offered.validFrom === null) return held.validFrom === offered.validFrom;
+  return Math.abs(held.validFrom.getTime() - offered.validFrom.getTime()) <= oneEventMs;
+}
+
+function asDenial(held: ReadText, offered: ReadText): PairJudgement | null {
+  if (!denies(held.statement, offered.statement)) return null;
+  const order = orderOf(held, offered);
+  if (held.statement.event || offered.statement.event) {
+    return order === 'unknown' || order === 'same'
+      ? say('conflict', 'one denies the other')
+      : say('keep-both', 'events of two times');
+  }
+  if (order === 'later') return say('supersede', 'a later text says the opposite');
+  if (order === 'earlier') return say('superseded-by', 'the opposite, from before');
+  return say('conflict', 'one denies the other and nothing tells which came later');
+}
+
+function asNewValue(held: ReadText, offered: ReadText, similarity: number): PairJudgement | null {
+  const change = changedValue(held.statement, offered.statement, similarity);
+  if (!change) return null;
+  const { name, fixed, undated } = change.attribute;
+  const order = orderOf(held, offered);
+  if (fixed) return say('conflict', `two values of "${name}"`);
+  if (isNextOccasion(change, held, offered)) return say('keep-both', 'the earlier date had passed: another occasion');
+  if (order === 'later') return say('supersede', `a later value of "${name}"`);
+  if (order === 'earlier') return say('superseded-by', `an earlier value of "${name}", told late`);
+  return say(undated, `two values of "${name}" and nothing tells which came later`);
+}
+
+function orderOf(held: DatedText, offered: DatedText): 'later' | 'earlier' | 'same' | 'unknown' {
+  if (held.validFrom === null || offered.validFrom === null) return 'unknown';
+  const [from, to] = [held.validFrom.getTime(), offered.validFrom.getTime()];
+  return to > from ? 'later' : to < from ? 'earlier' : 'same';
+}
+
+/** A date that lay behind when the other one was told: the fair on 5 March was held, the next one is on 9 April. */
+function isNextOccasion(change: ChangedValue, held: ReadText, offered: ReadText): boolean {
+  if (!change.attribute.occasion) return false;
+  const [first, second] = orderOf(held, offered) === 'earlier' ? [change.to, held] : [change.from, offered];
+  const told = orderOf(held, offered) === 'earlier' ? offered.validFrom : held.validFrom;
+  const value = first.terms[0]?.value;
+  if (value?.kind !== 'date' || value.month === null || second.validFrom === null) return false;
+  const day = value.day ?? 31;
+  const year = value.year ?? (told ?? second.validFrom).getUTCFullYear();
+  let end = Date.UTC(year, value.month - 1, day + 1);
+  // "2 January", told in December, is in the next year.
+  if (value.year === null && told !== null && end < told.getTime()) end = Date.UTC(year + 1, value.month - 1, day + 1);
+  return end < second.validFrom.getTime();
+}

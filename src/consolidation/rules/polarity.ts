@@ -1,0 +1,48 @@
+import { areOpposite } from '../values/negation.ts';
+import { prepositions } from '../values/vocabulary.ts';
+import { withoutChangeWords, withoutOpening } from './change-words.ts';
+import { type Statement, sameTerm, type Term } from './statement.ts';
+
+/** Opposites that take an object; any other must end its phrase: "is open", not "the open door". */
+const verbs = new Set(
+  'like dislike love hate allow forbid accept reject include exclude start stop enable disable approve win lose pass fail'.split(
+    ' ',
+  ),
+);
+
+/**
+ * Whether the two statements say one thing and its denial, word for word: "uses Kafka" and "does not use Kafka", "is open"
+ * and "is closed". Two denials at two places cancel or not: then nothing is claimed.
+ */
+export function denies(held: Statement, offered: Statement): boolean {
+  const [one, bare] = [withoutChangeWords(held.terms).terms, withoutChangeWords(offered.terms).terms];
+  const other = withoutOpening(bare, one) ?? bare;
+  if (one.length !== other.length || one.length < 2) return false;
+  let flips = 0;
+  for (const [at, term] of one.entries()) {
+    const match = other[at];
+    if (!match) return false;
+    if (sameTerm(term, match)) {
+      if (term.denied !== match.denied) flips++;
+    } else if (term.denied === match.denied && isOppositePredicate(one, other, at)) {
+      flips++;
+    } else {
+      return false;
+    }
+  }
+  return flips === 1;
+}
+
+function isOppositePredicate(one: readonly Term[], other: readonly Term[], at: number): boolean {
+  const [term, match, next] = [one[at], other[at], one[at + 1]];
+  if (!term || !match || at === 0 || term.value || match.value) return false;
+  if (!areOpposite(term.word, match.word) && !areOpposite(term.stem, match.stem)) return false;
+  return (
+    next === undefined ||
+    next.lead !== '' ||
+    prepositions.has(next.word) ||
+    next.word === 'to' ||
+    next.word === 'than' ||
+    verbs.has(term.stem)
+  );
+}

@@ -1,0 +1,154 @@
+import { type Values, valuesOf } from '../values/extract-values.ts';
+import { negationAt } from '../values/negation.ts';
+import { type Token, tokensOf } from '../values/tokens.ts';
+import type { Value } from '../values/value.ts';
+import { articles, auxiliaries, oneSpelling, prepositions, withoutS } from '../values/vocabulary.ts';
+
+/** A word or value of a statement; articles and denials are not among the terms. */
+export interface Term {
+  /** Lower case as written; a value's key. */
+  readonly word: string;
+  /** Base form, one spelling. */
+  readonly stem: string;
+  readonly value: Value | null;
+  /** What stands before it: punctuation, or nothing. */
+  readonly lead: string;
+  readonly capital: boolean;
+  readonly possessive: boolean;
+  /** A denial bears on it: "not", "never", "no", "without". */
+  readonly denied: boolean;
+}
+
+/** A text as the rules read it. */
+export interface Statement {
+  readonly terms: readonly Term[];
+  readonly values: Values;
+  /** Terms in one line: equal for equal statements in most spellings, for quick comparison. */
+  readonly normal: string;
+  /** Something that happened, told in the past tense; what holds now is a state. */
+  readonly event: boolean;
+  /** Asks instead of telling. */
+  readonly question: boolean;
+}
+
+/** @param saidAt when the text began to hold; resolves "yesterday". */
+export function readStatement(text: string, saidAt: Date | null): Statement {
+  const tokens = tokensOf(text, saidAt);
+  const terms = termsOf(tokens);
+  return {
+    terms,
+    values: valuesOf(tokens),
+    normal: terms.map((term) => `${term.denied ? '!' : ''}${term.stem}`).join(' '),
+    event: tellsThePast(tokens),
+    question: text.trimEnd().endsWith('?'),
+  };
+}
+
+/** Denials that vanish from the terms and leave a mark on the next word; the others stay words. */
+const vanishing = new Set(['not', 'no', 'never', 'used', 'stopped', 'stops', 'ceased', 'quit', 'up']);
+const positives: Readonly<Record<string, string>> = { without: 'with', neither: 'either' };
+
+function termsOf(tokens: readonly Token[]): Term[] {
+  const terms: Term[] = [];
+  let pending = false;
+  let heldLead = '';
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at];
+    if (!token) continue;
+    const lead = heldLead + token.lead;
+    const denial = negationAt(tokens, at);
+    const positive = denial ? positives[token.word] : undefined;
+    if (positive !== undefined) {
+      terms.push(wordTerm(token, positive, lead, true));
+      heldLead = '';
+      continue;
+    }
+    if (denial && vanishing.has(token.word)) {
+      pending = true;
+      heldLead = lead;
+      // "No longer", "used to", "has given up", "has stopped": the words around go too.
+      if (token.word === 'no' && tokens[at + 1]?.word === 'longer') at++;
+      if (token.word === 'used') at++;
+      if (token.word === 'up') terms.pop();
+      if (denial === 'ended' && terms.at(-1)?.stem === 'have') terms.pop();
+      if (/^(?:do|does|did)$/u.test(terms.at(-1)?.word ?? '')) terms.pop();
+      continue;
+    }
+    if (!token.value && isDropped(tokens, at, pending)) {
+      heldLead = lead;
+      continue;
+    }
+    const bears = pending && !prepositions.has(token.word) && !auxiliaries.has(token.word) && token.word !== 'to';
+    terms.push(token.value ? valueTerm(token, token.value, lead, bears) : wordTerm(token, token.word, lead, bears));
+    if (bears) pending = false;
+    heldLead = '';
+  }
+  return terms;
+}
+
+/** Articles; and behind a denial "any", "any more", "longer", which only colour it. */
+function isDropped(tokens: readonly Token[], at: number, denied: boolean): boolean {
+  const token = tokens[at];
+  if (!token) return false;
+  // In vitamin A and plan A it is no article.
+  if (articles.has(token.word) && (token.word !== 'a' || token.startsSentence || !token.capital)) return true;
+  if (token.word === 'anymore') return true;
+  if (token.word === 'any') return denied || tokens[at + 1]?.word === 'more';
+  return token.word === 'more' && tokens[at - 1]?.word === 'any';
+}
+
+function wordTerm(token: Token, word: string, lead: string, denied: boolean): Term {
+  const stem = token.capital ? oneSpelling(word) : oneSpelling(withoutS(word));
+  return { word, stem, value: null, lead, capital: token.capital, possessive: token.possessive, denied };
+}
+
+function valueTerm(token: Token, value: Value, lead: string, denied: boolean): Term {
+  return { word: value.key, stem: value.key, value, lead, capital: false, possessive: token.possessive, denied };
+}
+
+/** One term in two texts: case, plural s and spelling may differ; names may not lose a letter (Luca, Lucas). */
+export function sameTerm(a: Term, b: Term): boolean {
+  if (a.value || b.value) return a.value?.kind === b.value?.kind && a.word === b.word;
+  if (a.possessive !== b.possessive) return typedWithoutApostrophe(a, b) || typedWithoutApostrophe(b, a);
+  if (a.word === b.word) return true;
+  if (a.capital && b.capital) return a.stem === b.stem;
+  if (a.capital || b.capital)
+    return withoutPlural(a) === withoutPlural(b) && oneSpelling(a.word) === oneSpelling(b.word);
+  return a.stem === b.stem || gerundOf(a.word, b.word) || gerundOf(b.word, a.word);
+}
+
+/** A sentence's first word is a capital one and may be a verb or noun like any other, but not plural on one side only. */
+function withoutPlural(term: Term): string {
+  return oneSpelling(withoutS(term.word));
+}
+
+/** "hannas badge" for "Hanna's badge". */
+function typedWithoutApostrophe(a: Term, b: Term): boolean {
+  return a.possessive && !b.possessive && !b.capital && (b.word === `${a.word}s` || b.word === a.word);
+}
+
+/** "Given up serving" is about "serves". */
+function gerundOf(gerund: string, other: string): boolean {
+  if (!gerund.endsWith('ing') || gerund.length < 6) return false;
+  const base = gerund.slice(0, -3);
+  const verb = withoutS(other);
+  return verb === base || verb === `${base}e` || (base.at(-1) === base.at(-2) && verb === base.slice(0, -1));
+}
+
+const irregularPasts = new Set(
+  'went ran took gave got made bought sold met saw said told wrote came left lost won began broke built caught chose ate fell felt found flew forgot kept knew led paid sent spoke spent stood taught thought wore held drove rode swam sang drank grew threw drew stole woke'.split(
+    ' ',
+  ),
+);
+const participleAfter = new Set('be been being get gets got have has had is are am was were'.split(' '));
+
+function tellsThePast(tokens: readonly Token[]): boolean {
+  return tokens.some((token, at) => {
+    if (token.value || negationAt(tokens, at) || tokens[at + 1]?.word === 'up') return false;
+    if (/^(?:was|were|did|had)$/u.test(token.word)) return true;
+    const before = tokens.slice(Math.max(0, at - 3), at).some(({ word }) => participleAfter.has(word));
+    if (before) return false;
+    if (irregularPasts.has(token.word)) return true;
+    return token.word.length > 4 && /[^e]ed$/u.test(token.word) && !articles.has(tokens[at - 1]?.word ?? '');
+  });
+}

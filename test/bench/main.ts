@@ -1,0 +1,35 @@
+/** `npm run bench -- NAME …`: measurements that print what they find and exit 1 where a bound is missed. */
+
+interface Bench {
+  readonly about: string;
+  readonly load: () => Promise<{ readonly run: (args: string[]) => Promise<void> }>;
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  golden: {
+    about: 'judges the golden pairs with the rules decider and the local embedder, by kind',
+    load: () => import('./golden.ts'),
+  },
+  overhead: {
+    about: 'consolidates 10,000 memories of ready vectors: time, queries and round trips a memory',
+    load: () => import('./overhead.ts'),
+  },
+};
+
+const [name, ...args] = process.argv.slice(2);
+const bench = name === undefined ? undefined : benches[name];
+if (bench) {
+  const { run } = await bench.load();
+  await run(args);
+} else {
+  const asked = name === undefined || name === '--help' || name === '-h';
+  if (!asked) console.error(`no bench is called ${JSON.stringify(name)}`);
+  console.log(
+    [
+      'usage: npm run bench -- NAME [options]',
+      '',
+      ...Object.entries(benches).map(([key, { about }]) => `  ${key.padEnd(10)} ${about}`),
+    ].join('\n'),
+  );
+  process.exitCode = asked ? 0 : 2;
+}
