@@ -4,6 +4,7 @@ import { createApp } from '../api/app.ts';
 import type { AppCondition } from '../api/app-deps.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
+import type { Decider } from '../consolidation/decider.ts';
 import { createRulesDecider } from '../consolidation/rules/rules-decider.ts';
 import type { Database } from '../db/database.ts';
 import { assertNoLease } from '../db/lease.ts';
@@ -45,6 +46,7 @@ export interface ComposeOptions {
   readonly racepoints?: Racepoints;
   readonly random?: () => number;
   readonly embedder?: Embedder;
+  readonly decider?: Decider;
   /** For an embedded database whose data is thrown away: `{ fsync: 'off' }`. */
   readonly extraServerSettings?: Readonly<Record<string, string>>;
 }
@@ -130,7 +132,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     db,
     vectors,
     embedder: guarded,
-    decider: createRulesDecider(),
+    decider: options.decider ?? createRulesDecider(),
     instanceId,
     concurrency: config.llmConcurrency,
     log,

@@ -1,8 +1,5 @@
-import type { Config } from '../config/schema.ts';
-import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
-import type { Log } from '../telemetry/log.ts';
-import { compose } from './compose.ts';
+import { type ComposeOptions, compose } from './compose.ts';
 import { stopDeadlineMs } from './stop-bounds.ts';
 
 interface Ending {
@@ -19,7 +16,7 @@ const stopSignals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
  *
  * @throws whatever kept it from starting, after what had been started was stopped again
  */
-export async function runDaemon(options: { config: Config; log: Log; clock: Clock }): Promise<number> {
+export async function runDaemon(options: Omit<ComposeOptions, 'mode' | 'signal' | 'onFatal'>): Promise<number> {
   const { log } = options;
   const ending = Promise.withResolvers<Ending>();
   const startAborted = new AbortController();
