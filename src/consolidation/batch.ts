@@ -6,7 +6,7 @@ import { type ApplyResult, applyGroups } from './apply.ts';
 import type { Alias, ProposedOp } from './decider.ts';
 import { dedup } from './dedup.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
-import type { MissReason } from './guards.ts';
+import { type MissReason, sameScope } from './guards.ts';
 import type { RejectedOp } from './history.ts';
 import { groupOps, type PlannedOp, resolveOps } from './plan.ts';
 import { type EmbeddedMemory, type Presentation, present } from './present.ts';
@@ -99,7 +99,9 @@ class BatchRun {
     for (let round = 0; round < decisionRounds && memories.length > 0 && !this.#bankGone; round += 1) {
       this.#request.signal.throwIfAborted();
       const againIds = await this.#decideOnce(memories);
-      memories = againIds.length === 0 ? [] : await reloadPending(this.#deps.db, bankId, againIds);
+      const pending = againIds.length === 0 ? [] : await reloadPending(this.#deps.db, bankId, againIds);
+      // One that an edit moved to another scope is due there, beside other observations (law L7).
+      memories = pending.filter((memory) => sameScope(memory.tags, this.#tags));
     }
     if (!this.#attemptEnded && !this.#bankGone) {
       await finishAttempt(this.#deps.db, { bankId, id: this.#attemptId, outcome: 'applied' });

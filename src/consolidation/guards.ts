@@ -93,7 +93,8 @@ function keptText(op: PlannedOp, ground: Ground): NewText | null {
   return row?.isLive ? { text: row.image.text, embedding: decodeRealArray(row.embedding) } : null;
 }
 
-function sameScope(a: readonly string[], b: readonly string[]): boolean {
+/** Tags are kept sorted, each once, so that equal scopes are equal arrays. */
+export function sameScope(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((tag, index) => tag === b[index]);
 }
 
