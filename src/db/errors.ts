@@ -67,7 +67,7 @@ export function isConnectionFailure(thrown: unknown): boolean {
   const state = sqlState(thrown);
   if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300';
   if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && networkCodes.has(String(thrown.code))) return true;
-  return thrown instanceof Error && /Connection terminated|timeout exceeded when trying to connect/i.test(thrown.message);
+  return thrown instanceof Error && /Connection terminated|is not queryable|timeout exceeded when trying to connect/i.test(thrown.message);
 }
 
 /** Turns what connecting or creating threw into one of the classes above; returns anything else unchanged. */
