@@ -1,0 +1,119 @@
+import type { FastifyInstance } from 'fastify';
+import { v7 as uuid } from 'uuid';
+import { createApp } from '../../src/api/app.ts';
+import type { ApiQueue, AppCondition, AppDeps } from '../../src/api/app-deps.ts';
+import { assertNoLease } from '../../src/db/lease.ts';
+import { createPendingEmbedder } from '../../src/ingest/embed-pending.ts';
+import { guardedEmbedder } from '../../src/models/embedder.ts';
+import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
+import { insertInstance } from '../../src/store/instances.ts';
+import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
+import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
+import { createFakeEmbedder } from '../support/fake-embedder.ts';
+import { createTestDatabase } from '../support/test-database.ts';
+
+export const noJobs = {
+  consolidate: { ready: 0, delayed: 0, active: 0, oldestReadyAt: null },
+  embed: { ready: 0, delayed: 0, active: 0, oldestReadyAt: null },
+  deadLetters: 0,
+  inFlight: 0,
+};
+
+/** The HTTP surface on a database of its own; the queue only notes what it is asked for. */
+export async function createApiFixture(overrides: Partial<AppDeps> & { settings?: Partial<AppDeps['settings']> } = {}) {
+  const test = await createTestDatabase();
+  const fake = createFakeEmbedder();
+  const embedder = guardedEmbedder(fake, assertNoLease);
+  const instanceId = uuid();
+  await pinEmbeddingModel(test.db, embedder.model);
+  await insertInstance(test.db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
+  const vectors = createExactIndex({ db: test.db, log: silentLog });
+  const asked: string[] = [];
+  const queue: ApiQueue = {
+    hint: async (bankId) => void asked.push(`hint ${bankId}`),
+    requestConsolidation: async (bankId) => {
+      asked.push(`consolidate ${bankId}`);
+      return { jobId: 'job-1' };
+    },
+    listJobs: async (options) => {
+      asked.push(`list ${JSON.stringify(options)}`);
+      return [];
+    },
+    retryJobs: async (ids) => {
+      asked.push(`retry ${JSON.stringify(ids)}`);
+      return 2;
+    },
+    retryParked: async (bankId) => {
+      asked.push(`unpark ${bankId ?? 'all'}`);
+      return 3;
+    },
+    snapshot: async () => noJobs,
+  };
+  let condition: AppCondition = 'ready';
+  const work: string[] = [];
+  const { settings, ...rest } = overrides;
+  const deps: AppDeps = {
+    db: test.db,
+    vectors,
+    embedder,
+    engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [] }) },
+    queue,
+    instance: { id: instanceId, version: '0.0.0', startedAt: new Date() },
+    condition: () => condition,
+    clock: systemClock,
+    log: silentLog,
+    metrics: test.metrics,
+    racepoints: inertRacepoints,
+    newId: () => uuid(),
+    onWork: (route) => work.push(route),
+    ...rest,
+    settings: {
+      httpHost: '127.0.0.1',
+      allowedHosts: [],
+      apiToken: undefined,
+      metricsToken: undefined,
+      decider: 'rules',
+      configuredModel: embedder.model,
+      ...settings,
+    },
+  };
+  const app = await createApp(deps);
+  const pending = createPendingEmbedder({
+    db: test.db,
+    embedder,
+    racepoints: inertRacepoints,
+    metrics: test.metrics,
+    log: silentLog,
+  });
+  return {
+    ...test,
+    app,
+    deps,
+    fake,
+    asked,
+    work,
+    setCondition: (next: AppCondition) => {
+      condition = next;
+    },
+    /** Gives vectors to all memories of a bank. */
+    embed: async (bankId: string) => {
+      while ((await pending.embedPending(bankId, { signal: new AbortController().signal })).remaining > 0);
+    },
+    get: (url: string) => app.inject({ method: 'GET', url }),
+    post: (url: string, body: object, headers: Record<string, string> = {}) =>
+      app.inject({ method: 'POST', url, payload: body, headers }),
+    async close() {
+      await app.close();
+      await vectors.release();
+      await test.drop();
+    },
+  };
+}
+
+export type ApiFixture = Awaited<ReturnType<typeof createApiFixture>>;
+
+export function bodyOf<T = Record<string, unknown>>(response: Awaited<ReturnType<FastifyInstance['inject']>>): T {
+  return response.json() as T;
+}

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createStoreGauges } from '../../src/api/store-gauges.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { type ApiFixture, createApiFixture, noJobs } from './api-fixture.ts';
+
+let fixture: ApiFixture;
+beforeAll(async () => {
+  fixture = await createApiFixture();
+});
+afterAll(() => fixture.close());
+
+test('requests are counted by template and class, whatever is asked for', async () => {
+  await fixture.post('/v1/banks/secret-name/memories', { text: 'x' });
+  for (const url of ['/v1/banks/a', '/v1/banks/b', '/v1/banks/c%20d', '/wp-admin.php', '/v1/x/y'])
+    await fixture.get(url);
+  const response = await fixture.get('/metrics');
+  expect(response.headers['content-type']).toMatch(/^text\/plain; version=0.0.4/);
+  expect(response.body).toContain('engramd_http_requests_total{route="/v1/banks/{bank}",method="GET",status="4xx"} 3');
+  expect(response.body).toContain('engramd_http_requests_total{route="unmatched",method="GET",status="4xx"} 2');
+  expect(response.body).toContain(
+    'engramd_http_requests_total{route="/v1/banks/{bank}/memories",method="POST",status="2xx"} 1',
+  );
+  expect(response.body).not.toMatch(/secret-name|wp-admin/);
+});
+
+test('the store and the pool are shown', async () => {
+  const { body } = await fixture.get('/metrics');
+  expect(body).toContain('engramd_pool_connections{state="waiting"} 0');
+  expect(body).toMatch(/engramd_memories\{state="parked"\} 0/);
+  expect(body).toContain('engramd_build_info{version="0.0.0"} 1');
+  expect(body).toMatch(/engramd_gauges_timestamp_seconds [1-9]/);
+});
+
+test('however many scrape, the store is read at most every 10 s', async () => {
+  let now = 50_000;
+  let reads = 0;
+  const db = {
+    ...fixture.db,
+    query: ((text: string, values?: readonly unknown[]) => {
+      reads += 1;
+      return fixture.db.query(text, values);
+    }) as typeof fixture.db.query,
+  };
+  const clock = { now: () => new Date(), monotonicMs: () => now, sleep: () => new Promise<void>(() => undefined) };
+  const queue = { ...fixture.deps.queue, snapshot: async () => noJobs };
+  const gauges = createStoreGauges({ db, queue, metrics: createMetrics(), clock, log: silentLog });
+  await Promise.all([gauges.refresh(), gauges.refresh(), gauges.refresh()]);
+  now += 9_999;
+  await gauges.refresh();
+  expect(reads).toBe(1);
+  now += 1;
+  await gauges.refresh();
+  expect(reads).toBe(2);
+});
+
+test('a database that hangs holds up neither a scrape nor readiness', async () => {
+  const never = new Promise<never>(() => undefined);
+  const hanging = await createApiFixture({
+    db: {
+      query: () => never,
+      tx: () => never,
+      poolCounts: () => ({ used: 1, idle: 0, waiting: 9 }),
+      close: async () => undefined,
+    },
+    // Time passes at once.
+    clock: { now: () => new Date(), monotonicMs: () => 60_000, sleep: async () => undefined },
+  });
+  try {
+    expect((await hanging.get('/metrics')).body).toContain('engramd_pool_connections{state="waiting"} 9');
+    const ready = await hanging.get('/readyz');
+    expect([ready.statusCode, ready.json()]).toEqual([503, { status: 'database does not answer' }]);
+  } finally {
+    await hanging.close();
+  }
+});
