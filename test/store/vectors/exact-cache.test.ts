@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDatabase, type Database } from '../../../src/db/database.ts';
+import { HeldConnectionError } from '../../../src/db/errors.ts';
 import { createExactIndex, type ExactIndex, type ExactIndexOptions } from '../../../src/store/vectors/exact-index.ts';
 import { startMatrixWorker } from '../../../src/store/vectors/matrix-thread.ts';
 import type { MatrixCommand } from '../../../src/store/vectors/matrix-worker.ts';
@@ -59,6 +60,30 @@ function counted(inner: Database): Database & { queries: number; wholeReads: num
     }) as Database['tx'],
   };
   return counting;
+}
+
+/** A database whose statements about one bank wait from `hold` until `letGo`. */
+function gated(bank: string) {
+  let gate: { asked: PromiseWithResolvers<void>; opened: PromiseWithResolvers<void> } | undefined;
+  const query: Database['query'] = async (text, values) => {
+    if (gate && values?.[0] === bank) {
+      gate.asked.resolve();
+      await gate.opened.promise;
+    }
+    return db.query(text, values);
+  };
+  return {
+    db: { ...db, query },
+    /** Resolves when a statement waits. */
+    hold() {
+      gate = { asked: Promise.withResolvers(), opened: Promise.withResolvers() };
+      return gate.asked.promise;
+    },
+    letGo() {
+      gate?.opened.resolve();
+      gate = undefined;
+    },
+  };
 }
 
 /** A bank with one row, whose matrix occupies one block of 256 KiB. */
@@ -139,6 +164,20 @@ describe('what is kept', () => {
         asked.map(({ id }) => [id]),
       );
       expect(index.cached().bytes).toBeLessThanOrEqual(300 * kibibyte);
+    });
+  });
+
+  it('is not pushed out while a search brings it up to date', async () => {
+    const [a, b] = [await addSmallBank(), await addSmallBank()];
+    const gate = gated(a.bank);
+    await withIndex({ db: gate.db, maxBytes: 300 * kibibyte }, async (index) => {
+      expect(await idsOf(index, queryFor(a.bank))).toEqual([a.id]);
+      const held = gate.hold();
+      const search = idsOf(index, queryFor(a.bank));
+      await held;
+      expect(await idsOf(index, queryFor(b.bank))).toEqual([b.id]);
+      gate.letGo();
+      expect(await search).toEqual([a.id]);
     });
   });
 
@@ -253,6 +292,45 @@ describe('a thread that ends', () => {
       const search = index.nearest([queryFor(bank)]);
       await expect(search).rejects.toThrow(VectorThreadError);
       await expect(search).rejects.toMatchObject({ code: 'VECTOR_THREAD', retryable: true });
+    });
+  });
+});
+
+describe('a search', () => {
+  it('under a held connection is refused, also where another has asked for the read that it would share', async () => {
+    const { bank, id } = await addSmallBank();
+    const gate = gated(bank);
+    await withIndex({ db: gate.db }, async (index) => {
+      expect(await idsOf(index, queryFor(bank))).toEqual([id]);
+      const held = gate.hold();
+      const running = idsOf(index, queryFor(bank));
+      await held;
+      const queued = idsOf(index, queryFor(bank));
+      const underLease = db.tx({ label: 'holder' }, () => {
+        const search = index.nearest([queryFor(bank)]);
+        gate.letGo();
+        return search;
+      });
+      await expect(underLease).rejects.toThrow(HeldConnectionError);
+      expect(await Promise.all([running, queued])).toEqual([[id], [id]]);
+    });
+  });
+
+  it('that release meets is finished in the thread it is in, and nothing is left behind', async () => {
+    const workers: Worker[] = [];
+    const startWorker = () => {
+      const worker = startMatrixWorker();
+      workers.push(worker);
+      return worker;
+    };
+    const { bank, id } = await addSmallBank();
+    await withIndex({ startWorker }, async (index) => {
+      expect(await idsOf(index, queryFor(bank))).toEqual([id]);
+      const searches = Array.from({ length: 8 }, () => idsOf(index, queryFor(bank)));
+      await index.release();
+      expect(await Promise.all(searches)).toEqual(Array.from({ length: 8 }, () => [id]));
+      expect(index.cached()).toEqual({ matrices: 0, bytes: 0 });
+      expect(workers.map((worker) => worker.threadId)).toEqual([-1]);
     });
   });
 });

@@ -53,3 +53,26 @@ it('runs twice for any number of callers that come while it runs', async () => {
   gates[1]?.resolve();
   expect(new Set(await Promise.all(later))).toEqual(new Set([2]));
 });
+
+it('does not run beside a call made at the very moment at which the last run ends', async () => {
+  const gates: PromiseWithResolvers<void>[] = [];
+  let running = 0;
+  let mostAtOnce = 0;
+  const fresh = createFreshRun(async () => {
+    running += 1;
+    mostAtOnce = Math.max(mostAtOnce, running);
+    const gate = Promise.withResolvers<void>();
+    gates.push(gate);
+    await gate.promise;
+    running -= 1;
+  });
+  const first = fresh();
+  const again = first.then(() => fresh());
+  const waiting = fresh();
+  gates[0]?.resolve();
+  await first;
+  await expect.poll(() => gates.length).toBeGreaterThan(1);
+  for (const gate of gates) gate.resolve();
+  await Promise.all([again, waiting]);
+  expect(mostAtOnce).toBe(1);
+});
