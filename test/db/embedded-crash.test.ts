@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { postmasterPidFile } from '../../src/db/embedded/postmaster.ts';
 import { findProcess } from '../../src/db/embedded/process-identity.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { ask, createEmbeddedSandbox, type EmbeddedSandbox, firstMessage, killed } from '../support/embedded-sandbox.ts';
+
+// Each makes clusters, a second apiece on an idle machine.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 let sandbox: EmbeddedSandbox;
 beforeEach(() => {
@@ -130,7 +133,7 @@ test('a server left over that does not know our password is stopped, not killed'
   expect(existsSync(postmasterPidFile(sandbox.layout.data))).toBe(false);
 });
 
-test('a server left over that hangs is woken, stopped and replaced', { timeout: 60_000 }, async () => {
+test('a server left over that hangs is woken, stopped and replaced', async () => {
   const first = await sandbox.start();
   process.kill(first.pid, 'SIGSTOP');
   const second = await sandbox.start();

@@ -1,10 +1,13 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
 import { findProcess } from '../../src/db/embedded/process-identity.ts';
 import { ask, createEmbeddedSandbox, type EmbeddedSandbox } from '../support/embedded-sandbox.ts';
+
+// Each makes clusters, a second apiece on an idle machine.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const isRoot = process.getuid?.() === 0;
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);

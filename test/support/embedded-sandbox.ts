@@ -1,8 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
 import { type EmbeddedLayout, embeddedLayout } from '../../src/db/embedded/layout.ts';
@@ -11,6 +8,7 @@ import type { EmbeddedPostgresOptions } from '../../src/db/embedded/start-contex
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import type { SupervisorMessage } from './embedded-supervisor.ts';
+import { createScratchFolder, removeScratchFolder } from './scratch-folder.ts';
 
 const supervisor = new URL('./embedded-supervisor.ts', import.meta.url).pathname;
 
@@ -26,10 +24,8 @@ export interface EmbeddedSandbox {
   remove(): Promise<void>;
 }
 
-/** The name carries our pid: the next test run stops what a killed one left. */
 export function createEmbeddedSandbox(): EmbeddedSandbox {
-  const dataDir = mkdtempSync(join(tmpdir(), `engramd-test-${process.pid}-`));
-  chmodSync(dataDir, process.getuid?.() === 0 ? 0o711 : 0o700);
+  const dataDir = createScratchFolder();
   const layout = embeddedLayout(dataDir);
   const children: ChildProcess[] = [];
   return {
@@ -52,8 +48,7 @@ export function createEmbeddedSandbox(): EmbeddedSandbox {
       for (const child of children) child.kill('SIGKILL');
       const found = findPostmaster(layout.data);
       if (found.kind === 'ours') await stopPostmaster(found.process, { clock: systemClock, log: silentLog });
-      // An initdb whose parent was killed may still be writing.
-      rmSync(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      removeScratchFolder(dataDir);
     },
   };
 }

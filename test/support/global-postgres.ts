@@ -1,17 +1,12 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { createDatabase } from '../../src/db/database.ts';
 import { startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
-import { embeddedLayout } from '../../src/db/embedded/layout.ts';
-import { findPostmaster, stopPostmaster } from '../../src/db/embedded/postmaster.ts';
-import { findProcess } from '../../src/db/embedded/process-identity.ts';
 import { migrate, readMigrations } from '../../src/db/migrate.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { withAdmin } from './admin-connection.ts';
+import { clearLeftovers, createScratchFolder, removeScratchFolder } from './scratch-folder.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -53,11 +48,8 @@ export default async function globalPostgres(project: TestProject): Promise<() =
 }
 
 async function startThrowAway(): Promise<{ adminUrl: string; stop: () => Promise<void> }> {
-  await stopLeftovers();
-  const dataDir = mkdtempSync(join(tmpdir(), `engramd-test-${process.pid}-`));
-  // As root, the server runs as somebody else, who has to get in.
-  chmodSync(dataDir, 0o711);
-  const remove = () => rmSync(dataDir, { recursive: true, force: true });
+  await clearLeftovers();
+  const dataDir = createScratchFolder();
   try {
     const server = await startEmbeddedPostgres({
       dataDir,
@@ -75,24 +67,12 @@ async function startThrowAway(): Promise<{ adminUrl: string; stop: () => Promise
       adminUrl: server.connectionString,
       async stop() {
         await server.stop();
-        remove();
+        removeScratchFolder(dataDir);
       },
     };
   } catch (thrown) {
-    remove();
+    removeScratchFolder(dataDir);
     throw thrown;
-  }
-}
-
-/** Servers of runs that were killed: the server outlives its supervisor by design. */
-async function stopLeftovers(): Promise<void> {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = Number(/^engramd-test-(\d+)-/.exec(name)?.[1]);
-    if (!pid || findProcess(pid)) continue;
-    const folder = join(tmpdir(), name);
-    const postmaster = findPostmaster(embeddedLayout(folder).data);
-    if (postmaster.kind === 'ours') await stopPostmaster(postmaster.process, { clock: systemClock, log: silentLog });
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

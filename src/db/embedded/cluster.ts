@@ -153,13 +153,19 @@ async function createCluster(layout: EmbeddedLayout, options: Parameters<typeof 
 /** What to tell when a program of the server could not be run at all, or ended with an error. */
 export function explainSpawnFailure(cause: unknown, program: string): EmbeddedStartError {
   const detail = typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr).trim() : '';
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
-  // The file is there, so it is the dynamic loader of glibc that is not.
-  const hint = code === 'ENOENT' ? ' (the binaries need glibc; on Alpine and other musl systems set DATABASE_URL)' : '';
+  const hint = spawnHint(typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined);
   return new EmbeddedStartError(
     `${program} of the embedded PostgreSQL failed${hint}: ${detail || errorMessage(cause)}`,
     { cause },
   );
+}
+
+function spawnHint(code: unknown): string {
+  // The file is there, so it is the dynamic loader of glibc that is not.
+  if (code === 'ENOENT') return ' (its binaries need glibc; on Alpine and other musl systems set DATABASE_URL)';
+  if (code === 'EACCES')
+    return ' (if the data directory is on a file system mounted noexec, set ENGRAMD_DATA_DIR to another)';
+  return '';
 }
 
 function removeUnfinished(layout: EmbeddedLayout, log: Log): void {
