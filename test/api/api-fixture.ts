@@ -22,7 +22,9 @@ export const noJobs = {
 };
 
 /** The HTTP surface on a database of its own; the queue only notes what it is asked for. */
-export async function createApiFixture(overrides: Partial<AppDeps> & { settings?: Partial<AppDeps['settings']> } = {}) {
+export async function createApiFixture(
+  overrides: Partial<Omit<AppDeps, 'settings'>> & { settings?: Partial<AppDeps['settings']> } = {},
+) {
   const test = await createTestDatabase();
   const fake = createFakeEmbedder();
   const embedder = guardedEmbedder(fake, assertNoLease);

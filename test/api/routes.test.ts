@@ -8,7 +8,7 @@ beforeAll(async () => {
       dryRun: async (_bankId, { limit }) => ({
         memories: limit ?? 50,
         ops: [{ op: 'create', before: null, after: 'x', sources: ['x'], reason: 'new' }],
-        rejected: [{ validator: 'scope', reason: 'no' }],
+        rejected: [{ validator: 'negation', reason: 'no' }],
       }),
     },
   });
@@ -287,7 +287,7 @@ describe('consolidation', () => {
       {
         memories: 7,
         ops: [{ op: 'create', before: null, after: 'x', sources: ['x'], reason: 'new' }],
-        rejected: [{ validator: 'scope', reason: 'no' }],
+        rejected: [{ validator: 'negation', reason: 'no' }],
       },
     ]);
     expect(fixture.asked.filter((entry) => entry === `consolidate ${id}`)).toHaveLength(1);
