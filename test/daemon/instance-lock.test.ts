@@ -216,7 +216,7 @@ test('of 16 processes over a stale lock, some of them killed while they hold it,
 }, async () => {
   leaveRecord({ startTime: 'gone' });
   const journal = join(dataDir, 'journal');
-  const rounds = 24;
+  const rounds = 12;
   const started = await Promise.all(
     Array.from({ length: 16 }, (_, index) => startContender(journal, rounds, index % 4 === 0 ? 3 + index / 4 : 0)),
   );
