@@ -69,6 +69,11 @@ async function runsSince(transport: Transport, path: string, newestBefore: Run |
   return all.slice(0, newestBefore?.finished_at === null ? end + 1 : end);
 }
 
+/** Batches end in any order; their counts should not be told in any order. */
+function byName(counts: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 function addUp(runs: readonly Run[], pending: number): ConsolidationReport {
   const ops: Record<string, number> = {};
   const rejected: Record<string, number> = {};
@@ -79,5 +84,5 @@ function addUp(runs: readonly Run[], pending: number): ConsolidationReport {
     for (const [op, count] of Object.entries(known.ops ?? {})) ops[op] = (ops[op] ?? 0) + count;
     for (const [name, count] of Object.entries(known.rejected ?? {})) rejected[name] = (rejected[name] ?? 0) + count;
   }
-  return { runs: runs.length, memories, ops, rejected, pending };
+  return { runs: runs.length, memories, ops: byName(ops), rejected: byName(rejected), pending };
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { call } from './api-client.ts';
 import type { ChangeOp, ChangeSet } from './api-types.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
-import { markDiff, opLabel, printGrounds, printOp, showCounts } from './op-texts.ts';
+import { opLabel, opText, printGrounds, printOp, showCounts } from './op-texts.ts';
 import { bankOption, bankPath, wholeNumber } from './options.ts';
 import { readPages } from './read-pages.ts';
 import { table } from './table.ts';
@@ -31,7 +31,7 @@ export function addChanges(program: Command, context: CommandContext): void {
     description: 'Shows what a change set changed word by word: [-gone-] {+new+}.',
     print: (terminal, ops) => {
       for (const op of ops) {
-        terminal.out(`${opLabel(terminal, op.op)} ${markDiff(terminal, op.before_text, op.after_text)}`);
+        terminal.out(`${opLabel(terminal, op.op)} ${opText(terminal, op.op, op.before_text, op.after_text)}`);
         printGrounds(terminal, op);
       }
     },

@@ -4,6 +4,7 @@ import { addChanges } from './changes.ts';
 import type { CommandContext } from './command-context.ts';
 import { addConfig } from './config.ts';
 import { addConsolidate } from './consolidate.ts';
+import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
 import { addExplain } from './explain.ts';
 import { addIngest } from './ingest.ts';
@@ -17,6 +18,7 @@ import { addStatus } from './status.ts';
 /** In the order of `engramd help`. */
 export function addCommands(program: Command, context: CommandContext): void {
   addRun(program, context);
+  addDemo(program, context);
   addRemember(program, context);
   addIngest(program, context);
   addRecall(program, context);

@@ -3,7 +3,7 @@ import { call } from './api-client.ts';
 import type { DryRun } from './api-types.ts';
 import { type ConsolidationReport, consolidateAndWait } from './await-consolidation.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
-import { markDiff, opLabel, showCounts } from './op-texts.ts';
+import { opLabel, opText, showCounts } from './op-texts.ts';
 import { bankOption, bankPath } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -67,7 +67,7 @@ function printDryRun(terminal: Terminal, { memories, ops, rejected }: DryRun): v
   terminal.out(`${memories} memories would be looked at; nothing was written`);
   for (const { op, before, after, sources, reason } of ops) {
     terminal.out('');
-    terminal.out(`${opLabel(terminal, op)} ${markDiff(terminal, before, after)}`);
+    terminal.out(`${opLabel(terminal, op)} ${opText(terminal, op, before, after)}`);
     for (const source of sources) terminal.out(terminal.dim(`    ← ${source}`));
     terminal.out(terminal.dim(`    ${reason}`));
   }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { call } from './api-client.ts';
 import type { ChangeOp, Explanation } from './api-types.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
-import { markDiff, opLabel } from './op-texts.ts';
+import { opLabel, opText } from './op-texts.ts';
 import { bankOption, bankPath } from './options.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -68,7 +68,7 @@ function happening(terminal: Terminal, op: ChangeOp): string {
   const when = op.at.slice(0, 19).replace('T', ' ');
   const status = op.status === 'applied' ? '' : `, ${op.status}`;
   const reason = op.reason === '' ? '' : terminal.dim(` because ${op.reason}`);
-  return `${terminal.dim(when)} ${opLabel(terminal, op.op)}${status}: ${markDiff(terminal, op.before_text, op.after_text)}${reason}`;
+  return `${terminal.dim(when)} ${opLabel(terminal, op.op)}${status}: ${opText(terminal, op.op, op.before_text, op.after_text)}${reason}`;
 }
 
 function dated(text: string, time: string | null): string {

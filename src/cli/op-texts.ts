@@ -24,7 +24,7 @@ export function opLabel(terminal: Terminal, op: ChangeOp['op']): string {
 }
 
 /** Old and new text in one: what went as `[-…-]`, what came as `{+…+}`; red and green where there are colours. */
-export function markDiff(terminal: Terminal, before: string | null, after: string | null): string {
+function markDiff(terminal: Terminal, before: string | null, after: string | null): string {
   if (before === null) return after ?? '';
   if (after === null || before === after) return before;
   return diffWords(before, after)
@@ -49,13 +49,20 @@ export function showCounts(counts: Readonly<Partial<Record<string, number>>>): s
   return parts.length === 0 ? 'nothing' : parts.map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
+/** What an operation did to a text, on one line. Both sides of a conflict stand. */
+export function opText(terminal: Terminal, op: ChangeOp['op'], before: string | null, after: string | null): string {
+  if (op === 'conflict' && before !== null && after !== null) return `${before} ${terminal.red('≠')} ${after}`;
+  return markDiff(terminal, before, after);
+}
+
 /** An operation with what stood before and after, its sources and why. */
 export function printOp(terminal: Terminal, op: ChangeOp): void {
   const status = op.status === 'applied' ? '' : ` ${terminal.yellow(op.status)}`;
   terminal.out(`${opLabel(terminal, op.op)}${status}`);
-  if (op.before_text !== null && op.before_text !== op.after_text) terminal.out(`  before  ${op.before_text}`);
-  if (op.after_text !== null)
-    terminal.out(`  ${op.before_text === op.after_text ? 'kept  ' : 'after '}  ${op.after_text}`);
+  const isKept = op.before_text === op.after_text;
+  const [held, offered] = op.op === 'conflict' ? ['held  ', 'beside'] : ['before', 'after '];
+  if (op.before_text !== null && !isKept) terminal.out(`  ${held}  ${op.before_text}`);
+  if (op.after_text !== null) terminal.out(`  ${isKept ? 'kept  ' : offered}  ${op.after_text}`);
   printGrounds(terminal, op);
 }
 

@@ -57,11 +57,11 @@ Examples:
         }),
       );
       if (globals.json) context.terminal.json(result);
-      else print(context.terminal, result);
+      else printRecall(context.terminal, result);
     });
 }
 
-function print(terminal: Terminal, { items, degraded }: RecallResult): void {
+export function printRecall(terminal: Terminal, { items, degraded }: RecallResult): void {
   if (degraded) terminal.note('engramd: the embedder did not answer; only words were compared');
   if (items.length === 0) terminal.out('nothing found');
   for (const item of items) {
@@ -79,7 +79,9 @@ function print(terminal: Terminal, { items, degraded }: RecallResult): void {
         break;
       }
       case 'memory':
-        terminal.out(`${terminal.cyan('○')} ${item.text}`);
+        terminal.out(
+          `${terminal.cyan('○')} ${item.text}${item.superseded_by === null ? '' : ` ${terminal.yellow('superseded')}`}`,
+        );
         terminal.out(terminal.dim(`  ${item.id}  memory, ${item.state}${since(item.mentioned_at)}`));
         break;
       default:

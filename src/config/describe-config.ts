@@ -1,5 +1,5 @@
 import type { LoadedConfig } from './load-config.ts';
-import { metaOf, type SettingKey, settingKeys } from './schema.ts';
+import { type Config, metaOf, type SettingKey, settingKeys } from './schema.ts';
 
 export interface SettingLine {
   readonly variable: string;
@@ -17,8 +17,9 @@ export function describeConfig(loaded: LoadedConfig): SettingLine[] {
   });
 }
 
-function shown(key: SettingKey, value: string | number | undefined): string | number | null {
+function shown(key: SettingKey, value: Config[SettingKey]): string | number | null {
   if (value === undefined) return null;
+  if (typeof value === 'object') return value.length === 0 ? null : value.join(',');
   const { secret } = metaOf(key);
   if (secret === 'value') return '[redacted]';
   return secret === 'url' ? withoutPassword(String(value)) : value;

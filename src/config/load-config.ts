@@ -68,7 +68,8 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   }
   if (problems.length > 0) throw new ConfigError(problems.join('; '));
 
-  const parsed = configSchema.parse(values);
+  // Each value has passed its own schema; to parse the whole would transform them twice.
+  const parsed = values as Config;
   const config = { ...parsed, dataDir: resolve(cwd, parsed.dataDir) };
   if (!isLoopback(config.httpHost) && config.apiToken === undefined) {
     throw new ConfigError(
@@ -170,7 +171,7 @@ function unknownVariables(env: ConfigInput['env']): string[] {
 }
 
 /** A person who sets a key expects a model to be asked. Until one is, they are told. */
-function ignoredKeys(env: ConfigInput['env']): string[] {
+export function ignoredKeys(env: ConfigInput['env']): string[] {
   const names = ['OPENAI_API_KEY', 'OPENAI_BASE_URL'].filter(
     (name) => present(env[name]) || present(env[`${name}_FILE`]),
   );

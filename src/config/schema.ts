@@ -44,6 +44,14 @@ function isDatabaseUrl(text: string): boolean {
 /** What a header can carry and a shell does not mangle. */
 const token = z.string().regex(/^[\x21-\x7e]+$/, 'expected printable ASCII without spaces');
 
+const expectedNames = 'expected host names without ports, with commas between them';
+
+const hostNames = z
+  .string(expectedNames)
+  .default('')
+  .transform((text) => text.split(/[\s,]+/).filter((name) => name !== ''))
+  .refine((names) => names.every((name) => /^[A-Za-z0-9._-]+$/.test(name)), expectedNames);
+
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /**
@@ -79,6 +87,10 @@ export const configSchema = z.strictObject({
     variable: 'ENGRAMD_HTTP_PORT',
     flag: '--http-port',
     about: 'Port to listen on; 0 takes any free one.',
+  }),
+  allowedHosts: setting(hostNames, {
+    variable: 'ENGRAMD_HTTP_ALLOWED_HOSTS',
+    about: 'Further names, with commas, that a request may name as its Host: those of a proxy or a service.',
   }),
   apiToken: setting(token.optional(), {
     variable: 'ENGRAMD_API_TOKEN',

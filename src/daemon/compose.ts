@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { v7 as uuidV7 } from 'uuid';
 import { createApp } from '../api/app.ts';
 import type { AppCondition } from '../api/app-deps.ts';
+import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
 import type { Decider } from '../consolidation/decider.ts';
@@ -167,7 +168,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     queue,
     settings: {
       httpHost: config.httpHost,
-      allowedHosts: [hostname()],
+      allowedHosts: isLoopback(config.httpHost) ? config.allowedHosts : [hostname(), ...config.allowedHosts],
       apiToken: mode === 'cli' ? undefined : config.apiToken,
       metricsToken: config.metricsToken,
       decider: config.decider,
