@@ -1,4 +1,5 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,7 +78,8 @@ export async function runDemo(options: {
       await transport.close();
     }
   } finally {
-    rmSync(dataDir, { recursive: true, force: true });
+    // An initdb that was interrupted may still be taking its files away; each trips over what the other has removed.
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 }
 
