@@ -10,6 +10,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'judges the golden pairs with the rules decider and the local embedder, by kind',
     load: () => import('./golden.ts'),
   },
+  locomo: {
+    about: 'consolidates and asks conversations of LoCoMo (--data DIR); recall against raw memories and folds',
+    load: () => import('./locomo.ts'),
+  },
   overhead: {
     about: 'consolidates 10,000 memories of ready vectors: time, queries and round trips a memory',
     load: () => import('./overhead.ts'),
