@@ -117,6 +117,19 @@ test('it cannot be started while a connection is held', async () => {
   const boss = createBoss({ db: database.db, log: silentLog });
   const refusal = await database.db.tx({ label: 'holder' }, () => boss.start().catch((thrown: unknown) => thrown));
   expect(refusal).toBeInstanceOf(HeldConnectionError);
+  expect(refusal).toMatchObject({ message: expect.stringContaining('starting the job queue') });
+});
+
+test('from the start it works inside a transaction without a second connection', async () => {
+  const boss = createBoss({ db: database.db, log: silentLog });
+  await boss.start();
+  await database.db.tx({ label: 'first of all' }, async (tx) => {
+    expect(await boss.send(tx, 'embed', payload('b'), longAgo)).not.toBeNull();
+    expect(await boss.send(tx, 'consolidate', payload('b'), longAgo)).not.toBeNull();
+    await boss.deleteDeadLetters(tx, ['00000000-0000-4000-8000-000000000000']);
+  });
+  expect(await jobRows(database.db)).toHaveLength(2);
+  await boss.stop();
 });
 
 test("a script of pg-boss that fails leaves the pool's connections usable", async () => {

@@ -292,9 +292,14 @@ describe('background embedding', () => {
       expect(await embedJobs()).toMatchObject([{ state: 'completed' }, { trigger: 'deferred' }]),
     );
     expect((await embedJobs())[1]?.startsIn).toBeGreaterThan(50);
-    // Hints and the reconciler leave it to its pause.
+    // Hints and the reconciler leave it to its pause. The other queue's job shows when the hint has been dealt with.
+    await database.db.query("update pgboss.job set start_after = now() + interval '1 day' where name = 'consolidate'");
     await addMemories(database.db, 'b', { embedded: false });
     await queue.hint('b');
+    await eventually(async () => {
+      const [job] = await jobRows(database.db, { queue: 'consolidate' });
+      expect(job?.startsIn).toBeLessThan(31);
+    });
     await queue.reconcile();
     expect((await embedJobs())[1]?.startsIn).toBeGreaterThan(50);
     expect(await queue.listJobs({ limit: 10, state: 'completed' })).toMatchObject([

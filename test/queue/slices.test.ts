@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createDatabase } from '../../src/db/database.ts';
+import { createDatabase, type Database } from '../../src/db/database.ts';
 import { createBoss } from '../../src/queue/boss.ts';
 import { consolidateQueue, heartbeatEveryMs } from '../../src/queue/queues.ts';
 import type { WorkQueue } from '../../src/queue/work-queue.ts';
@@ -201,6 +202,43 @@ describe('the transaction that completes a slice', () => {
     );
     const [successor] = await jobRows(database.db);
     expect(successor?.startsIn).toBeGreaterThan(25);
+  });
+
+  test('a row whose hint is swallowed at the last moment has a job afterwards', async () => {
+    const writer = anotherDaemon();
+    const boss = createBoss({ db: writer, log: silentLog });
+    await boss.start();
+    closers.unshift(() => boss.stop());
+    const outside = AsyncLocalStorage.snapshot();
+    let swallowed: string | null | undefined;
+    async function writeAndHint(): Promise<void> {
+      await addMemories(writer, 'b');
+      swallowed = await boss.send(writer, 'consolidate', { bankId: 'b', trigger: 'hint' }, new Date());
+    }
+    /** Writes and hints just before the statement that completes the job, in its transaction but on another connection. */
+    const db: Database = {
+      ...database.db,
+      tx: (options, work) =>
+        database.db.tx(options, (tx) =>
+          work({
+            ...tx,
+            async query(text, values) {
+              if (text.includes('completed_on =') && swallowed === undefined) await outside(writeAndHint);
+              return tx.query(text, values);
+            },
+          }),
+        ),
+    };
+    const { queue, engine } = await startRig({ db });
+    await addMemories(writer, 'b', { ageSeconds: 60 });
+    await queue.requestConsolidation('b');
+    const slice = await engine.next();
+    await consolidateAll(writer, 'b');
+    slice.end();
+    await eventually(async () =>
+      expect(await jobRows(writer)).toMatchObject([{ state: 'created', trigger: 'scheduled' }]),
+    );
+    expect(swallowed).toBeNull();
   });
 
   test('a row written after the rows were read, before the commit, has a job afterwards by its hint', async () => {
