@@ -12,7 +12,7 @@ import {
   scopesWithTags,
   textHits,
 } from '../store/recall-rows.ts';
-import type { VectorHit, VectorIndex, VectorQuery, VectorTarget } from '../store/vectors/vector-index.ts';
+import type { VectorIndex, VectorQuery, VectorTarget } from '../store/vectors/vector-index.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -134,8 +134,10 @@ export function createRecall(deps: RecallDeps): Recall {
     const answers = await vectors.nearest(queries);
     const best = new Map<string, ScoredHit>();
     queries.forEach(({ target }, index) => {
-      for (const { id, similarity } of answers[index] ?? ([] as VectorHit[]))
-        best.set(id, { target, id, score: similarity });
+      for (const { id, similarity } of answers[index] ?? []) {
+        // A right angle or more: not related in any model's eyes, and yet first of a list that has nothing better.
+        if (similarity > 0) best.set(id, { target, id, score: similarity });
+      }
     });
     return [...best.values()];
   }

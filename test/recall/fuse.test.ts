@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { type Covers, fuse, type Hit, ranked } from '../../src/recall/fuse.ts';
+
+const memory = (id: string): Hit => ({ target: 'memories', id });
+const observation = (id: string): Hit => ({ target: 'observations', id });
+const covers = (entries: Record<string, { rootId: string; isFolded: boolean }[]>): Covers =>
+  new Map(Object.entries(entries));
+const ids = (hits: readonly Hit[]) => hits.map((hit) => hit.id).join(' ');
+
+test('what both searches put forward comes before what one does', () => {
+  const order = fuse([['a', 'b', 'c'].map(memory), ['d', 'b', 'e'].map(memory)], covers({}));
+  expect(ids(order)).toBe('b a d c e');
+});
+
+test('the first of one search is not behind the tenth of both', () => {
+  const fill = (prefix: string) => Array.from({ length: 9 }, (_, i) => memory(`${prefix}${i}`));
+  const order = fuse(
+    [
+      [...fill('x'), memory('both')],
+      [...fill('y'), memory('both')],
+    ],
+    covers({}),
+  );
+  expect(ids(order.slice(0, 3))).toBe('both x0 y0');
+  const flat = fuse([[...fill('x'), memory('both')].concat(fill('z')), [...fill('y')]], covers({}));
+  expect(flat[0]?.id).toBe('x0');
+});
+
+test('memories behind the observations that cite them do not push back what follows', () => {
+  const cited = covers({ m1: [{ rootId: 'o1', isFolded: false }], m2: [{ rootId: 'o2', isFolded: false }] });
+  const doubled = [observation('o1'), memory('m1'), observation('o2'), memory('m2'), memory('raw')];
+  const plain = [observation('o1'), observation('o2'), memory('raw')];
+  const other = [memory('x'), memory('y'), memory('raw')];
+  // `raw` is third in both, as it would be if nothing had been consolidated.
+  expect(ids(fuse([doubled, other], cited))).toBe('raw o1 x o2 m1 y m2');
+  expect(ids(fuse([plain, other], cited))).toBe('raw o1 x o2 y');
+});
+
+test('a memory that ranks before the observation keeps its place', () => {
+  const cited = covers({ m: [{ rootId: 'o', isFolded: false }] });
+  expect(ids(fuse([[memory('m'), memory('x'), observation('o')]], cited))).toBe('m x o');
+});
+
+test('a memory of a folded observation brings the canonical one to its place', () => {
+  const cited = covers({ m: [{ rootId: 'canonical', isFolded: true }] });
+  expect(ids(fuse([[memory('m'), memory('x'), observation('canonical')]], cited))).toBe('canonical m x');
+  expect(ids(fuse([[memory('m'), memory('x')]], cited))).toBe('canonical m x');
+});
+
+test('the same text has the same place, whatever batching did to the last bits of its vector', () => {
+  const hits = [
+    { ...memory('m'), score: 0.9000001 },
+    { ...observation('o'), score: 0.9 },
+    { ...memory('n'), score: 0.91 },
+  ];
+  expect(ids(ranked(hits))).toBe('n o m');
+});
