@@ -4,7 +4,7 @@ import { attemptsOf, closeCrashedAttempts, hasCrashes } from '../store/attempts.
 import { bankMission } from '../store/bank-mission.ts';
 import { type DueMemory, parkMemories, postponeMemories, selectDueMemories } from '../store/due-memories.ts';
 import { postponeReplan, type ReplanTarget, selectReplans } from '../store/replan-work.ts';
-import { finishRun, insertRun } from '../store/runs.ts';
+import { closeCrashedRuns, finishRun, insertRun } from '../store/runs.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import { nextAttemptAt } from './back-off.ts';
 import { type BatchReport, runBatch } from './batch.ts';
@@ -63,6 +63,7 @@ class Slice {
     this.#mission = mission;
     await racepoints.reach('slice:started', { bankId, runId: this.#runId });
     await closeCrashedAttempts(db, bankId, this.#runId);
+    await closeCrashedRuns(db, bankId, this.#runId);
     this.#readsHistory = await hasCrashes(db, bankId);
     try {
       await this.#replanAll();

@@ -81,6 +81,58 @@ export async function standingJobs(db: Queryable, queue: BankQueueName): Promise
   return new Map(rows.map((row) => [row.singleton_key, toStandingJob(row)]));
 }
 
+/** An attempt that holds a job, and the bank it is about. */
+export interface HeldJob {
+  readonly id: string;
+  readonly retryCount: number;
+  readonly queue: BankQueueName;
+  readonly bankId: string;
+}
+
+interface HeldRow {
+  id: string;
+  retry_count: number;
+  name: BankQueueName;
+  singleton_key: string;
+}
+
+function toHeldJob(row: HeldRow): HeldJob {
+  return { id: row.id, retryCount: row.retry_count, queue: row.name, bankId: row.singleton_key };
+}
+
+/**
+ * Jobs that are being worked on while nobody lives who could: no instance but the one that asks, which has taken none
+ * yet. An instance counts as alive for as long as a claim does, 30 s after its last sign of life.
+ */
+export async function orphanedJobs(db: Queryable, askingInstanceId: string): Promise<HeldJob[]> {
+  // Index job_i6; instances has a row for each start. One statement sees one instant, and an instance has its row
+  // before it has its first job.
+  const { rows } = await db.query<HeldRow>(
+    `select id, retry_count, name, singleton_key from pgboss.job
+     where name in ('consolidate', 'embed') and state = 'active' and policy = 'exclusive' and singleton_key is not null
+       and not exists (select from engram.instances i
+         where i.id <> $1 and i.stopped_at is null and i.seen_at > statement_timestamp() - interval '30 seconds')`,
+    [askingInstanceId],
+  );
+  return rows.map(toHeldJob);
+}
+
+/** What a job's output says when its worker was found dead: by us, or by pg-boss from its heartbeat. */
+export const lostWorkerMessage = 'the process that worked on it died';
+
+/** Jobs that pause because their worker died, for the first time. */
+export async function jobsLostOnce(db: Queryable): Promise<HeldJob[]> {
+  // Index job_i6. A job that was taken twice has a retry_count of one.
+  const { rows } = await db.query<HeldRow>(
+    `select id, retry_count, name, singleton_key from pgboss.job
+     where name in ('consolidate', 'embed') and state = 'retry' and policy = 'exclusive' and singleton_key is not null
+       and retry_count = 0 and start_after > statement_timestamp()
+       and (output->>'message' = $1 or output->'value'->>'message' = 'job heartbeat timeout')`,
+    [lostWorkerMessage],
+  );
+  return rows.map(toHeldJob);
+}
+
 /** Dead letters that wait, by bank; of one bank or of all. */
 export async function deadLetters(
   db: Queryable,

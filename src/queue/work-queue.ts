@@ -25,6 +25,7 @@ import {
 import { type BankQueueName, embedDelayMs } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
+import { takeBackOrphans } from './take-back.ts';
 
 export interface WorkQueueDeps {
   readonly db: Database;
@@ -34,6 +35,8 @@ export interface WorkQueueDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly racepoints: Racepoints;
+  /** Row of `engram.instances` of this process. Without it, jobs of dead processes come back by their heartbeats alone. */
+  readonly instanceId?: string;
   /** Done at the start and then hourly, e.g. pruning of rooms that the queue does not know. */
   readonly maintenance?: readonly Maintenance[];
   /**
@@ -116,6 +119,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   /** Banks asked for by name while they were being worked on. */
   const requests = new Set<string>();
   let running: Running | undefined;
+  let isOutdated = false;
 
   const reconciler: Reconciler = createReconciler({
     db,
@@ -124,8 +128,12 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     maintenance: deps.maintenance ?? [],
     onPlaced: nudgeFor,
     onSchemaNewer: (error) => {
+      if (isOutdated) return;
+      isOutdated = true;
       log.error({ error: error.message }, 'no more work is handed out');
-      void drain(defaultGraceMs).then(() => deps.onSchemaNewer?.(error));
+      void drain(defaultGraceMs)
+        .catch((thrown: unknown) => log.error({ error: errorMessage(thrown) }, 'jobs in hand were not handed back'))
+        .then(() => deps.onSchemaNewer?.(error));
     },
     clock,
     log,
@@ -153,6 +161,13 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
         'consolidate',
         await scheduler.place('consolidate', bankId, { at, trigger: 'hint', bringsForward: true }),
       );
+  }
+
+  /** As {@link request}; a bank at work is asked for again until it is done. */
+  async function requestUntilPlaced(bankId: string): Promise<Placed> {
+    const placed = await request(bankId);
+    if (placed.kind === 'active') requests.add(bankId);
+    return placed;
   }
 
   async function request(bankId: string): Promise<Placed> {
@@ -200,6 +215,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
         stopped,
         loops: Promise.resolve(),
       };
+      await takeBackOrphans({ ...deps, boss, scheduler }, deps.instanceId);
       await reconciler.run();
       pollers.consolidate.start();
       pollers.embed.start();
@@ -214,9 +230,8 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     },
 
     async requestConsolidation(bankId) {
-      const placed = await request(bankId);
-      if (placed.kind === 'active') requests.add(bankId);
-      return { jobId: placed.jobId };
+      const { jobId } = await requestUntilPlaced(bankId);
+      return { jobId };
     },
 
     listJobs: ({ limit, state, deadOnly }) => selectJobs(db, { limit, state: deadOnly ? 'dead' : (state ?? null) }),
@@ -238,7 +253,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
     async retryParked(bankId = null, memoryIds) {
       const unparked = await unparkMemories(db, bankId, memoryIds ?? null);
-      for (const bank of unparked.keys()) await request(bank);
+      for (const bank of unparked.keys()) await requestUntilPlaced(bank);
       return [...unparked.values()].reduce((sum, count) => sum + count, 0);
     },
 
@@ -264,6 +279,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       await drain(graceMs);
       await hints.stop();
       await loops;
+      requests.clear();
       running = undefined;
       await boss.stop();
     },

@@ -24,6 +24,23 @@ export async function touchInstance(db: Queryable, id: string): Promise<void> {
   await db.query('update engram.instances set seen_at = now() where id = $1', [id]);
 }
 
+/**
+ * Notes, for instances that are known to be dead and said nothing on their way out, that they are: those named, or all
+ * but the survivor. Every exit leaves its reason (L13).
+ */
+export async function buryInstances(
+  db: Queryable,
+  instances: { readonly survivorId: string; readonly deadIds: readonly string[] | 'all' },
+): Promise<number> {
+  // A scan: there is a row for each start, and this is done once a start.
+  const { rowCount } = await db.query(
+    `update engram.instances set stopped_at = now(), stop_reason = 'died without a stop'
+     where stopped_at is null and id <> $1 and ($2::uuid[] is null or id = any($2))`,
+    [instances.survivorId, instances.deadIds === 'all' ? null : instances.deadIds],
+  );
+  return rowCount;
+}
+
 /** Every exit leaves its reason (L13). */
 export async function finishInstance(db: Queryable, id: string, reason: string): Promise<void> {
   // Primary key.

@@ -13,6 +13,16 @@ export async function insertRun(
   return rowCount === 1;
 }
 
+/** Ends, as crashed, the runs of the bank whose process died. One that comes to its end after all says so itself. */
+export async function closeCrashedRuns(db: Queryable, bankId: string, currentRunId: string): Promise<void> {
+  // Index runs_started.
+  await db.query(
+    `update engram.runs set finished_at = now(), outcome = 'crashed'
+     where bank_id = $1 and finished_at is null and id <> $2`,
+    [bankId, currentRunId],
+  );
+}
+
 export async function finishRun(
   db: Queryable,
   run: { bankId: string; id: string; outcome: string; counts: Readonly<Record<string, unknown>> },
