@@ -1,6 +1,6 @@
 import { type Db, PgBoss } from 'pg-boss';
 import type { Database, Queryable, Tx } from '../db/database.ts';
-import { isConnectionFailure, sqlState } from '../db/errors.ts';
+import { explainDatabaseError, isConnectionFailure, sqlState } from '../db/errors.ts';
 import { assertNoLease } from '../db/lease.ts';
 import { migrationLockKey } from '../db/migrate.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
@@ -145,7 +145,8 @@ export function createBoss(deps: { readonly db: Database; readonly log: Log }): 
         } catch (thrown) {
           await running.stop({ close: false, graceful: false }).catch(() => undefined);
           running = undefined;
-          throw thrown;
+          // A role that may not create a schema meets that here for the first time where engramd's own was made for it.
+          throw explainDatabaseError(thrown);
         } finally {
           starting = false;
         }
@@ -218,7 +219,7 @@ function onQueryable(on: Queryable): Db {
   return { executeSql: (text, values) => on.query(text, values) };
 }
 
-/** pg-boss refuses objects that carry more than these two as an attempt only by accident of a later version. */
+/** Nothing of ours travels along: an attempt is these two. */
 function bare(attempt: Attempt): Attempt {
   return { id: attempt.id, retryCount: attempt.retryCount };
 }

@@ -9,6 +9,8 @@ export interface Successor {
 
 /** A deferral that names no time, e.g. a breaker without a probe date. */
 const unnamedDeferralMs = 60_000;
+/** No failure outside is asked about more often than this, whatever time it names. */
+const shortestDeferralMs = 5000;
 
 /**
  * The job that follows a slice, from the rows as they stand in the transaction that completes it.
@@ -33,7 +35,7 @@ export function successorOf(report: Pick<SliceReport, 'outcome' | 'retryAt'>, wo
     case 'deferred': {
       if (dueAt(work) === null) return null;
       const at = report.retryAt ?? new Date(work.now.getTime() + unnamedDeferralMs);
-      return { at: latest(at, work.now), trigger: 'deferred' };
+      return { at: latest(at, new Date(work.now.getTime() + shortestDeferralMs)), trigger: 'deferred' };
     }
   }
 }

@@ -22,7 +22,7 @@ const cases: readonly [SliceOutcome, Date | null, string, DueFacts | null, Succe
   ['aborted', null, 'rows left', left, { at: now, trigger: 'successor' }],
   ['aborted', null, 'nothing left', done, null],
   ['deferred', at(600_000), 'rows left', left, { at: at(600_000), trigger: 'deferred' }],
-  ['deferred', at(-5), 'rows left', left, { at: now, trigger: 'deferred' }],
+  ['deferred', at(-5), 'rows left', left, { at: at(5000), trigger: 'deferred' }],
   ['deferred', null, 'rows left', left, { at: at(60_000), trigger: 'deferred' }],
   ['deferred', at(600_000), 'nothing left', done, null],
   ['bank_gone', null, 'no bank', null, null],
