@@ -1,5 +1,4 @@
 import type { Database } from '../db/database.ts';
-import { HeldConnectionError } from '../db/errors.ts';
 import { scrubSecrets } from '../ingest/scrub-secrets.ts';
 import type { Embedder } from '../models/embedder.ts';
 import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
@@ -120,8 +119,6 @@ export function createRecall(deps: RecallDeps): Recall {
       return vector;
     } catch (thrown) {
       request.signal?.throwIfAborted();
-      // A bug of ours, not a fault of the embedder.
-      if (thrown instanceof HeldConnectionError) throw thrown;
       log.warn({ error: errorMessage(thrown) }, 'the query could not be embedded; full text answers alone');
       return undefined;
     } finally {

@@ -238,7 +238,7 @@ describe('a recall', () => {
       await fixture.post(url, { query: 'What does Ann drink?' }),
     );
     expect(answer).toMatchObject({
-      items: [{ type: 'memory', text: 'Ann drinks tea.', tokens: 4, superseded_by: null }, {}],
+      items: [{ type: 'memory', text: 'Ann drinks tea.', tokens: 4, superseded_by: null }],
       degraded: null,
     });
     fixture.fake.onEmbed = () => Promise.reject(new Error('down'));
