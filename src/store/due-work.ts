@@ -58,7 +58,8 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
          where m.bank_id = b.id and m.state = 'pending' and m.invalidated_at is null
            and m.next_attempt_at > statement_timestamp()) end as next_attempt_at,
        exists (select from engram.memories m
-         where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null) as unembedded
+         where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null
+           and m.state <> 'parked') as unembedded
      from engram.banks b
      cross join lateral (
        select count(*)::int as due, min(next_attempt_at) as oldest_due_at, max(written_at) as last_write_at

@@ -107,18 +107,6 @@ export async function countUnembedded(db: Queryable, bankId: string): Promise<nu
   return rows[0]?.count ?? 0;
 }
 
-/** Banks with something to embed. */
-export async function listUnembeddedBanks(db: Queryable): Promise<string[]> {
-  // Index memories_unembedded; an index probe a bank.
-  const { rows } = await db.query<{ id: string }>(
-    `select b.id from engram.banks b where exists (
-       select from engram.memories m where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null
-         and m.state <> 'parked')
-     order by b.id`,
-  );
-  return rows.map((row) => row.id);
-}
-
 /** Stores vectors of the texts that were read, and only of those: a row that changed meanwhile keeps none (law L6). */
 export async function storeEmbeddings(
   tx: Queryable,
