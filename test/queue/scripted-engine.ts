@@ -17,6 +17,8 @@ export interface ScriptedEngine extends Pick<ConsolidationEngine, 'runSlice'> {
   readonly mostAtOnce: number;
   /** Resolves with the next slice that starts, or one that has started and was not asked for yet. */
   next(): Promise<HeldSlice>;
+  /** Ends, as aborted, every slice that is still held. */
+  endAll(): void;
 }
 
 type Script = (options: SliceOptions) => Promise<Partial<Pick<SliceReport, 'outcome' | 'retryAt'>>>;
@@ -42,13 +44,15 @@ export function createScriptedEngine(options: { census?: SliceCensus; script?: S
   const calls: SliceOptions[] = [];
   const started: HeldSlice[] = [];
   const waiting: ((slice: HeldSlice) => void)[] = [];
+  const held = new Set<HeldSlice>();
 
-  function held(slice: SliceOptions): Promise<Partial<Pick<SliceReport, 'outcome' | 'retryAt'>>> {
+  function hold(slice: SliceOptions): Promise<Partial<Pick<SliceReport, 'outcome' | 'retryAt'>>> {
     const { promise, resolve, reject } = Promise.withResolvers<Partial<Pick<SliceReport, 'outcome' | 'retryAt'>>>();
-    const hold: HeldSlice = { options: slice, end: (report = {}) => resolve(report), fail: reject };
+    const holding: HeldSlice = { options: slice, end: (report = {}) => resolve(report), fail: reject };
+    held.add(holding);
     const taker = waiting.shift();
-    if (taker) taker(hold);
-    else started.push(hold);
+    if (taker) taker(holding);
+    else started.push(holding);
     return promise;
   }
 
@@ -62,7 +66,7 @@ export function createScriptedEngine(options: { census?: SliceCensus; script?: S
       calls.push(slice);
       census.enter(slice.bankId);
       try {
-        const { outcome = 'drained', retryAt = null } = await (options.script ?? held)(slice);
+        const { outcome = 'drained', retryAt = null } = await (options.script ?? hold)(slice);
         return {
           runId: '00000000-0000-7000-8000-000000000000',
           outcome,
@@ -72,6 +76,9 @@ export function createScriptedEngine(options: { census?: SliceCensus; script?: S
       } finally {
         census.leave(slice.bankId);
       }
+    },
+    endAll() {
+      for (const slice of held) slice.end({ outcome: 'aborted' });
     },
     next() {
       const slice = started.shift();

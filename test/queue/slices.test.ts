@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createDatabase, type Database } from '../../src/db/database.ts';
 import { createBoss } from '../../src/queue/boss.ts';
 import { consolidateQueue, heartbeatEveryMs } from '../../src/queue/queues.ts';
-import type { WorkQueue } from '../../src/queue/work-queue.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
@@ -13,20 +12,23 @@ import { addMemories, consolidateAll, createRig, eventually, jobRows, makeJobSta
 import { createScriptedEngine, SliceCensus } from './scripted-engine.ts';
 
 let database: TestDatabase;
-const queues: WorkQueue[] = [];
+const rigs: Rig[] = [];
 const closers: (() => Promise<void>)[] = [];
 beforeEach(async () => {
   database = await createTestDatabase({ poolMax: 2 });
 });
 afterEach(async () => {
-  for (const queue of queues.splice(0)) await queue.stop({ graceMs: 100 });
+  for (const { queue, engine } of rigs.splice(0)) {
+    engine.endAll();
+    await queue.stop({ graceMs: 5000 });
+  }
   for (const close of closers.splice(0)) await close();
   await database.drop();
 });
 
 async function startRig(overrides: Parameters<typeof createRig>[1] = {}): Promise<Rig> {
   const rig = createRig(overrides?.db ?? database.db, overrides);
-  queues.push(rig.queue);
+  rigs.push(rig);
   await rig.queue.start();
   return rig;
 }
@@ -245,7 +247,7 @@ describe('the transaction that completes a slice', () => {
     const racepoints = createHandRacepoints();
     const { queue, engine } = await startRig({ racepoints });
     const writer = createRig(anotherDaemon());
-    queues.push(writer.queue);
+    rigs.push(writer);
     await writer.queue.start();
     await addMemories(database.db, 'b', { ageSeconds: 60 });
     await queue.requestConsolidation('b');

@@ -1,23 +1,25 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { WorkQueue } from '../../src/queue/work-queue.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { addMemories, consolidateAll, createRig, eventually, jobRows } from './queue-rig.ts';
+import { addMemories, consolidateAll, createRig, eventually, jobRows, type Rig } from './queue-rig.ts';
 import { createScriptedEngine, untilAborted } from './scripted-engine.ts';
 
 let database: TestDatabase;
-const queues: WorkQueue[] = [];
+const rigs: Rig[] = [];
 beforeEach(async () => {
   database = await createTestDatabase({ poolMax: 2 });
 });
 afterEach(async () => {
-  for (const queue of queues.splice(0)) await queue.stop({ graceMs: 100 });
+  for (const { queue, engine } of rigs.splice(0)) {
+    engine.endAll();
+    await queue.stop({ graceMs: 5000 });
+  }
   await database.drop();
 });
 
 function rig(overrides: Parameters<typeof createRig>[1] = {}) {
   const made = createRig(database.db, overrides);
-  queues.push(made.queue);
+  rigs.push(made);
   return made;
 }
 
