@@ -82,7 +82,8 @@ export function explainRoutes(deps: AppDeps): Route[] {
 }
 
 const lastApplied = (ops: readonly RecordedOp[]) => ops.findLast((op) => op.status === 'applied');
-const sentence = (text: string) => (text === '' ? '' : ` ${text.replace(/\.?$/, '.')}`);
+const withReason = (text: string, reason: string) =>
+  reason === '' ? `${text}.` : `${text}: ${reason.replace(/\.$/, '')}.`;
 
 /** How a memory came to stand as it does. */
 function whyMemory(memory: MemoryRow, ops: readonly RecordedOp[]): string {
@@ -95,32 +96,31 @@ function whyMemory(memory: MemoryRow, ops: readonly RecordedOp[]): string {
         ? 'It waits for its first consolidation.'
         : `It waits for another try after ${memory.attempts} without progress, at ${memory.nextAttemptAt.toISOString()}.`;
     case 'consolidated':
-      return last
-        ? `It was consolidated by ${last.decider} (${last.op}).${sentence(reason)}`
-        : `It was consolidated.${sentence(reason)}`;
+      return withReason(last ? `It was consolidated by ${last.decider} (${last.op})` : 'It was consolidated', reason);
     case 'proposed':
-      return `A change set that names it waits for review.${sentence(reason)}`;
+      return withReason('A change set that names it waits for review', reason);
     case 'held':
-      return `What was made of it was rejected or undone; it is left alone until asked for.${sentence(reason)}`;
+      return withReason('What was made of it was rejected or undone; it is left alone until asked for', reason);
     case 'parked':
-      return `It is out of the work until it is retried.${sentence(reason)}`;
+      return withReason('It is out of the work until it is retried', reason);
   }
 }
 
 /** How an observation came to stand as it does. */
 function whyObservation(observation: RecalledObservation, ops: readonly RecordedOp[]): string {
-  const reason = sentence(lastApplied(ops)?.reason ?? '');
-  const rests = `It rests on ${observation.evidence} ${observation.evidence === 1 ? 'memory' : 'memories'}.`;
+  const reason = lastApplied(ops)?.reason ?? '';
+  const rests = `it rests on ${observation.evidence} ${observation.evidence === 1 ? 'memory' : 'memories'}`;
   switch (observation.state) {
-    case 'live':
-      return observation.conflicts.length > 0
-        ? `It is current, but ${observation.conflicts.length} other cannot hold beside it. ${rests}${reason}`
-        : `It is current. ${rests}${reason}`;
+    case 'live': {
+      const others = observation.conflicts.length;
+      const but = others === 0 ? '' : `, but ${others} other${others === 1 ? '' : 's'} cannot hold beside it`;
+      return withReason(`It is current${but}; ${rests}`, reason);
+    }
     case 'superseded':
-      return `${observation.supersededBy} took its place. ${rests}${reason}`;
+      return withReason(`${observation.supersededBy} took its place; ${rests}`, reason);
     case 'folded':
-      return `It says the same as ${observation.canonicalId} and is reached through it.${reason}`;
+      return withReason(`It says the same as ${observation.canonicalId} and is reached through it`, reason);
     case 'retired':
-      return `It was retired.${reason}`;
+      return withReason('It was retired', reason);
   }
 }
