@@ -2,7 +2,7 @@ import { loadRelated, type RelatedObservation } from '../store/related-observati
 import { cosine } from './cosine.ts';
 import type { Alias, PairToJudge, ProposedOp, Verdict } from './decider.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
-import type { AliasTable } from './plan.ts';
+import { type AliasTable, aliasOf } from './plan.ts';
 import { compareTexts } from './values/compare-values.ts';
 
 const nearestPerText = 5;
@@ -45,9 +45,16 @@ export async function dedup(deps: ConsolidationDeps, asked: DedupRequest): Promi
   if (show.length > 0) return { kind: 'show', observationIds: [...new Set(show)] };
 
   const ops: ProposedOp[] = [];
+  const superseded = new Set<Alias>();
   for (const op of request.ops) {
     const candidates = op.op === 'create' ? (found.get(op.text) ?? []) : [];
-    ops.push(op.op === 'create' ? await settleCreate(deps, request, op, candidates) : op);
+    // What one op of the answer has just ended cannot be the target of another.
+    if (candidates.some((held) => superseded.has(aliasOf(held)))) {
+      return { kind: 'show', observationIds: candidates.map((held) => held.id) };
+    }
+    const settled = op.op === 'create' ? await settleCreate(deps, request, op, candidates) : op;
+    if (settled !== op && settled.op === 'supersede') superseded.add(settled.target);
+    ops.push(settled);
   }
   return { kind: 'ops', ops };
 }

@@ -180,6 +180,11 @@ export function guardOf(op: PlannedOp, target: TargetRef): 'version' | 'text' {
   }
 }
 
+/** Of an observation that the decider was not shown. */
+export function aliasOf(observation: { readonly id: string }): Alias {
+  return `x${observation.id}`;
+}
+
 /** Aliases resolved to what they stand for. Throws on one that validation should have refused: that is a bug. */
 export class AliasTable {
   readonly #memories: ReadonlyMap<Alias, DueMemory>;
@@ -213,7 +218,7 @@ export class AliasTable {
 
   /** An observation found after the decider spoke. */
   add(observation: RelatedObservation): Alias {
-    const alias = `x${observation.id}`;
+    const alias = aliasOf(observation);
     this.#observations.set(alias, observation);
     return alias;
   }
