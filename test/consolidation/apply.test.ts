@@ -43,10 +43,10 @@ async function decide(text: string, ops: (batch: Batch, memory: string) => Propo
 
 /** The vector that an embedder gives to a text, as the store keeps it. */
 async function vectorOf(text: string): Promise<string> {
-  const [row] = await bench.rows<{ hex: string }>("select encode(array_send($1::real[]), 'hex') as hex", [
+  const [row] = await bench.rows<{ digest: string }>('select md5(array_send($1::real[])) as digest', [
     encodeRealArray(wordVector(text)),
   ]);
-  return row?.hex ?? '';
+  return row?.digest ?? '';
 }
 
 describe('a memory', () => {
@@ -289,12 +289,12 @@ describe('each kind of op writes its rows, its images and its event:', () => {
   });
 
   it('fold', async () => {
-    const ids = await observe('Ana drinks tea', 'Tea is what Ana drinks');
-    const before = await observation(bench, 'Tea is what Ana drinks');
+    const ids = await observe('Ana drinks tea', 'Ana really drinks tea');
+    const before = await observation(bench, 'Ana really drinks tea');
     await decide('Ana, tea', (batch, m) => [
       {
         op: 'fold',
-        target: observationAlias(batch, 'Tea is what Ana drinks'),
+        target: observationAlias(batch, 'Ana really drinks tea'),
         into: observationAlias(batch, 'Ana drinks tea'),
         reason: 'twins',
       },
@@ -508,7 +508,7 @@ describe('versions and epochs only grow (L22)', () => {
       {
         op: 'revise',
         target: observationAlias(batch, 'Ana drinks tea'),
-        text: 'Green tea',
+        text: 'Ana drinks green tea',
         memories: [m],
         reason: 'fuller',
       },

@@ -81,7 +81,7 @@ describe('the plug is pulled', () => {
     });
     expect(await bench.consolidate()).toMatchObject({
       outcome: 'deferred',
-      counts: { memories: 0, batches: 0, ops: {} },
+      counts: { memories: 0, batches: 0 },
     });
     expect(await wholeStore()).toEqual(before);
     expect(await attemptOutcomes(bench)).toEqual(['applied', 'failed']);

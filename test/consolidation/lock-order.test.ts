@@ -8,7 +8,7 @@ import { lockMemories, lockObservations } from '../../src/store/apply-locks.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { memoryRef, startRun } from './apply-directly.ts';
-import { memories, observations, type ObservationView } from './store-view.ts';
+import { memories, type ObservationView, observations } from './store-view.ts';
 import { createWorkbench, type Workbench } from './workbench.ts';
 
 let bench: Workbench;
@@ -173,7 +173,10 @@ describe('rows are locked by id (L4)', () => {
   ])('memories, %s, in whatever order they are named', async (_, split) => {
     const ids = await bench.remember('one', 'two', 'three');
     for (const named of [ids, [...ids].reverse()]) {
-      expect(await whichAreHeld('memories', ids, (tx) => lockMemories(tx, bench.bankId, split(named)))).toEqual([true, false]);
+      expect(await whichAreHeld('memories', ids, (tx) => lockMemories(tx, bench.bankId, split(named)))).toEqual([
+        true,
+        false,
+      ]);
     }
   });
 
@@ -194,6 +197,9 @@ describe('rows are locked by id (L4)', () => {
     }
     await bench.rows('update engram.observations set canonical_id = $2 where id = $1', [first, last]);
     const lock = (tx: Tx) => lockObservations(tx, bench.bankId, [last, middle], [last]);
-    expect(await whichAreHeld('observations', ids, lock), 'the one folded into the last comes first').toEqual([true, false]);
+    expect(await whichAreHeld('observations', ids, lock), 'the one folded into the last comes first').toEqual([
+      true,
+      false,
+    ]);
   });
 });

@@ -309,7 +309,8 @@ describe('between a replan’s look and its apply', () => {
       );
       await bench.rows(`update engram.memories set state = 'consolidated' where id = $1`, [id]);
     });
-    expect(report.counts).toMatchObject({ replans: 1, ops: {} });
+    expect(report.counts.replans).toBe(1);
+    expect(report.counts.ops).toEqual({});
     expect(await observation(bench, 'Ana drinks tea with milk')).toMatchObject({ version: 1, needsReplan: true });
     bench.decider.rewrite_ = (text, sources) => (sources.length === 2 ? text : 'wrong');
     await bench.consolidate();

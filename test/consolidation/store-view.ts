@@ -16,7 +16,7 @@ export interface ObservationView {
   readonly isRetired: boolean;
   readonly needsReplan: boolean;
   readonly scopeEpoch: number;
-  /** `array_send` bytes in hex. */
+  /** A digest of the bytes, here and below: the bytes themselves would fill a screen. */
   readonly vector: string;
   /** Memory ids with the version linked, e.g. `{ id, version: 1 }`, by id. */
   readonly sources: readonly { readonly id: string; readonly version: number }[];
@@ -29,7 +29,7 @@ export function observations(bench: Workbench): Promise<ObservationView[]> {
        to_char(o.valid_from at time zone 'UTC', 'YYYY-MM-DD') as "validFrom",
        to_char(o.valid_to at time zone 'UTC', 'YYYY-MM-DD') as "validTo",
        o.superseded_by as "supersededBy", o.canonical_id as "canonicalId", o.retired_at is not null as "isRetired",
-       o.needs_replan_at is not null as "needsReplan", encode(array_send(o.embedding), 'hex') as vector,
+       o.needs_replan_at is not null as "needsReplan", md5(array_send(o.embedding)) as vector,
        coalesce((select jsonb_agg(jsonb_build_object('id', s.memory_id, 'version', s.memory_version) order by s.memory_id)
          from engram.observation_sources s where s.bank_id = o.bank_id and s.observation_id = o.id), '[]') as sources
      from engram.observations o where o.bank_id = $1 order by o.id`,
@@ -94,7 +94,6 @@ export interface ChangeView {
   readonly memoryIds: readonly string[];
   readonly before: BeforeImage | null;
   readonly after: AfterImage | null;
-  /** Hex of the bytes. */
   readonly beforeVector: string | null;
   readonly beforeModel: string | null;
   readonly afterVector: string | null;
@@ -108,8 +107,8 @@ export function changes(bench: Workbench): Promise<ChangeView[]> {
   return bench.rows<ChangeView>(
     `select o.op, o.status, s.status as "setStatus", o.target_id as "targetId", o.base_version as "baseVersion",
        o.result_id as "resultId", o.memory_ids as "memoryIds", o.before, o.after,
-       encode(o.before_embedding, 'hex') as "beforeVector", o.before_embedding_model as "beforeModel",
-       encode(o.after_embedding, 'hex') as "afterVector", o.after_embedding_model as "afterModel", o.reason, o.verdicts
+       md5(o.before_embedding) as "beforeVector", o.before_embedding_model as "beforeModel",
+       md5(o.after_embedding) as "afterVector", o.after_embedding_model as "afterModel", o.reason, o.verdicts
      from engram.change_sets s join engram.change_ops o on o.bank_id = s.bank_id and o.change_set_id = s.id
      where s.bank_id = $1 order by s.created_at, s.id, o.seq`,
     [bench.bankId],

@@ -9,6 +9,7 @@ import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { insertInstance } from '../../src/store/instances.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
+import type { VectorIndex } from '../../src/store/vectors/vector-index.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createFakeEmbedder, type FakeEmbedder, wordVector } from '../support/fake-embedder.ts';
@@ -108,6 +109,8 @@ export interface Workbench {
   readonly embedder: FakeEmbedder;
   readonly races: RaceControl;
   readonly engine: ConsolidationEngine;
+  /** The index of `engine`. */
+  readonly vectors: VectorIndex;
   /** A second process on the same database: own caches, own instance, shared decider unless given. */
   engineBeside(overrides?: Partial<ConsolidationDeps>): Promise<ConsolidationEngine>;
   remember(...memories: readonly (string | MemoryFixture)[]): Promise<string[]>;
@@ -118,8 +121,11 @@ export interface Workbench {
   close(): Promise<void>;
 }
 
-export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}): Promise<Workbench> {
-  const database = await createTestDatabase({ poolMax: 20 });
+export async function createWorkbench(
+  overrides: Partial<ConsolidationDeps> = {},
+  options: { readonly poolMax?: number } = {},
+): Promise<Workbench> {
+  const database = await createTestDatabase({ poolMax: options.poolMax ?? 20 });
   const { db } = database;
   const decider = new ScriptedDecider();
   const embedder = createFakeEmbedder();
@@ -130,7 +136,7 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
   await db.query('insert into engram.banks (id) values ($1)', [bank]);
   const logged: string[] = [];
   const log = createLog({ level: 'warn', pretty: false, destination: { write: (line) => logged.push(line) } });
-  const indexes: { release(): Promise<void> }[] = [];
+  const indexes: VectorIndex[] = [];
 
   const makeEngine = async (more: Partial<ConsolidationDeps> = {}) => {
     const instanceId = uuid();
@@ -155,6 +161,8 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
     });
   };
   const engine = await makeEngine();
+  const [vectors] = indexes;
+  if (!vectors) throw new Error('an engine was made without an index');
 
   return {
     database,
@@ -162,6 +170,7 @@ export async function createWorkbench(overrides: Partial<ConsolidationDeps> = {}
     embedder,
     races,
     engine,
+    vectors,
     engineBeside: makeEngine,
     logged,
     get bankId() {
