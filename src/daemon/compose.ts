@@ -12,16 +12,16 @@ import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
 import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
-import { finishInstance, insertInstance } from '../store/instances.ts';
+import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
-import { removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
+import { readDaemonFile, removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
 import { startHeartbeat } from './heartbeat.ts';
-import { listen } from './listen.ts';
+import { closeHttp, listen } from './listen.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { openEmbedder } from './open-embedder.ts';
 import { createReleasers, type Releasers } from './releasers.ts';
@@ -76,7 +76,7 @@ export async function compose(options: ComposeOptions): Promise<Composition> {
     return await start(options, releasers);
   } catch (thrown) {
     // The reason of the failure is worth more than what went wrong on the way back, which is logged.
-    await releasers.releaseAll().catch(() => undefined);
+    await releasers.releaseAll('debug').catch(() => undefined);
     throw thrown;
   }
 }
@@ -111,6 +111,13 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
   });
   await vectors.prepare(guarded.model);
 
+  // We hold the lock. An embedded database has nobody else; of a server of its own we know our predecessor at least, whose
+  // file only an ordered stop removes.
+  const predecessor = mode === 'daemon' ? readDaemonFile(config.dataDir)?.instanceId : undefined;
+  await buryInstances(db, {
+    survivorId: instanceId,
+    deadIds: embedded ? 'all' : predecessor === undefined ? [] : [predecessor],
+  });
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, stopReason));
   signal?.throwIfAborted();
@@ -152,6 +159,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     log,
     metrics,
     racepoints,
+    instanceId,
     onSchemaNewer: (error) => options.onFatal?.(error),
   });
   if (mode === 'daemon' || options.hasWorkers === true) {
@@ -182,7 +190,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     racepoints,
     newId: uuidV7,
   });
-  releasers.add('http', stopBoundsMs.http, () => app.close());
+  releasers.add('http', stopBoundsMs.http, () => closeHttp(app, clock));
 
   let url: string | undefined;
   if (mode === 'daemon') {

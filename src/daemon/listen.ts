@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { App } from './compose.ts';
 
@@ -34,4 +35,19 @@ export async function listen(app: App, config: Config): Promise<string> {
   // A wildcard is no address to connect to.
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** What an answer that is being made may still take. */
+const requestGraceMs = 2000;
+
+/**
+ * Takes no more requests, lets those under way be answered, and cuts off what takes too long: a client that never
+ * finishes its request must not turn an ordered stop into a failed one.
+ */
+export async function closeHttp(app: App, clock: Clock): Promise<void> {
+  const closed = new AbortController();
+  const closing = app.close().finally(() => closed.abort());
+  await Promise.race([closing, clock.sleep(requestGraceMs, closed.signal)]);
+  if (!closed.signal.aborted) app.server.closeAllConnections();
+  await closing;
 }

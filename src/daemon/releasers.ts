@@ -10,9 +10,10 @@ export interface Releasers {
   add(name: string, boundMs: number, release: () => Promise<void>): void;
   /**
    * Gives everything back, last acquired first, one after the other. Every step runs, whatever the others did; then
-   * the first failure is thrown. A second call waits for the first.
+   * the first failure is thrown. A second call waits for the first. `level` is that of a step that went well: a start
+   * that fails should be told in one line.
    */
-  releaseAll(): Promise<void>;
+  releaseAll(level?: 'info' | 'debug'): Promise<void>;
 }
 
 /** A step of the stop did not end in its time. What it was doing may still be going on when the process exits. */
@@ -25,13 +26,13 @@ export function createReleasers(deps: { readonly log: Log; readonly clock: Clock
   const steps: { name: string; boundMs: number; release: () => Promise<void> }[] = [];
   let releasing: Promise<void> | undefined;
 
-  async function releaseAll(): Promise<void> {
+  async function release(level: 'info' | 'debug'): Promise<void> {
     const failures: unknown[] = [];
     for (let step = steps.pop(); step; step = steps.pop()) {
       const startedMs = clock.monotonicMs();
       try {
         await within(step.boundMs, step.name, step.release());
-        log.info({ step: step.name, durationMs: Math.round(clock.monotonicMs() - startedMs) }, 'stop: done');
+        log[level]({ step: step.name, durationMs: Math.round(clock.monotonicMs() - startedMs) }, 'stop: done');
       } catch (thrown) {
         failures.push(thrown);
         log.error({ step: step.name, error: errorMessage(thrown) }, 'stop: failed, going on');
@@ -59,8 +60,8 @@ export function createReleasers(deps: { readonly log: Log; readonly clock: Clock
       if (releasing) throw new Error(`${name} was acquired after the stop had begun`);
       steps.push({ name, boundMs, release });
     },
-    releaseAll: () => {
-      releasing ??= releaseAll();
+    releaseAll: (level = 'info') => {
+      releasing ??= release(level);
       return releasing;
     },
   };
