@@ -101,7 +101,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
  * Whether a bank's job is missing or late. A deferred job is late on purpose, for the rows there were; only rows
  * written since make it late in earnest. (A send against it is swallowed, so nobody else would bring it forward.)
  */
-export function isMissing(bank: Pick<DueWork, 'lastWriteAt'>, at: Date, standing: StandingJob | undefined): boolean {
+function isMissing(bank: Pick<DueWork, 'lastWriteAt'>, at: Date, standing: StandingJob | undefined): boolean {
   if (standing === undefined) return true;
   if (standing.state !== 'created' || standing.startAfter.getTime() <= at.getTime()) return false;
   if (standing.trigger !== 'deferred') return true;
