@@ -145,7 +145,8 @@ class Play {
       }
       case 'retire': {
         const before = this.#image(op.target);
-        // What it had superseded holds again: the only word against it has gone.
+        // What it had superseded holds again: the only word against it has gone. Marked, so that it is looked at before
+        // anybody leans on it: the same may have been written anew while it was history.
         const reopened = this.#pointingAt(op.target.id).filter((image) => image.supersededBy === op.target.id);
         this.#change(op.target.id, {
           retiredAt: before.retiredAt ?? this.#now,
@@ -155,7 +156,7 @@ class Play {
         for (const image of reopened) {
           this.#change(image.id, {
             supersededBy: before.supersededBy,
-            validTo: before.supersededBy === null ? null : image.validTo,
+            ...(before.supersededBy === null ? { validTo: null, needsReplanAt: image.needsReplanAt ?? this.#now } : {}),
             version: image.version + 1,
           });
         }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Batch } from '../../src/consolidation/decider.ts';
 import { planReplan } from '../../src/consolidation/replan.ts';
 import type { ReplanSource, ReplanTarget } from '../../src/store/replan-work.ts';
 import { applyOps, memoryRef, newText, seen } from './apply-directly.ts';
@@ -180,8 +181,38 @@ describe('evidence of folded and superseded ones', () => {
     const tea = await observation(bench, 'Ana drinks tea');
     expect(tea).toMatchObject({ supersededBy: null, validTo: null, version: 3 });
     expect(tea.scopeEpoch, 'a create that was prepared before has to see it').toBeGreaterThan(epoch);
-    expect((await lastChange(bench)).before?.repointed).toMatchObject([{ id: tea.id, version: 2 }]);
+    const retirement = (await changes(bench)).find((change) => change.op === 'retire');
+    expect(retirement?.before?.repointed).toMatchObject([{ id: tea.id, version: 2 }]);
   });
+});
+
+it('an observation that is re-opened takes in what was written anew while it was history', async () => {
+  const superseding = (text: string, day: string) => (batch: Batch) => [
+    {
+      op: 'supersede' as const,
+      target: batch.observations[0]?.alias ?? '',
+      as: 'n1',
+      text,
+      memories: batch.memories.map((memory) => memory.alias),
+      validFrom: new Date(day),
+      reason: 'newer',
+    },
+  ];
+  const [first = ''] = await bench.remember({ text: 'Ana drinks tea', mentionedAt: '2026-03-01T00:00:00Z' });
+  await bench.consolidate();
+  const [coffee] = await bench.remember('Ana drinks coffee');
+  bench.decider.propose_ = superseding('Ana drinks coffee', '2026-03-02');
+  await bench.consolidate();
+  bench.decider.reset();
+  const [again = ''] = await bench.remember('Ana drinks tea');
+  await bench.consolidate();
+  expect(await liveTexts(bench)).toEqual(['Ana drinks coffee', 'Ana drinks tea']);
+  await remove(coffee);
+  await bench.consolidate();
+  const live = (await observations(bench)).filter((row) => row.isLive);
+  expect(live).toMatchObject([{ text: 'Ana drinks tea', sources: [{ id: first }], supersededBy: null }]);
+  const folded = (await observations(bench)).find((row) => row.canonicalId === live[0]?.id);
+  expect(folded?.sources.map((source) => source.id)).toEqual([again]);
 });
 
 describe('a marked observation', () => {
