@@ -75,7 +75,9 @@ describe('on an embedded database', () => {
     const starting = track(spawnEngramd(['run', '--data-dir', dataDir, '--http-port', '0']));
     while (!existsSync(join(dataDir, 'lock', 'owner'))) await new Promise((resolve) => setTimeout(resolve, 5));
     starting.child.kill('SIGTERM');
-    expect((await starting.ended).code).toBe(0);
+    const ended = await starting.ended;
+    expect(ended.code).toBe(0);
+    expect(ended.stderr).toContain('stopped before the start was complete');
     expectNothingLeft(dataDir);
   });
 });
