@@ -1,0 +1,464 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { v7 as uuid } from 'uuid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Database } from '../../src/db/database.ts';
+import { sqlState } from '../../src/db/errors.ts';
+import * as applyLocks from '../../src/store/apply-locks.ts';
+import * as applyWrites from '../../src/store/apply-writes.ts';
+import * as attempts from '../../src/store/attempts.ts';
+import * as bankMission from '../../src/store/bank-mission.ts';
+import * as banks from '../../src/store/banks.ts';
+import * as history from '../../src/store/change-history.ts';
+import * as changeOps from '../../src/store/change-ops.ts';
+import * as counts from '../../src/store/counts.ts';
+import * as dueMemories from '../../src/store/due-memories.ts';
+import * as dueWork from '../../src/store/due-work.ts';
+import * as entities from '../../src/store/entities.ts';
+import * as evidence from '../../src/store/evidence.ts';
+import * as idempotency from '../../src/store/idempotency.ts';
+import * as memories from '../../src/store/memories.ts';
+import * as memoryRows from '../../src/store/memory-rows.ts';
+import * as observations from '../../src/store/observations.ts';
+import * as recallRows from '../../src/store/recall-rows.ts';
+import * as related from '../../src/store/related-observations.ts';
+import * as replanWork from '../../src/store/replan-work.ts';
+import * as runs from '../../src/store/runs.ts';
+import * as scopes from '../../src/store/scopes.ts';
+import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
+import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
+import { wordVector } from '../support/fake-embedder.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { createVictim, image, imageOfBank, model, newMemory, opRow, tags, type VictimBank } from './victim-bank.ts';
+
+/** Law L21: run with another bank's ids, a store function gives nothing and changes nothing there. */
+
+interface Case {
+  /** Called on a bank of its own that is empty, with the ids of the victim. */
+  readonly call: (thief: string, victim: VictimBank, db: Database) => Promise<unknown>;
+  /** What it gives; `refused` where a foreign key ends it. */
+  readonly gives: unknown;
+}
+
+const soon = new Date(Date.now() + 60_000);
+const page = { after: undefined, limit: 100 };
+const recallScope = (bankId: string): recallRows.RecallScope => ({
+  bankId,
+  targets: ['memories', 'observations'],
+  tags: [],
+  observationStates: ['live', 'superseded', 'folded', 'retired'],
+});
+const vectorOf = (text: string) => wordVector(text);
+
+const cases: Record<string, Case> = {
+  'apply-locks:lockBank': { call: (b, _, db) => applyLocks.lockBank(db, `${b}-none`, 'exclusive'), gives: false },
+  'apply-locks:lockMemories': {
+    call: (b, v, db) => applyLocks.lockMemories(db, b, { members: v.memories, sources: v.memories }),
+    gives: new Map(),
+  },
+  'apply-locks:lockObservations': {
+    call: (b, v, db) => applyLocks.lockObservations(db, b, v.observations, v.observations),
+    gives: new Map(),
+  },
+  'apply-locks:pointedAtBeside': {
+    call: (b, v, db) => applyLocks.pointedAtBeside(db, b, v.observations, []),
+    gives: new Set(),
+  },
+  'apply-writes:settleMemories': {
+    call: (b, v, db) =>
+      applyWrites.settleMemories(
+        db,
+        b,
+        v.memories.map((id) => ({ id, state: 'consolidated' as const, reason: 'stolen' })),
+      ),
+    gives: undefined,
+  },
+  'apply-writes:insertConflicts': {
+    call: (b, v, db) =>
+      applyWrites.insertConflicts(db, b, [{ id: uuid(), left: v.live, right: v.superseded, reason: '' }]),
+    gives: 'refused',
+  },
+  'apply-writes:insertEvents': {
+    // The timeline outlives what it tells of and has no keys; what it says stays in its own bank.
+    call: (b, v, db) =>
+      applyWrites.insertEvents(db, b, [
+        { kind: 'x', memoryId: v.pending, observationId: null, changeSetId: null, detail: {} },
+      ]),
+    gives: undefined,
+  },
+  'attempts:startAttempt': {
+    call: (b, v, db) => attempts.startAttempt(db, { ...v, bankId: b, id: uuid(), memoryIds: v.memories }),
+    gives: 'refused',
+  },
+  'attempts:finishAttempt': {
+    call: (b, v, db) => attempts.finishAttempt(db, { bankId: b, id: v.attemptId, outcome: 'applied' }),
+    gives: undefined,
+  },
+  'attempts:closeCrashedAttempts': { call: (b, _, db) => attempts.closeCrashedAttempts(db, b, uuid()), gives: 0 },
+  'attempts:attemptsOf': { call: (b, v, db) => attempts.attemptsOf(db, b, v.memories), gives: [] },
+  'attempts:hasCrashes': { call: (b, _, db) => attempts.hasCrashes(db, b), gives: false },
+  'bank-mission:bankMission': { call: (b, _, db) => bankMission.bankMission(db, b), gives: '' },
+  'banks:createBank': { call: (b, _, db) => banks.createBank(db, `${b}-new`), gives: true },
+  'banks:ensureBank': { call: (b, _, db) => banks.ensureBank(db, b), gives: undefined },
+  'banks:findBank': { call: (b, _, db) => banks.findBank(db, `${b}-none`), gives: undefined },
+  'banks:deleteBank': { call: (b, _, db) => db.tx({ label: 'test' }, (tx) => banks.deleteBank(tx, b)), gives: true },
+  'change-history:listChangeSets': {
+    call: (b, v, db) => history.listChangeSets(db, b, { ...page, status: null, runId: v.runId }),
+    gives: { sets: [], end: undefined },
+  },
+  'change-history:findChangeSet': { call: (b, v, db) => history.findChangeSet(db, b, v.changeSetId), gives: undefined },
+  'change-history:opsOfChangeSet': { call: (b, v, db) => history.opsOfChangeSet(db, b, v.changeSetId), gives: [] },
+  'change-history:opsTouching': {
+    call: async (b, v, db) => [
+      await history.opsTouching(db, b, v.consolidated),
+      await history.opsTouching(db, b, v.live),
+    ],
+    gives: [[], []],
+  },
+  'change-history:excerptsOf': { call: (b, v, db) => history.excerptsOf(db, b, v.memories), gives: [] },
+  'change-history:listRuns': { call: (b, _, db) => history.listRuns(db, b, page), gives: { runs: [], end: undefined } },
+  'change-history:listConflicts': {
+    call: (b, v, db) => history.listConflicts(db, b, { status: null, observationId: v.live, limit: 100 }),
+    gives: [],
+  },
+  'change-history:pointersTo': {
+    call: (b, v, db) => history.pointersTo(db, b, v.live),
+    gives: { folded: [], superseded: [] },
+  },
+  'change-ops:insertChangeSet': {
+    call: (b, v, db) =>
+      changeOps.insertChangeSet(
+        db,
+        { bankId: b, id: uuid(), runId: v.runId, decider: 'x', status: 'applied', reason: null },
+        [{ ...opRow(v.live, v.memories), wroteVector: true }],
+      ),
+    gives: 'refused',
+  },
+  'counts:countBanks': {
+    call: async (b, _, db) => {
+      const of = (await counts.countBanks(db, [b])).get(b);
+      return [of?.memories.pending, of?.observations.live, of?.openConflicts, of?.unembedded, of?.due];
+    },
+    gives: [0, 0, 0, 0, 0],
+  },
+  'due-memories:selectDueMemories': {
+    call: (b, _, db) => dueMemories.selectDueMemories(db, b, { limit: 100, inHand: [] }),
+    gives: [],
+  },
+  'due-memories:reloadPending': { call: (b, v, db) => dueMemories.reloadPending(db, b, v.memories), gives: [] },
+  'due-memories:postponeMemories': {
+    call: (b, v, db) =>
+      dueMemories.postponeMemories(
+        db,
+        b,
+        v.memories.map((id) => ({ id, version: 1, nextAttemptAt: soon })),
+      ),
+    gives: undefined,
+  },
+  'due-memories:parkMemories': {
+    call: (b, v, db) =>
+      dueMemories.parkMemories(
+        db,
+        b,
+        v.memories.map((id) => ({ id, version: 1 })),
+        'no_progress',
+      ),
+    gives: undefined,
+  },
+  'due-work:dueWorkOf': {
+    call: async (b, _, db) => {
+      const work = await dueWork.dueWorkOf(db, b, 100);
+      return [work?.due, work?.replans, work?.unembedded];
+    },
+    gives: [0, 0, false],
+  },
+  'due-work:unparkMemories': { call: (b, v, db) => dueWork.unparkMemories(db, b, v.memories), gives: new Map() },
+  'entities:linkEntities': {
+    call: (b, v, db) => entities.linkEntities(db, b, [{ memoryId: v.pending, name: 'Secret Ann' }], uuid),
+    gives: 'refused',
+  },
+  'evidence:linksOf': {
+    call: async (b, v, db) => [...(await evidence.linksOf(db, b, [v.live])).values()],
+    gives: [[]],
+  },
+  'idempotency:claimIdempotencyKey': {
+    call: (b, _, db) => idempotency.claimIdempotencyKey(db, { scope: b, key: 'k', requestHash: Buffer.from('hash') }),
+    gives: { outcome: 'claimed' },
+  },
+  'idempotency:storeAnswer': {
+    call: (b, _, db) =>
+      idempotency.storeAnswer(
+        db,
+        { scope: b, key: 'k', requestHash: Buffer.from('hash') },
+        { status: 200, response: { stolen: true } },
+      ),
+    gives: undefined,
+  },
+  'memories:insertMemories': {
+    call: async (b, v, db) => {
+      const id = uuid();
+      const same = newMemory(id, 'secret kite pending', { sourceRef: v.sourceRef, ingestKey: v.ingestKey });
+      return (await memories.insertMemories(db, b, [same])).has(id);
+    },
+    gives: true,
+  },
+  'memories:findExisting': {
+    call: (b, v, db) =>
+      memories.findExisting(db, b, [
+        newMemory(uuid(), 'secret kite pending', { sourceRef: v.sourceRef, ingestKey: v.ingestKey }),
+      ]),
+    gives: [],
+  },
+  'memories:selectUnembedded': { call: (b, _, db) => memories.selectUnembedded(db, b, 100), gives: [] },
+  'memories:countUnembedded': { call: (b, _, db) => memories.countUnembedded(db, b), gives: 0 },
+  'memories:storeEmbeddings': {
+    call: (b, v, db) =>
+      memories.storeEmbeddings(
+        db,
+        b,
+        model,
+        v.memories.map((id) => ({ id, version: 1, vector: vectorOf('stolen') })),
+      ),
+    gives: 0,
+  },
+  'memories:parkUnembeddable': {
+    call: (b, v, db) => memories.parkUnembeddable(db, b, { id: v.unembedded, version: 1 }, 'stolen'),
+    gives: false,
+  },
+  'memory-rows:loadMemories': { call: (b, v, db) => memoryRows.loadMemories(db, b, v.memories), gives: [] },
+  'memory-rows:listMemoryIds': {
+    call: (b, _, db) => memoryRows.listMemoryIds(db, b, { ...page, state: null }),
+    gives: { ids: [], end: undefined },
+  },
+  'memory-rows:listObservationIds': {
+    call: (b, _, db) => memoryRows.listObservationIds(db, b, { ...page, state: null }),
+    gives: { ids: [], end: undefined },
+  },
+  'observations:insertObservations': {
+    call: (b, v, db) =>
+      observations.insertObservations(db, {
+        bankId: b,
+        tags,
+        scopeEpoch: 1,
+        embeddingModel: model,
+        observations: [{ image: image(uuid(), 'x', { supersededBy: v.live }), embedding: vectorOf('x') }],
+      }),
+    gives: 'refused',
+  },
+  'observations:updateObservations': {
+    call: (b, v, db) =>
+      observations.updateObservations(db, {
+        bankId: b,
+        scopeEpoch: 9,
+        embeddingModel: model,
+        observations: [{ image: image(v.live, 'stolen', { version: 9 }), embedding: vectorOf('stolen') }],
+      }),
+    gives: undefined,
+  },
+  'observations:upsertLinks': {
+    call: (b, v, db) =>
+      observations.upsertLinks(db, b, [{ observationId: v.live, memoryId: v.pending, memoryVersion: 1 }]),
+    gives: 'refused',
+  },
+  'observations:deleteLinks': {
+    call: (b, v, db) =>
+      observations.deleteLinks(db, b, [{ observationId: v.live, memoryId: v.consolidated, memoryVersion: 1 }]),
+    gives: undefined,
+  },
+  'observations:writtenSince': {
+    call: (b, _, db) => observations.writtenSince(db, { bankId: b, tags, epoch: 0, embeddingModel: model }),
+    gives: [],
+  },
+  'observations:lossFigures': {
+    call: (b, v, db) => observations.lossFigures(db, b, v.runId),
+    gives: { live: 0, retiredByRun: 0, retiredIn90Days: 0 },
+  },
+  'recall-rows:textHits': {
+    call: (b, _, db) => recallRows.textHits(db, recallScope(b), { query: 'secret kite', limit: 100 }),
+    gives: [],
+  },
+  'recall-rows:scopesWithTags': { call: (b, _, db) => recallRows.scopesWithTags(db, b, tags, 100), gives: [] },
+  'recall-rows:loadCandidates': {
+    call: (b, v, db) => recallRows.loadCandidates(db, recallScope(b), v),
+    gives: { rows: [], coverage: [] },
+  },
+  'recall-rows:loadObservations': {
+    call: (b, v, db) => recallRows.loadObservations(db, b, v.observations, 100),
+    gives: [],
+  },
+  'related-observations:observationsByWords': {
+    call: (b, _, db) => related.observationsByWords(db, { bankId: b, tags, queries: ['secret kite'], limit: 100 }),
+    gives: [[]],
+  },
+  'related-observations:loadRelated': {
+    call: (b, v, db) => related.loadRelated(db, { bankId: b, tags, ids: v.observations }),
+    gives: [],
+  },
+  'replan-work:selectReplans': {
+    call: (b, _, db) => replanWork.selectReplans(db, b, { limit: 100, inHand: [] }),
+    gives: [],
+  },
+  'replan-work:postponeReplan': {
+    call: (b, v, db) => replanWork.postponeReplan(db, b, { id: v.replan, version: 1, until: soon }),
+    gives: undefined,
+  },
+  'runs:insertRun': {
+    call: (b, v, db) =>
+      runs.insertRun(db, { bankId: `${b}-none`, id: v.runId, trigger: 'x', instanceId: v.instanceId }),
+    gives: false,
+  },
+  'runs:closeCrashedRuns': { call: (b, _, db) => runs.closeCrashedRuns(db, b, uuid()), gives: undefined },
+  'runs:finishRun': {
+    call: (b, v, db) => runs.finishRun(db, { bankId: b, id: v.runId, outcome: 'stolen', counts: {} }),
+    gives: undefined,
+  },
+  'scopes:readScopeEpoch': { call: (b, _, db) => scopes.readScopeEpoch(db, b, tags), gives: 0 },
+  'scopes:lockScope': { call: (b, _, db) => scopes.lockScope(db, b, tags), gives: null },
+  'scopes:advanceScope': { call: (b, _, db) => scopes.advanceScope(db, b, tags, 99), gives: undefined },
+  'vectors/exact-index:createExactIndex': {
+    async call(b, _, db) {
+      const index = createExactIndex({ db, log: silentLog });
+      try {
+        const base = { bankId: b, model, vector: vectorOf('secret kite'), limit: 100, liveOnly: false };
+        return await index.nearest([
+          { ...base, target: 'memories' },
+          { ...base, target: 'observations', scope: tags },
+        ]);
+      } finally {
+        await index.release();
+      }
+    },
+    gives: [[], []],
+  },
+  'vectors/matrix-rows:readWhole': {
+    async call(b, _, db) {
+      const seen: unknown[] = [];
+      for (const target of ['memories', 'observations'] as const) {
+        const options = { filter: { scope: null, liveOnly: false }, pageRows: 100 };
+        await matrixRows.readWhole(db, { bankId: b, target, model }, options, async (rows) => {
+          seen.push(...rows);
+          return 'continue';
+        });
+      }
+      return seen;
+    },
+    gives: [],
+  },
+  'vectors/matrix-rows:readDelta': {
+    async call(b, _, db) {
+      const beginning = { snapshot: '3:3:', readAtSeconds: Date.now() / 1000 };
+      const read = (target: 'memories' | 'observations') =>
+        matrixRows.readDelta(db, { bankId: b, target, model }, beginning, 100);
+      return [...(await read('memories')).rows, ...(await read('observations')).rows];
+    },
+    gives: [],
+  },
+};
+
+/** What is exported and takes no id of a bank's, and why it is not a case. */
+const exempt: Record<string, string> = {
+  'banks:listBanks': 'lists banks; what is in them it does not touch',
+  'counts:countStore': 'totals over all banks',
+  'due-work:banksWithWork': 'asks for all banks on purpose: it is how work is found',
+  'embedding-models:pinEmbeddingModel': 'one model a database',
+  'instances:insertInstance': 'instances belong to no bank',
+  'instances:touchInstance': 'instances belong to no bank',
+  'instances:buryInstances': 'instances belong to no bank',
+  'instances:finishInstance': 'instances belong to no bank',
+  'memories:markWriter': 'sets a variable of its transaction',
+  'prune:pruneIdempotencyKeys': 'by age, over all banks',
+  'prune:pruneAttempts': 'by age, over all banks',
+  'server-facts:readServerFacts': 'reads no table of ours',
+  'server-facts:readStoreTroubles': 'totals over all banks',
+  'vectors/vector-tombstones:pruneVectorTombstones': 'by age, over all banks',
+  'vectors/choose-vector-index:chooseVectorIndex': 'chooses an adapter; those are searched in the conformance suite',
+  'vectors/pgvector-index:createPgvectorIndex': 'needs pgvector: searched in the conformance suite',
+  'vectors/pgvector-scan:scanRows': 'needs pgvector: searched in the conformance suite',
+  'vectors/pgvector-setup:ensureVectorIndex': 'makes an index over all banks',
+  'vectors/pgvector-statements:indexedStatements': 'needs pgvector: searched in the conformance suite',
+  'vectors/pgvector-statements:indexName': 'names an index over all banks',
+};
+
+/** No statement over a bank's rows in these files: they pack and compare what the functions above have read. */
+const withoutSql = [
+  'vectors/cached-matrix',
+  'vectors/fresh-run',
+  'vectors/matrix',
+  'vectors/matrix-thread',
+  'vectors/matrix-worker',
+  'vectors/model-dimensions',
+  'vectors/query-groups',
+  'vectors/streamed-search',
+  'vectors/top-hits',
+  'vectors/vector-bytes',
+  'vectors/vector-errors',
+];
+
+/** `file:name` of every function of the store. Read and not imported: one of the files is the body of a thread. */
+function exportsOfStore(): string[] {
+  const store = new URL('../../src/store/', import.meta.url).pathname;
+  return readdirSync(store, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => {
+      const name = file.replace(/\.ts$/, '');
+      const text = readFileSync(`${store}${file}`, 'utf8');
+      const exported = /^export (?:(?:async )?function\*? |class |const (?=\w+(?:: \w+)? = (?:async )?\())(\w+)/gm;
+      return [...text.matchAll(exported)].map((match) => ({ file: name, key: `${name}:${match[1]}` }));
+    })
+    .filter(({ file }) => !withoutSql.includes(file))
+    .map(({ key }) => key);
+}
+
+let database: TestDatabase;
+let victim: VictimBank;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  victim = await createVictim(database.db, 'victim');
+});
+afterAll(() => database.drop());
+
+test('every function of the store is tried or exempt with a reason', () => {
+  const known = [...Object.keys(cases), ...Object.keys(exempt)];
+  expect(known.toSorted()).toEqual(exportsOfStore().toSorted());
+  expect(new Set(known).size).toBe(known.length);
+});
+
+test.each(Object.entries(cases))(
+  '%s gives nothing of another bank and changes nothing there',
+  async (name, { call, gives }) => {
+    const { db } = database;
+    const thief = `thief-${name.replace(/[^a-z]/gi, '-')}`;
+    await banks.createBank(db, thief);
+    const before = await imageOfBank(db, 'victim');
+    let given: unknown;
+    try {
+      given = await call(thief, victim, db);
+    } catch (thrown) {
+      // A foreign key of (bank_id, id): the row named is not in this bank.
+      if (sqlState(thrown) !== '23503') throw thrown;
+      given = 'refused';
+    }
+    expect(given).toEqual(gives);
+    expect(await imageOfBank(db, 'victim')).toEqual(before);
+  },
+);
+
+test('the same calls on the bank itself do give something', async () => {
+  const { db } = database;
+  const own = 'victim';
+  const found = await Promise.all([
+    applyLocks.lockMemories(db, own, { members: victim.memories, sources: [] }).then((locked) => locked.size),
+    applyLocks.lockObservations(db, own, victim.observations, []).then((locked) => locked.size),
+    attempts.attemptsOf(db, own, victim.memories).then((rows) => rows.length),
+    history.opsTouching(db, own, victim.live).then((rows) => rows.length),
+    history.listConflicts(db, own, { status: null, observationId: victim.live, limit: 9 }).then((rows) => rows.length),
+    dueMemories.selectDueMemories(db, own, { limit: 9, inHand: [] }).then((rows) => rows.length),
+    memories.selectUnembedded(db, own, 9).then((rows) => rows.length),
+    memoryRows.loadMemories(db, own, victim.memories).then((rows) => rows.length),
+    recallRows.textHits(db, recallScope(own), { query: 'secret kite', limit: 100 }).then((rows) => rows.length),
+    recallRows.loadCandidates(db, recallScope(own), victim).then(({ coverage }) => coverage.length),
+    replanWork.selectReplans(db, own, { limit: 9, inHand: [] }).then((rows) => rows.length),
+    scopes.readScopeEpoch(db, own, tags),
+  ]);
+  expect(found.every((count) => count > 0)).toBe(true);
+});

@@ -1,0 +1,223 @@
+import { v7 as uuid } from 'uuid';
+import type { Database } from '../../src/db/database.ts';
+import { insertConflicts, insertEvents } from '../../src/store/apply-writes.ts';
+import { finishAttempt, startAttempt } from '../../src/store/attempts.ts';
+import { createBank } from '../../src/store/banks.ts';
+import { type ChangeOpRow, insertChangeSet, type ObservationImage } from '../../src/store/change-ops.ts';
+import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
+import { linkEntities } from '../../src/store/entities.ts';
+import { claimIdempotencyKey, storeAnswer } from '../../src/store/idempotency.ts';
+import { insertInstance } from '../../src/store/instances.ts';
+import { insertMemories, type NewMemory, storeEmbeddings } from '../../src/store/memories.ts';
+import { insertObservations, upsertLinks } from '../../src/store/observations.ts';
+import { insertRun } from '../../src/store/runs.ts';
+import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
+import { wordVector } from '../support/fake-embedder.ts';
+
+export const model = 'local/fake-512';
+
+/** A bank with something of everything in it, and the ids of it all. */
+export interface VictimBank {
+  readonly bankId: string;
+  readonly instanceId: string;
+  /** Pending with a vector, pending without, consolidated, parked. */
+  readonly pending: string;
+  readonly unembedded: string;
+  readonly consolidated: string;
+  readonly parked: string;
+  readonly live: string;
+  readonly rival: string;
+  readonly superseded: string;
+  readonly folded: string;
+  readonly replan: string;
+  readonly runId: string;
+  readonly changeSetId: string;
+  readonly attemptId: string;
+  readonly conflictId: string;
+  readonly sourceRef: string;
+  readonly ingestKey: string;
+  readonly memories: readonly string[];
+  readonly observations: readonly string[];
+}
+
+export const tags = ['private'];
+
+export function newMemory(id: string, text: string, more: Partial<NewMemory> = {}): NewMemory {
+  return {
+    id,
+    text,
+    context: null,
+    kind: 'world',
+    tags,
+    metadata: {},
+    dialogue: null,
+    occurredStart: null,
+    occurredEnd: null,
+    mentionedAt: null,
+    sourceRef: null,
+    ingestKey: null,
+    ...more,
+  };
+}
+
+export function image(id: string, text: string, more: Partial<ObservationImage> = {}): ObservationImage {
+  return {
+    id,
+    text,
+    version: 1,
+    validFrom: null,
+    validTo: null,
+    occurredStart: null,
+    occurredEnd: null,
+    supersededBy: null,
+    canonicalId: null,
+    retiredAt: null,
+    needsReplanAt: null,
+    ...more,
+  };
+}
+
+export function opRow(targetId: string, memoryIds: readonly string[]): ChangeOpRow {
+  return {
+    op: 'reinforce',
+    status: 'applied',
+    targetId,
+    baseVersion: 1,
+    resultId: targetId,
+    memoryIds,
+    sourceIds: memoryIds,
+    before: { target: image(targetId, 'victim before'), repointed: [], links: [] },
+    after: null,
+    beforeEmbedding: null,
+    beforeEmbeddingModel: null,
+    wroteVector: false,
+    reason: 'victim reason',
+    verdicts: [],
+  };
+}
+
+export async function createVictim(db: Database, bankId: string): Promise<VictimBank> {
+  const ids = Object.fromEntries(
+    [
+      'pending',
+      'unembedded',
+      'consolidated',
+      'parked',
+      'live',
+      'rival',
+      'superseded',
+      'folded',
+      'replan',
+      'runId',
+      'changeSetId',
+      'attemptId',
+      'conflictId',
+      'instanceId',
+    ].map((name) => [name, uuid()]),
+  ) as Record<string, string> & VictimBank;
+  const memories = [ids.pending, ids.unembedded, ids.consolidated, ids.parked];
+  const observations = [ids.live, ids.rival, ids.superseded, ids.folded, ids.replan];
+  const victim: VictimBank = {
+    ...ids,
+    bankId,
+    sourceRef: 'victim/ref',
+    ingestKey: 'victim-key',
+    memories,
+    observations,
+  };
+  const text = (name: string) => `secret kite ${name}`;
+
+  await pinEmbeddingModel(db, { id: model, provider: 'local', dimensions: 512 });
+  await insertInstance(db, { id: victim.instanceId, role: 'daemon', host: 'h', pid: 1, version: '0' });
+  await db.tx({ label: 'test' }, async (tx) => {
+    await createBank(tx, bankId, 'secret mission');
+    await insertMemories(tx, bankId, [
+      newMemory(victim.pending, text('pending'), { sourceRef: victim.sourceRef, ingestKey: victim.ingestKey }),
+      ...['unembedded', 'consolidated', 'parked'].map((name) => newMemory(ids[name] ?? '', text(name))),
+    ]);
+    await linkEntities(tx, bankId, [{ memoryId: victim.pending, name: 'Secret Ann' }], uuid);
+    await storeEmbeddings(
+      tx,
+      bankId,
+      model,
+      [victim.pending, victim.consolidated].map((id) => ({ id, version: 1, vector: wordVector(text('x')) })),
+    );
+    await tx.query("update engram.memories set state = 'consolidated' where id = $1", [victim.consolidated]);
+    await tx.query("update engram.memories set state = 'parked', state_reason = 'no_progress' where id = $1", [
+      victim.parked,
+    ]);
+    const base = { bankId, tags, scopeEpoch: 5, embeddingModel: model };
+    const images = [
+      image(victim.live, text('live')),
+      image(victim.rival, text('rival')),
+      image(victim.superseded, text('superseded'), { supersededBy: victim.live }),
+      image(victim.folded, text('folded')),
+      image(victim.replan, text('replan')),
+    ];
+    await insertObservations(tx, {
+      ...base,
+      observations: images.map((one) => ({ image: one, embedding: wordVector(one.text) })),
+    });
+    await tx.query('update engram.observations set canonical_id = $2 where id = $1', [victim.folded, victim.live]);
+    await tx.query('update engram.observations set needs_replan_at = now() where id = $1', [victim.replan]);
+    await upsertLinks(
+      tx,
+      bankId,
+      observations.map((observationId) => ({ observationId, memoryId: victim.consolidated, memoryVersion: 1 })),
+    );
+    await insertConflicts(tx, bankId, [
+      { id: victim.conflictId, left: victim.live, right: victim.rival, reason: 'secret conflict' },
+    ]);
+    await readScopeEpoch(tx, bankId, tags);
+    await advanceScope(tx, bankId, tags, 5);
+    await insertRun(tx, { bankId, id: victim.runId, trigger: 'requested', instanceId: victim.instanceId });
+    await insertChangeSet(
+      tx,
+      { bankId, id: victim.changeSetId, runId: victim.runId, decider: 'rules/1', status: 'applied', reason: null },
+      [opRow(victim.live, [victim.consolidated])],
+    );
+    await startAttempt(tx, {
+      bankId,
+      id: victim.attemptId,
+      runId: victim.runId,
+      instanceId: victim.instanceId,
+      memoryIds: [victim.pending],
+    });
+    await insertEvents(tx, bankId, [
+      {
+        kind: 'test',
+        memoryId: victim.pending,
+        observationId: victim.live,
+        changeSetId: victim.changeSetId,
+        detail: {},
+      },
+    ]);
+    const request = { scope: bankId, key: 'k', requestHash: Buffer.from('hash') };
+    await claimIdempotencyKey(tx, request);
+    await storeAnswer(tx, request, { status: 201, response: { secret: 'answer' } });
+  });
+  const ended = uuid();
+  await startAttempt(db, { ...victim, id: ended, memoryIds: [victim.pending] });
+  await finishAttempt(db, { bankId, id: ended, outcome: 'crashed' });
+  return victim;
+}
+
+/** Every row of the bank in every table that has banks, as text: equal before and after means untouched. */
+export async function imageOfBank(db: Database, bankId: string): Promise<Record<string, unknown>> {
+  const { rows: tables } = await db.query<{ name: string; key: string }>(
+    `select table_name as name, column_name as key from information_schema.columns
+     where table_schema = 'engram' and (column_name = 'bank_id' or (table_name = 'banks' and column_name = 'id')
+       or (table_name = 'idempotency_keys' and column_name = 'scope'))
+     order by table_name`,
+  );
+  const entries = await Promise.all(
+    tables.map(async ({ name, key }) => {
+      // Names from the catalogue of a test database.
+      const { rows } = await db.query(`select to_jsonb(t) as row from engram.${name} t where ${key} = $1 order by 1`, [
+        bankId,
+      ]);
+      return [name, rows] as const;
+    }),
+  );
+  return Object.fromEntries(entries);
+}
