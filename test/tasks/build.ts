@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +8,13 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const [source, dist] = [join(root, 'src'), join(root, 'dist')];
 
 rmSync(dist, { recursive: true, force: true });
-execFileSync(
-  process.execPath,
-  [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')],
-  {
-    cwd: root,
-    stdio: 'inherit',
-  },
-);
+const compiler = [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')];
+const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: 'inherit' });
+if (status !== 0) {
+  // Half a dist that starts is worse than none.
+  rmSync(dist, { recursive: true, force: true });
+  process.exit(status ?? 1);
+}
 // Migrations and the sample bank are read at run time, beside the code that reads them.
 for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
   if (/\.(sql|jsonl)$/.test(path)) cpSync(join(source, path), join(dist, path));
