@@ -251,7 +251,9 @@ const cases: Record<string, Case> = {
         bankId: b,
         scopeEpoch: 9,
         embeddingModel: model,
-        observations: [{ image: image(v.live, 'stolen', { version: 9 }), embedding: vectorOf('stolen') }],
+        observations: [
+          { image: image(v.live, 'stolen', { version: 9 }), embedding: vectorOf('stolen'), surfaced: true },
+        ],
       }),
     gives: undefined,
   },

@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid';
 import type { Database } from '../../src/db/database.ts';
 import { insertConflicts, insertEvents } from '../../src/store/apply-writes.ts';
-import { finishAttempt, startAttempt } from '../../src/store/attempts.ts';
+import { startAttempt } from '../../src/store/attempts.ts';
 import { createBank } from '../../src/store/banks.ts';
 import { type ChangeOpRow, insertChangeSet, type ObservationImage } from '../../src/store/change-ops.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
@@ -198,7 +198,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
   });
   const ended = uuid();
   await startAttempt(db, { ...victim, id: ended, memoryIds: [victim.pending] });
-  await finishAttempt(db, { bankId, id: ended, outcome: 'crashed' });
+  await db.query("update engram.attempts set finished_at = now(), outcome = 'crashed' where id = $1", [ended]);
   return victim;
 }
 
