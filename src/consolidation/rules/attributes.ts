@@ -51,8 +51,13 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
   ],
   ['end in|end with|start with|begin with', { kinds: ['count', 'code'], undated: 'conflict' }],
   [
-    'be on chapter|be on page|be on version|be on step|be on level|be at version|be at step|be at level|be in room|be on floor|be at gate|be on platform|be on track|use version|run version|run on port|listen on port|be on port',
-    { kinds: ['count', 'code', 'ordinal'], undated: 'conflict' },
+    'use version|run version|run on port|listen on port|be on port|be on version|be at version',
+    { kinds: ['count', 'code'], undated: 'conflict' },
+  ],
+  ['be on|be in|live on', { kinds: ['ordinal'], undated: 'conflict', counts: true }],
+  [
+    'run until|be valid until|last until|be under warranty until|expire in|end in',
+    { kinds: ['year'], undated: 'conflict' },
   ],
   [
     'be called|be named|be spelled|be spelt|be titled|be labelled|be labeled|be known as',
@@ -72,7 +77,7 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
     { kinds: named, undated: 'keep-both' },
   ],
   [
-    'use|build with|deploy with|deploy to|order|run on|drive|buy|drink|commute by',
+    'build with|deploy with|deploy to|run on|drive|commute by|host with',
     { kinds: named, undated: 'keep-both', needsMarker: true },
   ],
   [
@@ -91,9 +96,9 @@ for (const [predicates, attribute] of table) {
 /** How many words a predicate has at most. */
 export const longestPredicate = 4;
 
-/** The attribute that `predicate` gives a value of `kind`, if it is a single-valued one. */
-export function attributeOf(predicate: string, kind: SlotKind): Attribute | null {
-  return byPredicate.get(predicate)?.find((attribute) => attribute.kinds.includes(kind)) ?? null;
+/** The attribute that `predicate` gives two values of these kinds, if it is a single-valued one. */
+export function attributeOf(predicate: string, from: SlotKind, to: SlotKind): Attribute | null {
+  return byPredicate.get(predicate)?.find(({ kinds }) => kinds.includes(from) && kinds.includes(to)) ?? null;
 }
 
 const list = (words: string): ReadonlySet<string> => new Set(words.split(' '));
@@ -127,12 +132,43 @@ export function namedAttribute(
   const head = phrase.at(-1)?.stem ?? '';
   const name = `${phrase.map(({ stem }) => stem).join(' ')} is`;
   const named = kind === 'name' || kind === 'code' || kind === 'count';
+  if (kind === 'date' && (datedThings.has(head) || onceOnly.has(head))) {
+    return {
+      name,
+      kinds: [kind],
+      undated: 'conflict',
+      ...(head === 'birthday' ? { fixed: true } : { occasion: true }),
+    };
+  }
   if (posts.has(head) && named) return { name, kinds: [kind], undated: 'conflict' };
   if (labels.has(head) && named) return { name, kinds: [kind], undated: 'conflict' };
   const singled = phrase.slice(0, -1).some(({ stem }) => singling.has(stem));
   if ((qualities.has(head) || singled) && (named || kind === 'phrase'))
     return { name, kinds: [kind], undated: 'conflict' };
   return null;
+}
+
+const datedThings = list(
+  'deadline date day start end launch release exam opening wedding appointment departure arrival birthday due',
+);
+
+/** What must stand before a numbered place or part: "is on chapter 4", "leaves from platform 7". */
+export const numberedPlaces = list(
+  'chapter page version step level room floor gate platform track class grade lane seat row hall team group zone channel bay building unit dock ward bed week place rank season episode stage phase port shelf box locker',
+);
+
+/** Posts and labels are held or valid one at a time, so that "the new one" is the one that counts. */
+export function isHeldByOne(stem: string): boolean {
+  return posts.has(stem) || labels.has(stem);
+}
+
+export function isPost(stem: string): boolean {
+  return posts.has(stem);
+}
+
+/** "The kids' favourite dinner", as the end of a sentence that begins with the dinner. */
+export function isSinglingOut(stem: string): boolean {
+  return singling.has(stem);
 }
 
 /** Days that a person or thing has once: "Lena's birthday is on 4 May", and another date contradicts. */

@@ -1,16 +1,22 @@
 import { prepositions } from '../values/vocabulary.ts';
 import { type Attribute, attributeOf, longestPredicate, namedAttribute, onceOnly, places } from './attributes.ts';
-import { type ToldChange, toldChange, withoutChangeWords, withoutOpening } from './change-words.ts';
+import { namesAsOver, reversedComparison } from './comparisons.ts';
+import { type Frame, frameOf, withoutOpening } from './frame.ts';
+import { generalAttribute, type Wording } from './general-attributes.ts';
+import { handsOver } from './handover.ts';
 import { preferenceOf } from './preferences.ts';
 import { comparable, type Slot, slotOf } from './slot.ts';
 import { type Statement, sameTerm, type Term } from './statement.ts';
+import { otherStatus } from './status.ts';
+import { type ToldChange, toldChange } from './told-change.ts';
 import { sameOrder } from './word-order.ts';
 
 /** One single-valued attribute of one subject with two values. */
 export interface ChangedValue {
   readonly attribute: Attribute;
-  readonly from: Slot;
-  readonly to: Slot;
+  /** Null where the sentence as a whole tells of the change. */
+  readonly from: Slot | null;
+  readonly to: Slot | null;
 }
 
 /** Who these are only the conversation knew: "she lives in Oslo" and "she lives in Rome" may be two people. */
@@ -25,53 +31,81 @@ const unknownSubjects = new Set(
  * everything less certain: two differences, a plural attribute, a past event, an unknown subject.
  */
 export function changedValue(held: Statement, offered: Statement, similarity: number): ChangedValue | null {
-  const [one, two] = [withoutChangeWords(held.terms), withoutChangeWords(offered.terms)];
+  const [one, two] = [frameOf(held), frameOf(offered)];
   if (held.question || offered.question || one.adds || two.adds) return null;
-  if ([...one.terms, ...two.terms].some((term) => term.denied)) return null;
-  if (unknownSubjects.has(one.terms[0]?.word ?? '')) return null;
-  const told = toldChange(two.terms);
-  if (told) return changeThatIsTold(one.terms, told);
+  if (unknownSubjects.has(one.terms[0]?.word ?? '') || one.terms.some((term) => term.denied)) return null;
+  const told = changeInWords(held, one, two);
+  if (told) return told;
+  if (two.terms.some((term) => term.denied)) return null;
   const opened = withoutOpening(two.terms, one.terms);
-  const found = otherValue(one.terms, opened ?? two.terms, similarity);
-  if (!found || (found.attribute.needsMarker && !two.marked && !opened)) return null;
+  const wording = { marked: two.marked || opened !== null, habitual: one.habitual && two.habitual };
+  const found = otherValue(one.terms, opened ?? two.terms, { ...wording, similarity });
+  if (!found || (found.attribute.needsMarker && !wording.marked)) return null;
   // The past is over: only what was fixed once and for all can be contradicted by it.
   if ((held.event || offered.event) && !found.attribute.fixed) return null;
   return found;
 }
 
+function whole(name: string, undated: Attribute['undated']): ChangedValue {
+  return { attribute: { name, kinds: [], undated }, from: null, to: null };
+}
+
+/** What the sentences say as a whole: a move, a handover, a state, a preference turned round. */
+function changeInWords(held: Statement, one: Frame, two: Frame): ChangedValue | null {
+  if (held.event) return null;
+  const told = toldChange(two.terms);
+  if (told) return changeThatIsTold(one.terms, told);
+  if (otherStatus(one.terms, two.terms)) return whole('state', 'conflict');
+  if (reversedComparison(one.terms, two.terms)) return whole('preference', 'conflict');
+  if (handsOver(one.terms, two.terms)) return whole('who does it', 'conflict');
+  return namesAsOver(one, two) ? whole('preference', 'conflict') : null;
+}
+
 /** How many words that both values share may be given back to them: "lives in New York", "lives in New Orleans". */
 const sharedWords = 2;
 
-function otherValue(held: readonly Term[], offered: readonly Term[], similarity: number): ChangedValue | null {
+interface Context extends Wording {
+  readonly similarity: number;
+}
+
+function otherValue(held: readonly Term[], offered: readonly Term[], context: Context): ChangedValue | null {
   let prefix = 0;
   while (prefix < held.length && prefix < offered.length && equal(held[prefix], offered[prefix])) prefix++;
   const room = Math.min(held.length, offered.length) - prefix;
   let suffix = 0;
   while (suffix < room && equal(held.at(-1 - suffix), offered.at(-1 - suffix))) suffix++;
-  for (let back = 0; back <= Math.min(sharedWords, prefix - 1); back++) {
-    for (let given = 0; given <= Math.min(sharedWords, suffix); given++) {
-      const at = prefix - back;
-      const before = held.slice(0, at);
-      const after = held.slice(held.length - suffix + given);
-      const [from, to] = [held, offered].map((terms) => terms.slice(at, terms.length - suffix + given));
-      const attribute = from && to ? attributeBetween(before, after, from, to, similarity) : null;
-      if (attribute) return attribute;
+  for (const attributeBetween of [listedAttribute, shapedAttribute]) {
+    for (let back = 0; back <= Math.min(sharedWords, Math.max(0, prefix - 1)); back++) {
+      for (let given = 0; given <= Math.min(sharedWords, suffix); given++) {
+        const at = prefix - back;
+        // "At the aquarium", "at the aquarium shop": one is a part of the other and no other value.
+        if (held.length - suffix + given === at + back || offered.length - suffix + given === at + back) continue;
+        const cut = (terms: readonly Term[]) => terms.slice(at, terms.length - suffix + given);
+        const found = attributeBetween({
+          before: held.slice(0, at),
+          after: held.slice(held.length - suffix + given),
+          from: cut(held),
+          to: cut(offered),
+          context,
+        });
+        if (found) return found;
+      }
     }
   }
   return null;
 }
 
-function equal(a: Term | undefined, b: Term | undefined): boolean {
-  return a !== undefined && b !== undefined && sameTerm(a, b);
+interface Gap {
+  readonly before: readonly Term[];
+  readonly after: readonly Term[];
+  readonly from: readonly Term[];
+  readonly to: readonly Term[];
+  readonly context: Context;
 }
 
-function attributeBetween(
-  before: readonly Term[],
-  after: readonly Term[],
-  fromTerms: readonly Term[],
-  toTerms: readonly Term[],
-  similarity: number,
-): ChangedValue | null {
+/** An attribute that a table names. */
+function listedAttribute({ before, after, from: fromTerms, to: toTerms, context }: Gap): ChangedValue | null {
+  if (before.length === 0) return null;
   const place = placeAttribute(before, after, fromTerms, toTerms);
   if (place) return place;
   const [from, to] = [slotOf(fromTerms), slotOf(toTerms)];
@@ -79,8 +113,29 @@ function attributeBetween(
   const attribute =
     labelled(before, after, from, toTerms) ??
     predicateBefore(before, after, from, to) ??
-    preferenceOf(before, after, from, similarity);
+    preferenceOf(before, after, from, context.similarity);
+  return attribute && (!attribute.needsMarker || context.marked) ? { attribute, from, to } : null;
+}
+
+/** An attribute by the shape of the sentence. */
+function shapedAttribute({ before, after, from: fromTerms, to: toTerms, context }: Gap): ChangedValue | null {
+  const [word, other] = [fromTerms[0]?.word, toTerms[0]?.word];
+  if (
+    fromTerms.length === 1 &&
+    toTerms.length === 1 &&
+    word !== other &&
+    [word, other].every((one) => one === 'before' || one === 'after')
+  ) {
+    return before.length > 1 && after.length > 0 ? whole('when', 'keep-both') : null;
+  }
+  const [from, to] = [slotOf(fromTerms), slotOf(toTerms)];
+  if (!from || !to || !comparable(from, to)) return null;
+  const attribute = generalAttribute(before, after, from, to, context);
   return attribute ? { attribute, from, to } : null;
+}
+
+function equal(a: Term | undefined, b: Term | undefined): boolean {
+  return a !== undefined && b !== undefined && sameTerm(a, b);
 }
 
 function predicateBefore(before: readonly Term[], after: readonly Term[], from: Slot, to: Slot): Attribute | null {
@@ -91,15 +146,20 @@ function predicateBefore(before: readonly Term[], after: readonly Term[], from: 
       .map((term) => term.stem)
       .join(' ');
     if (subject.length === 0 && predicate !== 'there be') continue;
-    const attribute = attributeOf(predicate, from.kind) ?? attributeOf(predicate, to.kind);
+    const attribute = attributeOf(predicate, from.kind, to.kind);
     if (attribute && holdsValue(attribute, subject, after, from)) return onceFor(attribute, subject, from);
     if (predicate === 'be')
-      return after.length <= 1 || startsPhrase(after[0]) ? namedAttribute(subject, from.kind) : null;
+      return after.length <= 1 || startsPhrase(after[0]) ? namedAttribute(subject, widerOf(from, to)) : null;
   }
   // "There are 7 beehives": the subject stands behind.
   const predicate = before.map((term) => term.stem).join(' ');
-  const there = predicate === 'there be' ? attributeOf(predicate, from.kind) : null;
+  const there = predicate === 'there be' ? attributeOf(predicate, from.kind, to.kind) : null;
   return there && after.length > 0 ? there : null;
+}
+
+/** A post or label needs a name on both sides: "the head is Ms. Adler", "the head is tired". */
+function widerOf(from: Slot, to: Slot): Slot['kind'] {
+  return from.kind === 'phrase' ? from.kind : to.kind;
 }
 
 function holdsValue(attribute: Attribute, subject: readonly Term[], after: readonly Term[], slot: Slot): boolean {
@@ -135,6 +195,11 @@ const languages = new Set(
   ),
 );
 
+/** PDF and English are no places. */
+function isPlaceName(term: Term): boolean {
+  return /\p{Ll}/u.test(term.raw) && !languages.has(term.word);
+}
+
 /** "The shutter is in the basement", "… on the roof": one thing is in one place. */
 function placeAttribute(
   before: readonly Term[],
@@ -155,7 +220,7 @@ function placeAttribute(
     const isPlace =
       slot?.kind === 'phrase'
         ? places.has(rest.at(-1)?.stem ?? '')
-        : slot?.kind === 'name' && samePreposition && !rest.some((term) => languages.has(term.word));
+        : slot?.kind === 'name' && samePreposition && rest.every(isPlaceName);
     return slot && isPlace ? slot : null;
   });
   const [a, b] = slots;
@@ -170,31 +235,52 @@ const homes = /^(?:live|reside|be based|be located|be headquartered)/u;
 
 /** "Dinner has been moved to 20:30" beside "dinner is at 19:00". */
 function changeThatIsTold(held: readonly Term[], told: ToldChange): ChangedValue | null {
-  const subject = told.subject;
+  const { subject } = told;
   if (held.length <= subject.length || !sameOrder(held.slice(0, subject.length), subject)) return null;
-  const to = slotOf(told.to);
-  if (!to) return null;
+  // "950 euros a month": what both say behind the value is no part of it.
+  let shared = 0;
+  while (shared < told.to.length - 1 && equal(held.at(-1 - shared), told.to.at(-1 - shared))) shared++;
+  return (
+    (shared > 0 ? movedValue(held.slice(0, -shared), told, told.to.slice(0, -shared)) : null) ??
+    movedValue(held, told, told.to)
+  );
+}
+
+function movedValue(held: readonly Term[], told: ToldChange, toTerms: readonly Term[]): ChangedValue | null {
+  const { subject } = told;
+  const to = slotOf(toTerms);
   for (let start = subject.length + 1; start < held.length; start++) {
     const from = slotOf(held.slice(start));
-    if (!from || !comparable(from, to)) continue;
+    // "Is in room 2", "has moved to room 4".
+    const noun = held[start - 1];
+    const number = toTerms.length > 1 && equal(noun, toTerms[0]) ? slotOf(toTerms.slice(1)) : null;
+    if (number && from && comparable(from, number)) return { attribute: likelyMove, from, to: number };
+    if (!from || !to || !comparable(from, to)) continue;
+    if (told.from.length > 0 && sameOrder(told.from, from.terms)) return { attribute: likelyMove, from, to };
     const predicate = held
       .slice(subject.length, start)
       .map((term) => term.stem)
       .join(' ');
     const attribute =
-      attributeOf(predicate, from.kind) ?? (predicate === 'be' ? namedAttribute(subject, from.kind) : null);
+      attributeOf(predicate, from.kind, to.kind) ??
+      (predicate === 'be' ? namedAttribute(subject, widerOf(from, to)) : null);
     if (attribute && fitsTheChange(attribute, told, from))
       return { attribute: { ...attribute, undated: 'conflict' }, from, to };
   }
-  return sharedHead(held, told, to);
+  return to ? sharedHead(held, told, to) : null;
 }
+
+const likelyMove: Attribute = { name: 'what it moved from', kinds: [], undated: 'conflict' };
 
 function fitsTheChange(attribute: Attribute, told: ToldChange, from: Slot): boolean {
   if (attribute.fixed) return false;
-  if (told.from.length > 0 && !sameOrder(told.from, from.terms)) return false;
+  // "Up from 900 to 950 euros": the first number leaves its unit to the second.
+  const bareNumber = told.from.length === 1 && slotOf(told.from)?.kind === 'count';
+  if (told.from.length > 0 && !bareNumber && !sameOrder(told.from, from.terms)) return false;
   if (told.kind === 'renamed')
     return /^be (?:called|named|titled|known)/u.test(attribute.name) || /\bname is$/u.test(attribute.name);
-  if (from.kind === 'name' || from.kind === 'phrase') return homes.test(attribute.name);
+  if (from.kind === 'name' || from.kind === 'phrase')
+    return /^(?:moved|relocated)$/u.test(told.verb) && homes.test(attribute.name);
   return !ending.test(attribute.name);
 }
 

@@ -2,6 +2,7 @@ import { compareValues, missingFrom } from '../values/compare-values.ts';
 import { type ChangedValue, changedValue } from './changed-value.ts';
 import { containment } from './containment.ts';
 import { denies } from './polarity.ts';
+import type { Slot } from './slot.ts';
 import { readStatement, type Statement, type Term } from './statement.ts';
 import { sameButForOrder, sameOrder } from './word-order.ts';
 
@@ -128,17 +129,23 @@ function orderOf(held: DatedText, offered: DatedText): 'later' | 'earlier' | 'sa
   return to > from ? 'later' : to < from ? 'earlier' : 'same';
 }
 
-/** A date that lay behind when the other one was told: the fair on 5 March was held, the next one is on 9 April. */
+/** A date that lay behind when the later word was said: the fair on 5 March was held, the next one is on 9 April. */
 function isNextOccasion(change: ChangedValue, held: ReadText, offered: ReadText): boolean {
-  if (!change.attribute.occasion) return false;
-  const [first, second] = orderOf(held, offered) === 'earlier' ? [change.to, held] : [change.from, offered];
-  const told = orderOf(held, offered) === 'earlier' ? offered.validFrom : held.validFrom;
-  const value = first.terms[0]?.value;
-  if (value?.kind !== 'date' || value.month === null || second.validFrom === null) return false;
-  const day = value.day ?? 31;
-  const year = value.year ?? (told ?? second.validFrom).getUTCFullYear();
-  let end = Date.UTC(year, value.month - 1, day + 1);
+  if (!change.attribute.occasion || held.validFrom === null || offered.validFrom === null) return false;
+  const now = Math.max(held.validFrom.getTime(), offered.validFrom.getTime());
+  return [
+    { slot: change.from, told: held.validFrom },
+    { slot: change.to, told: offered.validFrom },
+  ].some(({ slot, told }) => hasPassed(slot, told, now));
+}
+
+function hasPassed(slot: Slot | null, told: Date, now: number): boolean {
+  const value = slot?.terms[0]?.value;
+  if (value?.kind !== 'date' || value.month === null) return false;
+  const { month, day } = value;
+  const endIn = (year: number) => Date.UTC(year, month - 1, (day ?? 31) + 1);
+  const end = endIn(value.year ?? told.getUTCFullYear());
   // "2 January", told in December, is in the next year.
-  if (value.year === null && told !== null && end < told.getTime()) end = Date.UTC(year + 1, value.month - 1, day + 1);
-  return end < second.validFrom.getTime();
+  const next = value.year === null && end < told.getTime() ? endIn(told.getUTCFullYear() + 1) : end;
+  return next < now;
 }

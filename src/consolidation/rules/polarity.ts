@@ -1,6 +1,6 @@
 import { areOpposite } from '../values/negation.ts';
 import { prepositions } from '../values/vocabulary.ts';
-import { withoutChangeWords, withoutOpening } from './change-words.ts';
+import { frameOf, withoutOpening } from './frame.ts';
 import { type Statement, sameTerm, type Term } from './statement.ts';
 
 /** Opposites that take an object; any other must end its phrase: "is open", not "the open door". */
@@ -15,7 +15,7 @@ const verbs = new Set(
  * and "is closed". Two denials at two places cancel or not: then nothing is claimed.
  */
 export function denies(held: Statement, offered: Statement): boolean {
-  const [one, bare] = [withoutChangeWords(held.terms).terms, withoutChangeWords(offered.terms).terms];
+  const [one, bare] = [frameOf(held).terms, frameOf(offered).terms];
   const other = withoutOpening(bare, one) ?? bare;
   if (one.length !== other.length || one.length < 2) return false;
   let flips = 0;

@@ -37,6 +37,11 @@ export function preferenceOf(
   const head = after[0];
   if (topic.length === 0 && head && head.lead === '' && !prepositions.has(head.word) && slot.terms.length === 1)
     return attribute;
-  const bare = topic.length === 0 && after.length === 0 && slot.terms.length === 1 && slot.kind === 'phrase';
+  const bare =
+    before[verb]?.stem === 'prefer' &&
+    topic.length === 0 &&
+    after.length === 0 &&
+    slot.terms.length === 1 &&
+    slot.kind === 'phrase';
   return bare && similarity >= oneKindSimilarity ? attribute : null;
 }

@@ -35,6 +35,10 @@ export function slotOf(terms: readonly Term[]): Slot | null {
   if (numbers.length === 2 && first?.value && terms.at(-1)?.value && (terms.length === 2 || isSpan(second))) {
     return { kind: 'range', dimension: numbers[1]?.value?.kind === 'number' ? numbers[1].value.dimension : '', terms };
   }
+  // "12 Elm Road", "PostgreSQL 17".
+  const address =
+    terms.some((term) => term.capital) && terms.every((term) => term.capital || isCode(term) || isCount(term));
+  if (address) return { kind: 'name', dimension: '', terms };
   if (terms.some((term) => term.value && term.value.kind !== 'name' && !isCode(term))) return null;
   if (terms.every((term) => term.capital || term.value || /["&]/u.test(term.lead)))
     return { kind: 'name', dimension: '', terms };
@@ -47,6 +51,10 @@ function isSpan(term: Term | undefined): boolean {
 
 function isCode(term: Term): boolean {
   return term.value?.kind === 'number' && term.value.dimension === 'code';
+}
+
+function isCount(term: Term): boolean {
+  return term.value?.kind === 'number' && term.value.dimension === 'count';
 }
 
 function valueSlot(term: Term, terms: readonly Term[]): Slot | null {
@@ -86,7 +94,8 @@ export function comparable(a: Slot, b: Slot): boolean {
     .map((slot) => slot.kind)
     .sort()
     .join(' ');
-  if (pair === 'code name' || pair === 'code count') return true;
+  // "As PDF", "as spreadsheets".
+  if (pair === 'code name' || pair === 'code count' || pair === 'name phrase') return true;
   // "Opens at 7" and "opens at 6:30".
   return pair === 'clock count' && [a, b].every((slot) => slot.kind === 'clock' || hourOf(slot) !== null);
 }

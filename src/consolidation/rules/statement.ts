@@ -3,9 +3,12 @@ import { negationAt } from '../values/negation.ts';
 import { type Token, tokensOf } from '../values/tokens.ts';
 import type { Value } from '../values/value.ts';
 import { articles, auxiliaries, oneSpelling, prepositions, withoutS } from '../values/vocabulary.ts';
+import { isPresentVerb } from './verbs.ts';
 
 /** A word or value of a statement; articles and denials are not among the terms. */
 export interface Term {
+  /** As written. */
+  readonly raw: string;
   /** Lower case as written; a value's key. */
   readonly word: string;
   /** Base form, one spelling. */
@@ -15,6 +18,8 @@ export interface Term {
   readonly lead: string;
   readonly capital: boolean;
   readonly possessive: boolean;
+  /** Behind "a" or "an": one of several, not a known one. */
+  readonly indefinite: boolean;
   /** A denial bears on it: "not", "never", "no", "without". */
   readonly denied: boolean;
 }
@@ -51,21 +56,22 @@ const positives: Readonly<Record<string, string>> = { without: 'with', neither: 
 function termsOf(tokens: readonly Token[]): Term[] {
   const terms: Term[] = [];
   let pending = false;
-  let heldLead = '';
+  let dropped = { lead: '', article: '' };
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at];
     if (!token) continue;
-    const lead = heldLead + token.lead;
+    const lead = dropped.lead + token.lead;
+    const indefinite = /^an?$/u.test(dropped.article);
     const denial = negationAt(tokens, at);
     const positive = denial ? positives[token.word] : undefined;
     if (positive !== undefined) {
-      terms.push(wordTerm(token, positive, lead, true));
-      heldLead = '';
+      terms.push(termOf(token, { word: positive, lead, indefinite, denied: true }));
+      dropped = { lead: '', article: '' };
       continue;
     }
     if (denial && vanishing.has(token.word)) {
       pending = true;
-      heldLead = lead;
+      dropped = { lead, article: '' };
       // "No longer", "used to", "has given up", "has stopped": the words around go too.
       if (token.word === 'no' && tokens[at + 1]?.word === 'longer') at++;
       if (token.word === 'used') at++;
@@ -75,13 +81,13 @@ function termsOf(tokens: readonly Token[]): Term[] {
       continue;
     }
     if (!token.value && isDropped(tokens, at, pending)) {
-      heldLead = lead;
+      dropped = { lead, article: articles.has(token.word) ? token.word : dropped.article };
       continue;
     }
-    const bears = pending && !prepositions.has(token.word) && !auxiliaries.has(token.word) && token.word !== 'to';
-    terms.push(token.value ? valueTerm(token, token.value, lead, bears) : wordTerm(token, token.word, lead, bears));
-    if (bears) pending = false;
-    heldLead = '';
+    const denied = pending && !prepositions.has(token.word) && !auxiliaries.has(token.word) && token.word !== 'to';
+    terms.push(termOf(token, { word: token.word, lead, indefinite, denied }));
+    if (denied) pending = false;
+    dropped = { lead: '', article: '' };
   }
   return terms;
 }
@@ -97,13 +103,11 @@ function isDropped(tokens: readonly Token[], at: number, denied: boolean): boole
   return token.word === 'more' && tokens[at - 1]?.word === 'any';
 }
 
-function wordTerm(token: Token, word: string, lead: string, denied: boolean): Term {
-  const stem = token.capital ? oneSpelling(word) : oneSpelling(withoutS(word));
-  return { word, stem, value: null, lead, capital: token.capital, possessive: token.possessive, denied };
-}
-
-function valueTerm(token: Token, value: Value, lead: string, denied: boolean): Term {
-  return { word: value.key, stem: value.key, value, lead, capital: false, possessive: token.possessive, denied };
+function termOf(token: Token, read: Pick<Term, 'word' | 'lead' | 'indefinite' | 'denied'>): Term {
+  const { value, possessive, text: raw } = token;
+  if (value) return { ...read, raw, word: value.key, stem: value.key, value, capital: false, possessive };
+  const stem = token.capital ? oneSpelling(read.word) : oneSpelling(withoutS(read.word));
+  return { ...read, raw, stem, value: null, capital: token.capital, possessive };
 }
 
 /** One term in two texts: case, plural s and spelling may differ; names may not lose a letter (Luca, Lucas). */
@@ -147,8 +151,12 @@ function tellsThePast(tokens: readonly Token[]): boolean {
     if (token.value || negationAt(tokens, at) || tokens[at + 1]?.word === 'up') return false;
     if (/^(?:was|were|did|had)$/u.test(token.word)) return true;
     const before = tokens.slice(Math.max(0, at - 3), at).some(({ word }) => participleAfter.has(word));
-    if (before) return false;
+    // "The museum, built in 1902, has a café".
+    if (before || (at > 0 && token.lead.includes(','))) return false;
     if (irregularPasts.has(token.word)) return true;
-    return token.word.length > 4 && /[^e]ed$/u.test(token.word) && !articles.has(tokens[at - 1]?.word ?? '');
+    if (token.word.length <= 4 || !/[^e]ed$/u.test(token.word) || articles.has(tokens[at - 1]?.word ?? ''))
+      return false;
+    // "Wants his eggs fried": behind a verb of the present it is no past.
+    return !tokens.slice(0, at).some(({ word }) => isPresentVerb(word));
   });
 }

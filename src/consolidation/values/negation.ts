@@ -14,7 +14,9 @@ const plain = new Set(
     ' ',
   ),
 );
-const enders = new Set('stopped stops ceased quit former formerly previously'.split(' '));
+/** "Stopped smoking", not "stops at the hospital". */
+const ceasing = new Set('stopped stops ceased quit'.split(' '));
+const enders = new Set('former formerly previously'.split(' '));
 const transparent = new Set(
   'really very quite even yet ever only just any more much longer also still to been being anymore'.split(' '),
 );
@@ -31,6 +33,7 @@ export function negationAt(tokens: readonly Token[], index: number): 'plain' | '
   if (plain.has(token.word)) return 'plain';
   if (token.word === 'used' && next === 'to' && !auxiliaries.has(before ?? '')) return 'ended';
   if (token.word === 'up' && (before === 'given' || before === 'gave' || before === 'gives')) return 'ended';
+  if (ceasing.has(token.word)) return next === 'to' || /ing$/u.test(next ?? '') ? 'ended' : null;
   return enders.has(token.word) ? 'ended' : null;
 }
 
