@@ -81,7 +81,7 @@ export interface ReplanLinks {
   readonly dropped: readonly Link[];
 }
 
-/** Ops that stand or fall together: joined by a memory or an observation they share (law L2). */
+/** Ops that stand or fall together: joined by a memory, an observation or a text they share (law L2). */
 export interface OpGroup {
   readonly ops: readonly PlannedOp[];
   /** Memories that the group moves out of `pending`; what else its ops cite only has to stay as it was seen. */
@@ -310,7 +310,10 @@ export function resolveOps(
   });
 }
 
-/** Connected components over shared memories and observations; ops keep their order inside a group. */
+/**
+ * Connected components over shared memories and observations; ops keep their order inside a group. An op that writes the
+ * text that another op's target had is joined too: "tea" may be created anew only if what said "tea" really was revised.
+ */
 export function groupOps(ops: readonly PlannedOp[]): OpGroup[] {
   const parent = ops.map((_, index) => index);
   const rootOf = (index: number): number => {
@@ -320,7 +323,12 @@ export function groupOps(ops: readonly PlannedOp[]): OpGroup[] {
   };
   const firstWith = new Map<string, number>();
   ops.forEach((op, index) => {
-    const keys = [...memoriesOf(op).map((memory) => memory.id), ...observationIdsOf(op)];
+    const texts = [textOf(op)?.text, ...targetsOf(op).map((target) => target.seen?.text)];
+    const keys = [
+      ...memoriesOf(op).map((memory) => memory.id),
+      ...observationIdsOf(op),
+      ...texts.flatMap((text) => (text === undefined ? [] : [`"${text}"`])),
+    ];
     for (const key of keys) {
       const other = firstWith.get(key);
       if (other === undefined) firstWith.set(key, index);

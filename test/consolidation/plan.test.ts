@@ -48,6 +48,27 @@ describe('op groups (L2)', () => {
     expect(groups.map((group) => [...group.memberIds].sort())).toEqual([['m1', 'm2', 'm4'], ['m3']]);
   });
 
+  it('are joined by a text: what said it has to be revised before it is said anew', () => {
+    const revise: PlannedOp = {
+      op: 'revise',
+      target: target('o1'),
+      content: newText('Ana drinks milk'),
+      memories: [memoryRef('m1')],
+      replan: null,
+      reason: '',
+    };
+    const create: PlannedOp = {
+      op: 'create',
+      id: 'n1',
+      content: newText('text of o1'),
+      memories: [memoryRef('m2')],
+      validFrom: null,
+      supersededBy: null,
+      reason: '',
+    };
+    expect(groupOps([revise, create, skip('m3')])).toHaveLength(2);
+  });
+
   it('share nothing with each other, and lose nothing', () => {
     const id = (letter: string) => fc.integer({ min: 0, max: 8 }).map((n) => `${letter}${n}`);
     const op = fc.oneof(
