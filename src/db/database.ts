@@ -3,7 +3,7 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { sqlState } from './errors.ts';
+import { DatabaseClosedError, sqlState, TransactionAbortedError, TransactionOverError } from './errors.ts';
 import { assertNoLease, onLeaseViolation, withLease } from './lease.ts';
 
 export interface QueryResult<Row> {
@@ -35,10 +35,16 @@ export interface Database extends Queryable {
   /**
    * Runs `work` in one transaction and commits it. `work` may run again after a deadlock, so it must keep its effects
    * to the transaction and its return value.
+   *
+   * @throws TransactionAbortedError if `work` returned although one of its statements had failed: nothing was committed
    */
   tx<T>(options: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Connections by state; `waiting` counts callers without one. */
   poolCounts(): { used: number; idle: number; waiting: number };
+  /**
+   * Waits for the connections that are out. Whoever still waits for one gets a DatabaseClosedError now, and so does
+   * whoever asks later. A second call waits for the first.
+   */
   close(): Promise<void>;
 }
 
@@ -72,6 +78,12 @@ const beginStatements = {
 } as const;
 
 const retryableStates = new Set(['40P01', '40001']);
+
+/** A statement that failed leaves a usable connection. A shutdown (57P) does not; without a SQLSTATE nobody knows. */
+function isFailedStatement(thrown: unknown): boolean {
+  const state = sqlState(thrown);
+  return state !== undefined && !state.startsWith('57P') && !state.startsWith('08');
+}
 
 /** bigint columns are counters and versions, far below 2^53; a Number keeps them comparable and JSON-safe. */
 function parseBigint(text: string): number {
@@ -109,26 +121,50 @@ export function createDatabase(options: DatabaseOptions): Database {
   });
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
 
-  async function withClient<T>(label: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  /** Callers without a connection yet; told when there will not be one. */
+  const waiting = new Set<(reason: Error) => void>();
+
+  /**
+   * A connection with `onError` already listening: pg-pool takes its own listener off, and an error that comes in the
+   * same packet as the connection would otherwise be an uncaught exception.
+   */
+  function checkOut(onError: (error: Error) => void): Promise<pg.PoolClient> {
+    const { promise, resolve, reject } = Promise.withResolvers<pg.PoolClient>();
+    if (pool.ending) reject(new DatabaseClosedError());
+    else {
+      waiting.add(reject);
+      pool.connect((error, client) => {
+        const isAwaited = waiting.delete(reject);
+        if (!client) return reject(error ?? new DatabaseClosedError());
+        if (!isAwaited) return client.release();
+        client.on('error', onError);
+        resolve(client);
+      });
+    }
+    return promise;
+  }
+
+  /** `isUsable` decides after a failure whether the next one may have the connection. */
+  async function withClient<T>(
+    label: string,
+    work: (client: pg.PoolClient) => Promise<T>,
+    isUsable: (thrown: unknown) => boolean,
+  ): Promise<T> {
     assertNoLease(`a second connection ("${label}")`);
-    const client = await pool.connect();
-    const startedMs = clock.monotonicMs();
-    // pg-pool takes its own listener off while a client is out; an unheard 'error' would end the process.
     const onError = (error: Error) =>
       log.warn({ error: errorMessage(error), label }, 'a database connection ended in use');
-    client.on('error', onError);
-    let broken: Error | undefined;
+    const client = await checkOut(onError);
+    const startedMs = clock.monotonicMs();
+    let isBroken = false;
     try {
       return await withLease(label, () => work(client));
     } catch (thrown) {
-      // A statement that failed leaves a usable connection; anything without a SQLSTATE may not.
-      const state = sqlState(thrown);
-      if (state === undefined || state.startsWith('57P') || state.startsWith('08')) broken = thrown as Error;
+      isBroken = !isUsable(thrown);
       throw thrown;
     } finally {
       client.off('error', onError);
       metrics.poolHoldSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
-      client.release(broken);
+      client.release(isBroken);
     }
   }
 
@@ -140,24 +176,60 @@ export function createDatabase(options: DatabaseOptions): Database {
   }
 
   async function attempt<T>(txOptions: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T> {
-    return withClient(txOptions.label, async (client) => {
-      const begin = beginStatements[txOptions.isolation ?? 'read committed'];
-      await client.query(`${txOptions.readOnly ? begin.read : begin.write}; ${transactionLimits}`);
+    const { label } = txOptions;
+    let isOver = false;
+    let isClean = false;
+    const perform = async (client: pg.PoolClient): Promise<T> => {
+      const tx: Tx = {
+        label,
+        // The connection may by then be in somebody else's transaction.
+        query: async (text, values) => {
+          if (isOver) throw new TransactionOverError(label);
+          return run(client, text, values);
+        },
+      };
       try {
-        const result = await work({ label: txOptions.label, query: (text, values) => run(client, text, values) });
-        await client.query('COMMIT');
+        const begin = beginStatements[txOptions.isolation ?? 'read committed'];
+        await client.query(`${txOptions.readOnly ? begin.read : begin.write}; ${transactionLimits}`);
+        const result = await work(tx);
+        isOver = true;
+        // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK, and calls that a success.
+        const { command } = await client.query('COMMIT');
+        isClean = true;
+        if (command !== 'COMMIT') throw new TransactionAbortedError(label);
         return result;
       } catch (thrown) {
-        await client.query('ROLLBACK').catch((error: unknown) => {
-          log.warn({ error: errorMessage(error), label: txOptions.label }, 'rollback failed; the server will do it');
-        });
+        isOver = true;
+        if (!isClean) isClean = await rollBack(client, label);
         throw thrown;
       }
-    });
+    };
+    return withClient(label, perform, () => isClean);
+  }
+
+  async function rollBack(client: pg.PoolClient, label: string): Promise<boolean> {
+    try {
+      await client.query('ROLLBACK');
+      return true;
+    } catch (thrown) {
+      log.warn({ error: errorMessage(thrown), label }, 'rollback failed; the server will do it');
+      return false;
+    }
+  }
+
+  let closing: Promise<void> | undefined;
+
+  async function closePool(): Promise<void> {
+    stopListening();
+    const ended = pool.end();
+    // pg-pool would let them wait for their 30 seconds: it serves nobody once it is ending.
+    for (const reject of waiting) reject(new DatabaseClosedError());
+    waiting.clear();
+    await ended;
   }
 
   return {
-    query: (text, values) => withClient('query', (client) => run(client, text, values)),
+    query: (text, values) => withClient('query', (client) => run(client, text, values), isFailedStatement),
 
     async tx(txOptions, work) {
       const retries = txOptions.retries ?? 5;
@@ -179,9 +251,9 @@ export function createDatabase(options: DatabaseOptions): Database {
       waiting: pool.waitingCount,
     }),
 
-    async close() {
-      stopListening();
-      await pool.end();
+    close() {
+      closing ??= closePool();
+      return closing;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { EngramdError } from '../telemetry/engramd-error.ts';
+import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 
 /** A model, embedder or second connection was asked for while this call chain held a database connection (law L1). */
 export class HeldConnectionError extends EngramdError {
@@ -7,9 +7,39 @@ export class HeldConnectionError extends EngramdError {
   readonly heldMs: number;
 
   constructor(what: string, lease: { label: string; heldMs: number }) {
-    super(`${what} was called while the transaction "${lease.label}" held a database connection (${lease.heldMs.toFixed(0)} ms)`);
+    super(
+      `${what} was called while the transaction "${lease.label}" held a database connection (${lease.heldMs.toFixed(0)} ms)`,
+    );
     this.label = lease.label;
     this.heldMs = lease.heldMs;
+  }
+}
+
+/** A statement was sent through a transaction that had ended: a promise that nobody awaited. Always a bug. */
+export class TransactionOverError extends EngramdError {
+  readonly code = 'TRANSACTION_OVER';
+
+  constructor(label: string) {
+    super(`the transaction "${label}" is over; its connection may serve another one by now`);
+  }
+}
+
+/** The work of a transaction swallowed the failure of a statement. The server had given up on all of it by then. */
+export class TransactionAbortedError extends EngramdError {
+  readonly code = 'TRANSACTION_ABORTED';
+
+  constructor(label: string) {
+    super(`the transaction "${label}" was rolled back at its end: one of its statements had failed`);
+  }
+}
+
+/** The process is stopping and has given its connections back. */
+export class DatabaseClosedError extends EngramdError {
+  readonly code = 'DATABASE_CLOSED';
+  override readonly retryable = true;
+
+  constructor() {
+    super('the connections to the database are closed: this process is stopping');
   }
 }
 
@@ -53,27 +83,51 @@ export class MigrationChangedError extends EngramdError {
   override readonly exitCode = 2;
 }
 
-/** The SQLSTATE of an error of the server, if it is one. */
+/** A migration could not be carried out. Nothing of it, nor of those before it in the same call, is left behind. */
+export class MigrationFailedError extends EngramdError {
+  readonly code = 'MIGRATION_FAILED';
+}
+
+/** The SQLSTATE of an error of the server, if it is one. No class of theirs begins with E, and EPIPE is not one of them. */
 export function sqlState(thrown: unknown): string | undefined {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined;
   const { code } = thrown;
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : undefined;
 }
 
-const networkCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ENOENT', 'ETIMEDOUT', 'EHOSTUNREACH', 'EPIPE', 'EAI_AGAIN']);
+const networkCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'ENOENT',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'EPIPE',
+  'EAI_AGAIN',
+]);
 
 /** Whether the connection, and not the statement, failed: 57P01–57P03 are shutdowns, 53300 is a full server. */
 export function isConnectionFailure(thrown: unknown): boolean {
+  if (thrown instanceof DatabaseUnreachableError || thrown instanceof DatabaseClosedError) return true;
   const state = sqlState(thrown);
   if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300';
-  if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && networkCodes.has(String(thrown.code))) return true;
-  return thrown instanceof Error && /Connection terminated|is not queryable|timeout exceeded when trying to connect/i.test(thrown.message);
+  if (typeof thrown === 'object' && thrown !== null && 'code' in thrown && networkCodes.has(String(thrown.code)))
+    return true;
+  return (
+    thrown instanceof Error &&
+    /Connection terminated|is not queryable|timeout exceeded when trying to connect/i.test(thrown.message)
+  );
 }
 
-/** Turns what connecting or creating threw into one of the classes above; returns anything else unchanged. */
-export function explainDatabaseError(thrown: unknown): unknown {
+const neededRights = 'It has to CONNECT to the database, to CREATE in it, and to own its schemas engram and pgboss';
+
+/**
+ * Turns what connecting or creating threw into one of the classes above; returns anything else unchanged. `advice` says
+ * what to do about a missing right, where more is known than what is needed in general.
+ */
+export function explainDatabaseError(thrown: unknown, advice: string = neededRights): unknown {
   if (thrown instanceof EngramdError) return thrown;
-  const detail = thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
+  const detail = detailOf(thrown);
   const state = sqlState(thrown);
   if (state === '25006') {
     return new DatabaseReadOnlyError(
@@ -82,16 +136,31 @@ export function explainDatabaseError(thrown: unknown): unknown {
     );
   }
   if (state === '42501') {
-    return new DatabasePrivilegeError(
-      `the role of DATABASE_URL lacks a right: ${detail}. Grant it once: GRANT CREATE ON DATABASE <database> TO <role>`,
-      { cause: thrown },
-    );
+    return new DatabasePrivilegeError(`the role of DATABASE_URL lacks a right: ${detail}. ${advice}`, {
+      cause: thrown,
+    });
   }
-  if (state?.startsWith('28') || state === '3D000') {
-    return new DatabaseRefusedError(`the database of DATABASE_URL refused the connection: ${detail}`, { cause: thrown });
+  if (state?.startsWith('28') || state === '3D000' || isFailedHandshake(thrown)) {
+    return new DatabaseRefusedError(`the database of DATABASE_URL refused the connection: ${detail}`, {
+      cause: thrown,
+    });
   }
   if (isConnectionFailure(thrown)) {
     return new DatabaseUnreachableError(`the database of DATABASE_URL does not answer: ${detail}`, { cause: thrown });
   }
   return thrown;
+}
+
+/** A name with several addresses fails with one error for each, and no text of its own. */
+function detailOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError && thrown.message === '') return thrown.errors.map(errorMessage).join(', ');
+  return errorMessage(thrown);
+}
+
+/** What node-postgres says itself where URL and server do not agree on password or TLS; none of it has a SQLSTATE. */
+function isFailedHandshake(thrown: unknown): boolean {
+  return (
+    thrown instanceof Error &&
+    /^SASL:|does not support SSL|self-signed certificate|unable to verify|altname/i.test(thrown.message)
+  );
 }

@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Database, Tx } from './database.ts';
-import { DatabaseNewerError, DatabaseReadOnlyError, DatabaseTooOldError, explainDatabaseError, MigrationChangedError } from './errors.ts';
+import {
+  DatabaseNewerError,
+  DatabaseReadOnlyError,
+  DatabaseTooOldError,
+  explainDatabaseError,
+  MigrationChangedError,
+  MigrationFailedError,
+} from './errors.ts';
 
 /** PostgreSQL 15 is the oldest server the test suite runs against. */
 const oldestServerVersion = 150_000;
@@ -40,20 +48,32 @@ export async function readMigrations(directory: string): Promise<Migration[]> {
  * Brings the schema to the newest version of this build, or does nothing. One transaction, forward only, under a
  * transaction-level advisory lock, so that daemons that start together take turns and a pooler is no obstacle.
  *
- * @throws DatabaseTooOldError, DatabaseNewerError, DatabaseReadOnlyError, DatabasePrivilegeError, MigrationChangedError
+ * @throws DatabaseUnreachableError, DatabaseRefusedError, DatabaseTooOldError, DatabaseReadOnlyError,
+ *   DatabasePrivilegeError, DatabaseNewerError, MigrationChangedError, MigrationFailedError
  */
 export async function migrate(db: Database, migrations: readonly Migration[]): Promise<MigrationReport> {
+  let server: ServerFacts | undefined;
+  let current: string | undefined;
   try {
-    await assertServer(db);
-    return await db.tx({ label: 'migrate' }, (tx) => migrateLocked(tx, migrations));
+    server = await readServerFacts(db);
+    assertServer(server);
+    return await db.tx({ label: 'migrate' }, (tx) =>
+      migrateLocked(tx, migrations, (name) => {
+        current = name;
+      }),
+    );
   } catch (thrown) {
-    throw explainDatabaseError(thrown);
+    const explained = explainDatabaseError(thrown, server && grantAdvice(server));
+    if (explained instanceof EngramdError || current === undefined) throw explained;
+    throw new MigrationFailedError(`migration ${current} failed: ${errorMessage(thrown)}`, { cause: thrown });
   }
 }
 
 /** The version the database is at; 0 when engramd has never been here. */
 export async function schemaVersion(db: Database): Promise<number> {
-  const { rows } = await db.query<{ present: boolean }>("select to_regclass('engram.migrations') is not null as present");
+  const { rows } = await db.query<{ present: boolean }>(
+    "select to_regclass('engram.migrations') is not null as present",
+  );
   if (!rows[0]?.present) return 0;
   const { rows: versions } = await db.query<{ version: number }>(
     'select coalesce(max(version), 0)::int as version from engram.migrations',
@@ -61,36 +81,67 @@ export async function schemaVersion(db: Database): Promise<number> {
   return versions[0]?.version ?? 0;
 }
 
-async function assertServer(db: Database): Promise<void> {
-  const { rows } = await db.query<{ version: number; text: string; readonly: string }>(
-    `select current_setting('server_version_num')::int as version, current_setting('server_version') as text,
-            case when pg_is_in_recovery() then 'on' else current_setting('transaction_read_only') end as readonly`,
+/** What a server said of itself and of us. Names come quoted, to be pasted. */
+export interface ServerFacts {
+  /** As in server_version_num: 150018. */
+  readonly version: number;
+  readonly versionText: string;
+  readonly isReadOnly: boolean;
+  readonly database: string;
+  readonly role: string;
+  readonly canCreate: boolean;
+  /** Who owns the schema engram, where that is neither us nor a role that we are a member of. */
+  readonly foreignOwner: string | null;
+}
+
+async function readServerFacts(db: Database): Promise<ServerFacts> {
+  // Index: pg_namespace_nspname_index.
+  const { rows } = await db.query<ServerFacts>(
+    `select current_setting('server_version_num')::int as version, current_setting('server_version') as "versionText",
+       pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "isReadOnly",
+       quote_ident(current_database()) as database, quote_ident(current_user) as role,
+       has_database_privilege(current_database(), 'CREATE') as "canCreate",
+       (select quote_ident(pg_get_userbyid(nspowner)) from pg_namespace
+        where nspname = 'engram' and not pg_has_role(nspowner, 'USAGE')) as "foreignOwner"`,
   );
   const server = rows[0];
-  if (!server || server.version < oldestServerVersion) {
-    throw new DatabaseTooOldError(`DATABASE_URL points to PostgreSQL ${server?.text ?? 'unknown'}; engramd needs 15 or newer`);
+  if (!server) throw new Error('the server answered a query for one row with none');
+  return server;
+}
+
+/** @throws DatabaseTooOldError, DatabaseReadOnlyError */
+export function assertServer(server: Pick<ServerFacts, 'version' | 'versionText' | 'isReadOnly'>): void {
+  if (server.version < oldestServerVersion) {
+    throw new DatabaseTooOldError(`DATABASE_URL points to PostgreSQL ${server.versionText}; engramd needs 15 or newer`);
   }
-  if (server.readonly === 'on') {
+  if (server.isReadOnly) {
     throw new DatabaseReadOnlyError(
       'DATABASE_URL points to a read-only database (a standby, or default_transaction_read_only is on); engramd needs to write',
     );
   }
 }
 
-async function migrateLocked(tx: Tx, migrations: readonly Migration[]): Promise<MigrationReport> {
+function grantAdvice(server: ServerFacts): string | undefined {
+  const { database, role, foreignOwner } = server;
+  if (foreignOwner !== null) return `The schema engram belongs to ${foreignOwner}: GRANT ${foreignOwner} TO ${role}`;
+  if (!server.canCreate) return `engramd makes its schemas itself: GRANT CREATE ON DATABASE ${database} TO ${role}`;
+  return undefined;
+}
+
+/** Tells `starts` the name of each migration before it runs. */
+async function migrateLocked(
+  tx: Tx,
+  migrations: readonly Migration[],
+  starts: (name: string) => void,
+): Promise<MigrationReport> {
+  // Whoever has the lock may be at DDL on a big table, which may well take longer than a transaction of ours ever should.
+  await tx.query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
   await tx.query('select pg_advisory_xact_lock($1)', [migrationLockKey]);
-  const { rows } = await tx.query<{ present: boolean }>("select to_regclass('engram.migrations') is not null as present");
-  if (!rows[0]?.present) {
-    await tx.query(
-      `create schema if not exists engram;
-       create table engram.migrations (
-         version integer primary key,
-         name text not null,
-         checksum text not null,
-         applied_at timestamptz not null default now()
-       )`,
-    );
-  }
+  await tx.query("SET LOCAL lock_timeout = '60s'");
+  const { rows } = await tx.query<{ present: boolean }>(
+    "select to_regclass('engram.migrations') is not null as present",
+  );
+  if (!rows[0]?.present) await createMigrationsTable(tx);
   const done = await tx.query<{ version: number; checksum: string }>(
     'select version, checksum from engram.migrations order by version',
   );
@@ -98,19 +149,22 @@ async function migrateLocked(tx: Tx, migrations: readonly Migration[]): Promise<
   const current = done.rows.at(-1)?.version ?? 0;
   if (current > newest) {
     throw new DatabaseNewerError(
-      `the database is at schema version ${current}, this engramd knows ${newest}: it was migrated by a newer engramd; upgrade this one`,
+      `the database of DATABASE_URL is at schema version ${current}, this engramd knows ${newest}: it was migrated by a newer engramd; upgrade this one`,
     );
   }
-  for (const row of done.rows) {
-    const migration = migrations.find((candidate) => candidate.version === row.version);
-    if (migration?.checksum !== row.checksum) {
-      throw new MigrationChangedError(`migration ${row.version} was applied from another text than this engramd has`);
+  for (const migration of migrations.filter(({ version }) => version <= current)) {
+    const row = done.rows.find(({ version }) => version === migration.version);
+    if (migration.checksum !== row?.checksum) {
+      throw new MigrationChangedError(
+        row
+          ? `migration ${migration.name} was applied to the database of DATABASE_URL from another text than this engramd has`
+          : `migration ${migration.name} was left out in the database of DATABASE_URL, which is at version ${current}`,
+      );
     }
   }
   const applied: string[] = [];
-  for (const migration of migrations.slice(done.rows.length)) {
-    // DDL on a big table may well take longer than a transaction of ours ever should.
-    await tx.query("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'");
+  for (const migration of migrations.filter(({ version }) => version > current)) {
+    starts(migration.name);
     await tx.query(migration.sql);
     await tx.query('insert into engram.migrations (version, name, checksum) values ($1, $2, $3)', [
       migration.version,
@@ -120,4 +174,18 @@ async function migrateLocked(tx: Tx, migrations: readonly Migration[]): Promise<
     applied.push(migration.name);
   }
   return { applied, version: newest };
+}
+
+async function createMigrationsTable(tx: Tx): Promise<void> {
+  // Not IF NOT EXISTS: that asks for CREATE on the database even where somebody has made the schema for us.
+  const { rows } = await tx.query<{ present: boolean }>("select to_regnamespace('engram') is not null as present");
+  if (!rows[0]?.present) await tx.query('create schema engram');
+  await tx.query(
+    `create table engram.migrations (
+       version integer primary key,
+       name text not null,
+       checksum text not null,
+       applied_at timestamptz not null default now()
+     )`,
+  );
 }

@@ -6,10 +6,10 @@ create function engram.content_hash(content text) returns bytea
   language sql immutable strict parallel safe
   return sha256(convert_to(content, 'UTF8'));
 
--- A scope is a set: sorted by byte, each tag once, so that equality of arrays is equality of scopes.
+-- A scope is a set: sorted by byte, each tag once, no NULL, so that equality of arrays is equality of scopes.
 create function engram.scope_of(tags text[]) returns text[]
   language sql immutable parallel safe
-  return (select coalesce(array_agg(distinct t collate "C" order by t collate "C"), '{}') from unnest(tags) as t);
+  return (select coalesce(array_agg(distinct t collate "C" order by t collate "C"), '{}') from unnest(tags) as t where t is not null);
 
 create table engram.banks (
   id text primary key check (id <> '' and length(id) <= 128),
@@ -154,7 +154,8 @@ create table engram.observation_sources (
   added_at timestamptz not null default now(),
   primary key (bank_id, observation_id, memory_id),
   foreign key (bank_id, observation_id) references engram.observations (bank_id, id) on delete cascade,
-  foreign key (bank_id, memory_id) references engram.memories (bank_id, id) on delete cascade
+  -- No cascade: memories_after_delete takes the links away itself, after it has marked what they cite from.
+  foreign key (bank_id, memory_id) references engram.memories (bank_id, id) deferrable initially deferred
 );
 create index observation_sources_memory on engram.observation_sources (bank_id, memory_id);
 

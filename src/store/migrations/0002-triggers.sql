@@ -11,6 +11,10 @@ begin
   if tg_op = 'INSERT' then
     return new;
   end if;
+  -- Whatever else knows the row knows it by these; the old vector would stay in every cached matrix.
+  if new.bank_id <> old.bank_id or new.id <> old.id then
+    raise exception 'memory % of bank % cannot change its id or bank', old.id, old.bank_id;
+  end if;
   new.version := old.version;
   text_changed := new.text is distinct from old.text or new.context is distinct from old.context;
   content_changed := text_changed
@@ -30,6 +34,7 @@ begin
   elsif old.invalidated_at is not null and new.invalidated_at is null then
     -- Brought back: its observations were written again without it, so it is work once more.
     new.state := 'pending';
+    new.state_reason := null;
     new.attempts := 0;
     new.next_attempt_at := now();
   end if;
@@ -103,30 +108,26 @@ create trigger memories_after_update after update on engram.memories
   referencing old table as before_rows new table as after_rows
   for each statement execute function engram.memories_after_update();
 
--- Before, not after: the cascade to observation_sources runs first among the AFTER triggers and takes the links away.
-create function engram.memories_before_delete() returns trigger language plpgsql as $$
-begin
-  -- With its bank gone everything else is going too: marking rows that are about to cascade fails their foreign key.
-  if not exists (select from engram.banks where id = old.bank_id) then
-    return old;
-  end if;
-  perform 1 from engram.observations o
-    join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
-    where s.bank_id = old.bank_id and s.memory_id = old.id
-    order by o.id for no key update of o;
-  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
-    from engram.observation_sources s
-    where s.bank_id = old.bank_id and s.memory_id = old.id and o.bank_id = s.bank_id and o.id = s.observation_id;
-  insert into engram.events (bank_id, kind, memory_id) values (old.bank_id, 'memory.deleted', old.id);
-  return old;
-end $$;
-
-create trigger memories_before_delete before delete on engram.memories
-  for each row execute function engram.memories_before_delete();
-
+-- A statement at a time, as for updates: all its memories are locked before the first observation is (law L4). The links
+-- go from here and not by a cascade, which would run first and take away what tells whom to mark.
 create function engram.memories_after_delete() returns trigger language plpgsql as $$
 begin
   insert into engram.vector_tombstones (bank_id, target, row_id) select bank_id, 'memories', id from deleted;
+  -- With its bank gone everything else is going too, and nobody is left to be told.
+  insert into engram.events (bank_id, kind, memory_id)
+    select d.bank_id, 'memory.deleted', d.id from deleted d join engram.banks b on b.id = d.bank_id order by d.id;
+  perform 1 from engram.observations o
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join deleted d on d.bank_id = s.bank_id and d.id = s.memory_id
+      join engram.banks b on b.id = d.bank_id)
+    order by o.bank_id, o.id for no key update of o;
+  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join deleted d on d.bank_id = s.bank_id and d.id = s.memory_id
+      join engram.banks b on b.id = d.bank_id);
+  delete from engram.observation_sources s using deleted d where s.bank_id = d.bank_id and s.memory_id = d.id;
   if coalesce(current_setting('engram.writer', true), '') = '' then
     perform pg_notify('engramd_work', bank_id) from (select distinct bank_id from deleted) as banks;
   end if;
@@ -149,6 +150,15 @@ end $$;
 
 create trigger observations_before_write before insert or update on engram.observations
   for each row execute function engram.observations_before_write();
+
+create function engram.scopes_refuse_older() returns trigger language plpgsql as $$
+begin
+  raise exception 'the epoch of a scope of bank % cannot go back from % to %', old.bank_id, old.epoch, new.epoch;
+end $$;
+
+-- An older epoch would let a create pass that has not seen what was written since (laws L3, L22).
+create trigger scopes_refuse_older before update on engram.scopes
+  for each row when (new.epoch < old.epoch) execute function engram.scopes_refuse_older();
 
 create function engram.observations_after_delete() returns trigger language plpgsql as $$
 begin
