@@ -1,4 +1,4 @@
-import { embeddingText } from '../ingest/embedding-text.ts';
+import { embeddingText } from '../models/embedding-text.ts';
 import { finishAttempt, startAttempt } from '../store/attempts.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';

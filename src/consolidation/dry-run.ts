@@ -1,4 +1,4 @@
-import { embeddingText } from '../ingest/embedding-text.ts';
+import { embeddingText } from '../models/embedding-text.ts';
 import { bankMission } from '../store/bank-mission.ts';
 import { selectDueMemories } from '../store/due-memories.ts';
 import type { Alias, ProposedOp } from './decider.ts';

@@ -1,4 +1,4 @@
-import { embeddingText } from '../ingest/embedding-text.ts';
+import { embeddingText } from '../models/embedding-text.ts';
 import type { DueMemory } from '../store/due-memories.ts';
 import type { RelatedObservation } from '../store/related-observations.ts';
 import type { Alias, Batch } from './decider.ts';

@@ -1,4 +1,4 @@
-import { embeddingText } from '../ingest/embedding-text.ts';
+import { embeddingText } from '../models/embedding-text.ts';
 import type { Link } from '../store/observations.ts';
 import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
 import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';

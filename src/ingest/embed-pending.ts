@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
+import { embeddingText } from '../models/embedding-text.ts';
 import { InvalidEmbeddingError } from '../models/validate-embedding.ts';
 import {
   countUnembedded,
@@ -11,7 +12,6 @@ import {
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
-import { embeddingText } from './embedding-text.ts';
 
 /** Texts in one call: enough for the local model to be busy, few enough for a query to overtake soon. */
 const batchSize = 64;

@@ -1,4 +1,5 @@
 import type { Database, Tx } from '../db/database.ts';
+import { scrubJson } from '../models/scrub-secrets.ts';
 import { ensureBank } from '../store/banks.ts';
 import { linkEntities } from '../store/entities.ts';
 import type { IdempotentRequest } from '../store/idempotency.ts';
@@ -11,7 +12,6 @@ import { idempotently } from './idempotent-write.ts';
 import { IngestKeyConflictError } from './ingest-errors.ts';
 import { parseIsoTime } from './iso-time.ts';
 import type { MemoryInput } from './memory-schema.ts';
-import { scrubJson } from './scrub-secrets.ts';
 
 export interface WrittenMemory {
   /** The row that holds the memory: a new one, or the one that was there. */

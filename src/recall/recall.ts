@@ -1,6 +1,6 @@
 import type { Database } from '../db/database.ts';
-import { scrubSecrets } from '../ingest/scrub-secrets.ts';
 import type { Embedder } from '../models/embedder.ts';
+import { scrubSecrets } from '../models/scrub-secrets.ts';
 import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
 import {
   loadCandidates,

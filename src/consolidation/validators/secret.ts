@@ -1,4 +1,4 @@
-import { scrubSecrets } from '../../ingest/scrub-secrets.ts';
+import { scrubSecrets } from '../../models/scrub-secrets.ts';
 import { offeredText, type Validator } from './judged-op.ts';
 
 /** What looks like a secret is not written, wherever it came from (law L20). */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { embeddingText } from '../../src/ingest/embedding-text.ts';
-import { scrubJson, scrubSecrets, secretMarker } from '../../src/ingest/scrub-secrets.ts';
+import { embeddingText } from '../../src/models/embedding-text.ts';
+import { scrubJson, scrubSecrets, secretMarker } from '../../src/models/scrub-secrets.ts';
 
 // Put together at run time: a scanner of this repository is not to find what only looks like a secret.
 const digits = '0123456789';
