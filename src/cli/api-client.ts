@@ -22,7 +22,7 @@ interface ProblemBody {
   };
 }
 
-export function toApiError(status: number, body: unknown): ApiError {
+function toApiError(status: number, body: unknown): ApiError {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const details = (error?.details ?? []).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
   const message = error?.message ?? `the daemon answered with status ${status}`;

@@ -13,7 +13,7 @@ export interface MemoryChunk {
 }
 
 /** The server takes 1 MiB; the rest is room for the brackets and commas. */
-export const maxChunkBytes = 1024 * 1024 - 16 * 1024;
+const maxChunkBytes = 1024 * 1024 - 16 * 1024;
 /** Small enough for progress to move and for a transaction to be short. */
 const maxChunkMemories = 250;
 

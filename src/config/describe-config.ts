@@ -26,7 +26,7 @@ function shown(key: SettingKey, value: Config[SettingKey]): string | number | nu
 }
 
 /** A connection string as it may be shown: libpq takes the password in front of the @ and as a parameter. */
-export function withoutPassword(connectionString: string): string {
+function withoutPassword(connectionString: string): string {
   if (!URL.canParse(connectionString)) return '[redacted]';
   const url = new URL(connectionString);
   if (url.password) url.password = '[redacted]';

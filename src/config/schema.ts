@@ -11,7 +11,7 @@ export interface SettingMeta {
   readonly about: string;
 }
 
-export const settingMeta = z.registry<SettingMeta>();
+const settingMeta = z.registry<SettingMeta>();
 
 function setting<T extends z.ZodType>(schema: T, meta: SettingMeta): T {
   // A clone for each setting: the registry is keyed by instance, and a shared schema would share its name.
