@@ -11,7 +11,7 @@ export interface DueWork {
   /** Since when the oldest of both is due. */
   readonly oldestDueAt: Date | null;
   readonly lastWriteAt: Date | null;
-  /** The next time a memory becomes due that is not; null where there is none, or where the limit was reached. */
+  /** The next time that anything becomes due that is not; null where there is nothing. Memories count below the limit only. */
   readonly nextAttemptAt: Date | null;
   /** Whether a memory waits for the background embedder. */
   readonly unembedded: boolean;
@@ -53,10 +53,13 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
     `select b.id as bank_id, statement_timestamp() as now, d.due, r.replans,
        least(d.oldest_due_at, r.oldest_replan_at) as oldest_due_at,
        greatest(d.last_write_at, r.last_replan_at) as last_write_at,
-       case when d.due < $2 then (
-         select min(m.next_attempt_at) from engram.memories m
-         where m.bank_id = b.id and m.state = 'pending' and m.invalidated_at is null
-           and m.next_attempt_at > statement_timestamp()) end as next_attempt_at,
+       least(
+         case when d.due < $2 then (
+           select min(m.next_attempt_at) from engram.memories m
+           where m.bank_id = b.id and m.state = 'pending' and m.invalidated_at is null
+             and m.next_attempt_at > statement_timestamp()) end,
+         (select min(o.needs_replan_at) from engram.observations o
+           where o.bank_id = b.id and o.needs_replan_at > statement_timestamp())) as next_attempt_at,
        exists (select from engram.memories m
          where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null
            and m.state <> 'parked') as unembedded
@@ -70,7 +73,7 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
      cross join lateral (
        select count(*)::int as replans, min(needs_replan_at) as oldest_replan_at, max(needs_replan_at) as last_replan_at
        from (select o.needs_replan_at from engram.observations o
-         where o.bank_id = b.id and o.needs_replan_at is not null and not exists (
+         where o.bank_id = b.id and o.needs_replan_at <= statement_timestamp() and not exists (
            select from engram.change_ops c
            join engram.change_sets s on s.bank_id = c.bank_id and s.id = c.change_set_id
            where c.bank_id = o.bank_id and c.target_id = o.id and c.status = 'proposed' and s.status = 'proposed')

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Batch } from '../../src/consolidation/decider.ts';
 import { planReplan } from '../../src/consolidation/replan.ts';
+import { dueWorkOf } from '../../src/store/due-work.ts';
 import type { ReplanSource, ReplanTarget } from '../../src/store/replan-work.ts';
 import { applyOps, memoryRef, newText, seen } from './apply-directly.ts';
 import { changes, eventKinds, lastChange, liveTexts, memories, observation, observations } from './store-view.ts';
@@ -299,7 +300,7 @@ describe('a marked observation', () => {
   });
 
   it('that the decider cannot write is left alone for an hour, and the memories of the bank are not', async () => {
-    const [, second] = await observeTogether('Ana drinks tea with milk', 'Ana drinks tea', 'with milk');
+    const [first, second] = await observeTogether('Ana drinks tea with milk', 'Ana drinks tea', 'with milk');
     await remove(second);
     await bench.remember('Ben drinks water');
     bench.decider.rewrite_ = () => {
@@ -309,11 +310,15 @@ describe('a marked observation', () => {
     expect(bench.logged.join()).toContain('could not be written again');
     bench.decider.rewrite_ = () => 'Ana drinks tea';
     expect((await bench.consolidate()).counts.ops).toEqual({});
-    await bench.rows(
-      'update engram.observations set needs_replan_at = now() where bank_id = $1 and needs_replan_at is not null',
-      [bench.bankId],
-    );
+    const work = await dueWorkOf(bench.database.db, bench.bankId, 500);
+    expect(work).toMatchObject({ due: 0, replans: 0 });
+    const pauseMs = (work?.nextAttemptAt?.getTime() ?? 0) - (work?.now.getTime() ?? 0);
+    expect(Math.round(pauseMs / 60_000), 'the bank has a job again when it is due').toBe(60);
+    // What was to be waited for may be mended by what happens next.
+    await edit(first, 'Ana drinks mate');
+    bench.decider.rewrite_ = (_, [source = '']) => source;
     expect((await bench.consolidate()).counts.ops).toEqual({ revise: 1 });
+    expect(await liveTexts(bench)).toContain('Ana drinks mate');
   });
 });
 

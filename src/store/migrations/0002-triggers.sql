@@ -92,7 +92,7 @@ begin
       join before_rows b on b.bank_id = a.bank_id and b.id = a.id
       where a.version <> b.version)
     order by o.bank_id, o.id for no key update of o;
-  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
+  update engram.observations o set needs_replan_at = least(o.needs_replan_at, now())
     where (o.bank_id, o.id) in (
       select s.bank_id, s.observation_id from engram.observation_sources s
       join after_rows a on a.bank_id = s.bank_id and a.id = s.memory_id
@@ -122,7 +122,7 @@ begin
       join deleted d on d.bank_id = s.bank_id and d.id = s.memory_id
       join engram.banks b on b.id = d.bank_id)
     order by o.bank_id, o.id for no key update of o;
-  update engram.observations o set needs_replan_at = coalesce(o.needs_replan_at, now())
+  update engram.observations o set needs_replan_at = least(o.needs_replan_at, now())
     where (o.bank_id, o.id) in (
       select s.bank_id, s.observation_id from engram.observation_sources s
       join deleted d on d.bank_id = s.bank_id and d.id = s.memory_id
