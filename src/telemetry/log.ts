@@ -35,7 +35,10 @@ export function createLog(options: { level: string; pretty: boolean; destination
   if (options.pretty) {
     return pino({
       ...base,
-      transport: { target: 'pino-pretty', options: { destination: 2, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' } },
+      transport: {
+        target: 'pino-pretty',
+        options: { destination: 2, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' },
+      },
     });
   }
   return pino(base, pino.destination({ dest: 2, sync: true }));

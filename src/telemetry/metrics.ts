@@ -27,7 +27,9 @@ export function createMetrics() {
     startTimeSeconds: gauge('start_timestamp_seconds', 'When this process started, in seconds since the epoch.'),
     dataFreshAtSeconds: gauge('gauges_timestamp_seconds', 'When the gauges that describe the store were last read.'),
 
-    poolConnections: gauge('pool_connections', 'Pooled database connections by state; waiting counts callers.', ['state']),
+    poolConnections: gauge('pool_connections', 'Pooled database connections by state; waiting counts callers.', [
+      'state',
+    ]),
     poolHoldSeconds: histogram(
       'pool_hold_seconds',
       'How long a pooled connection was checked out.',
@@ -75,15 +77,22 @@ export function createMetrics() {
 
     embeddings: counter('embeddings_total', 'Texts embedded, by purpose.', ['purpose']),
     vectorCacheBytes: gauge('vector_cache_bytes', 'What the cached vectors of the exact scan occupy; 0 with pgvector.'),
-    recallSeconds: histogram('recall_seconds', 'Time of a recall request.', [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]),
+    recallSeconds: histogram(
+      'recall_seconds',
+      'Time of a recall request.',
+      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    ),
     httpRequests: counter('http_requests_total', 'HTTP requests, by route template, method and status class.', [
       'route',
       'method',
       'status',
     ]),
-    httpSeconds: histogram('http_request_duration_seconds', 'Time of an HTTP request.', [0.005, 0.025, 0.1, 0.5, 2.5, 10], [
-      'route',
-    ]),
+    httpSeconds: histogram(
+      'http_request_duration_seconds',
+      'Time of an HTTP request.',
+      [0.005, 0.025, 0.1, 0.5, 2.5, 10],
+      ['route'],
+    ),
   };
 }
 

@@ -10,10 +10,10 @@ import { startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.t
 import { assertNoLease } from '../../src/db/lease.ts';
 import { migrate, readMigrations } from '../../src/db/migrate.ts';
 import { createPendingEmbedder } from '../../src/ingest/embed-pending.ts';
-import { embeddingText } from '../../src/models/embedding-text.ts';
 import type { MemoryInput } from '../../src/ingest/memory-schema.ts';
 import { createMemoryWriter } from '../../src/ingest/write-memories.ts';
 import { type Embedder, guardedEmbedder } from '../../src/models/embedder.ts';
+import { embeddingText } from '../../src/models/embedding-text.ts';
 import { createLocalEmbedder } from '../../src/models/local/local-embedder.ts';
 import { createRecall, type RecallItem, type RecallRequest } from '../../src/recall/recall.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
