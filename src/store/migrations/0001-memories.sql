@@ -282,3 +282,7 @@ create table engram.vector_tombstones (
 );
 create index vector_tombstones_changed on engram.vector_tombstones (bank_id, target, change_xid);
 create index vector_tombstones_deleted on engram.vector_tombstones (deleted_at);
+
+-- Random floats do not compress: TOAST would try on each write and give up.
+alter table engram.memories alter column embedding set storage external;
+alter table engram.observations alter column embedding set storage external;
