@@ -70,6 +70,21 @@ describe('on an embedded database', () => {
     expectNothingLeft(dataDir);
   });
 
+  it('fails, in order, when its server is gone, and starts again', async () => {
+    const dataDir = scratch();
+    const daemon = track(await startDaemon(dataDir));
+    const server = findPostmaster(embeddedLayout(dataDir).data);
+    if (server.kind !== 'ours') throw new Error(`the server is ${server.kind}`);
+    process.kill(server.process.pid, 'SIGQUIT');
+    const ended = await daemon.ended;
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('the embedded database ended by itself');
+    const next = track(await startDaemon(dataDir));
+    next.child.kill('SIGTERM');
+    expect((await next.ended).code).toBe(0);
+    expectNothingLeft(dataDir);
+  });
+
   it('stops what it had started when a signal meets it on the way up', async () => {
     const dataDir = scratch();
     const starting = track(spawnEngramd(['run', '--data-dir', dataDir, '--http-port', '0']));
