@@ -11,7 +11,8 @@ import type { VectorIndex } from '../../src/store/vectors/vector-index.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { describeVectorIndex, type VectorIndexFixture } from '../store/vectors/conformance.ts';
+import { describeVectorIndex } from '../store/vectors/conformance.ts';
+import type { VectorIndexFixture } from '../store/vectors/conformance-rows.ts';
 import {
   addBank,
   addModels,

@@ -139,10 +139,10 @@ class ExactVectorIndex implements ExactIndex {
         'the vectors of this bank do not fit into memory and are read for each search; install pgvector',
       );
     }
-    const [first, ...others] = queries.map(toMatrixQuery);
+    const asked = queries.map(toMatrixQuery);
     const common = {
-      scope: others.every((query) => query.scope === first?.scope) ? (queries[0].scope ?? null) : null,
-      liveOnly: queries.every((query) => query.liveOnly),
+      scope: asked.every((query) => query.scope === asked[0]?.scope) ? (queries[0].scope ?? null) : null,
+      liveOnly: asked.every((query) => query.liveOnly),
     };
     const { hits, rows } = await streamedSearch({
       db: this.#db,
@@ -150,7 +150,7 @@ class ExactVectorIndex implements ExactIndex {
       key,
       dimensions,
       filter: common,
-      queries: queries.map(toMatrixQuery),
+      queries: asked,
     });
     if (common.scope === null && !common.liveOnly) matrix.noteRows(rows);
     return hits;

@@ -30,10 +30,19 @@ export interface VectorHit {
  */
 export interface VectorIndex {
   readonly kind: 'pgvector' | 'exact';
-  /** One list of hits a query, in the order of the queries. Queries of one call share round trips where they can. */
+  /**
+   * One list of hits a query, in the order of the queries. Queries of one call share round trips where they can. A bank
+   * or model that is not there has no rows; a vector without a direction (all zeros) is near to nothing.
+   *
+   * @throws VectorDimensionsError if a query's vector has another length than its model makes; HeldConnectionError if
+   *   the caller holds a database connection.
+   */
   nearest(queries: readonly VectorQuery[]): Promise<VectorHit[][]>;
-  /** Makes what a model of these dimensions needs (an index). Idempotent. */
+  /**
+   * Makes what a model of these dimensions needs (an index). Idempotent. Over rows that are there already it may take
+   * minutes, holding one connection; searches and writes go on meanwhile, so nobody has to wait for it.
+   */
   prepare(model: { readonly id: string; readonly dimensions: number }): Promise<void>;
-  /** Drops caches and threads; the next call builds them again. */
+  /** Drops caches and threads, after the searches that are under way; the next call builds them again. */
   release(): Promise<void>;
 }

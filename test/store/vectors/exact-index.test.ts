@@ -4,7 +4,8 @@ import { systemClock } from '../../../src/telemetry/clock.ts';
 import { silentLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { createTestDatabase } from '../../support/test-database.ts';
-import { describeVectorIndex, type VectorIndexFixture } from './conformance.ts';
+import { describeVectorIndex } from './conformance.ts';
+import type { VectorIndexFixture } from './conformance-rows.ts';
 
 async function exactFixture(maxBytes?: number): Promise<VectorIndexFixture> {
   const database = await createTestDatabase();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Queryable } from '../../../src/db/database.ts';
+import type { Database, Queryable } from '../../../src/db/database.ts';
 import { encodeRealArray } from '../../../src/store/vectors/vector-bytes.ts';
-import type { VectorQuery } from '../../../src/store/vectors/vector-index.ts';
+import type { VectorIndex, VectorQuery, VectorTarget } from '../../../src/store/vectors/vector-index.ts';
 
 export const dimensions = 16;
 /** Its name has to be quoted where it stands in the text of a statement. */
@@ -101,4 +101,59 @@ export function queryFor(bankId: string, overrides: Partial<VectorQuery> = {}): 
     liveOnly: true,
     ...overrides,
   };
+}
+
+export function addRows(
+  target: VectorTarget,
+  db: Queryable,
+  bankId: string,
+  rows: readonly NewRow[],
+): Promise<string[]> {
+  return target === 'observations' ? addObservations(db, bankId, rows) : addMemories(db, bankId, rows);
+}
+
+const deleteRow = {
+  observations: 'delete from engram.observations where bank_id = $1 and id = $2',
+  memories: 'delete from engram.memories where bank_id = $1 and id = $2',
+};
+
+export async function removeRow(target: VectorTarget, db: Queryable, bankId: string, id: string): Promise<void> {
+  await db.query(deleteRow[target], [bankId, id]);
+}
+
+const changeRow = {
+  observations: 'update engram.observations set trust = trust + 1 where bank_id = $1 and id = $2',
+  memories: 'update engram.memories set attempts = attempts + 1 where bank_id = $1 and id = $2',
+};
+
+/** Any change of the row that leaves its vector. */
+export async function touchRow(target: VectorTarget, db: Queryable, bankId: string, id: string): Promise<void> {
+  await db.query(changeRow[target], [bankId, id]);
+}
+
+/** Runs in a transaction that stays open until `commit` is called. */
+export async function openTransaction(
+  db: Database,
+  work: (tx: Queryable) => Promise<unknown>,
+): Promise<{ commit(): Promise<void> }> {
+  const written = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const done = db.tx({ label: 'held open' }, async (tx) => {
+    await work(tx);
+    written.resolve();
+    await gate.promise;
+  });
+  done.catch(written.reject);
+  await written.promise;
+  return {
+    async commit() {
+      gate.resolve();
+      await done;
+    },
+  };
+}
+
+export async function idsOf(index: VectorIndex, query: VectorQuery): Promise<string[]> {
+  const [hits = []] = await index.nearest([query]);
+  return hits.map((hit) => hit.id);
 }
