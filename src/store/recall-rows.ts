@@ -19,7 +19,7 @@ export interface TextHit {
 }
 
 /**
- * Rows that share words with the query, best first, at most `limit` of each target. A row scores the sum of what each
+ * Rows that share words with the query, at most the best `limit` of each target. A row scores the sum of what each
  * shared word is worth, and a word is worth more the fewer rows have it: a name that every row of a conversation holds
  * tells nothing. Words are OR-ed; no row holds every word of a question.
  */
@@ -32,14 +32,14 @@ export async function textHits(
   // quoted by hand: to_tsquery would stem it once more.
   const { rows } = await db.query<TextHit>(
     `with words as materialized (
-       select lexeme, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
-       from unnest(tsvector_to_array(to_tsvector('english', $2))) as lexeme limit 32),
+       select n, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
+       from unnest(tsvector_to_array(to_tsvector('english', $2))) with ordinality as u(lexeme, n) limit 32),
      hits as materialized (
-       select 'memories' as target, m.id, w.lexeme from words w
+       select true as is_memory, m.id, w.n from words w
        join engram.memories m on m.bank_id = $1 and m.tsv @@ w.word
        where 'memories' = any($3::text[]) and m.invalidated_at is null and m.tags @> $4::text[]
        union all
-       select 'observations', o.id, w.lexeme from words w
+       select false, o.id, w.n from words w
        join engram.observations o on o.bank_id = $1 and o.tsv @@ w.word
        where 'observations' = any($3::text[]) and o.needs_replan_at is null and o.tags @> $4::text[]
          and case when o.retired_at is not null then 'retired' when o.canonical_id is not null then 'folded'
@@ -48,14 +48,15 @@ export async function textHits(
        select (select count(*) from engram.memories where bank_id = $1 and 'memories' = any($3::text[]))
          + (select count(*) from engram.observations where bank_id = $1 and 'observations' = any($3::text[])) as size),
      worth as (
-       select lexeme, ln(1 + (greatest(corpus.size - count(*), 0) + 0.5) / (count(*) + 0.5)) as weight
-       from hits, corpus group by lexeme, corpus.size),
-     scored as (
-       select target, id, sum(weight)::float8 as score from hits join worth using (lexeme) group by target, id)
-     select target, id, score from (
-       select *, row_number() over (partition by target order by score desc, id) as place from scored) as ranked
-     where place <= $6
-     order by score desc, target desc, id`,
+       select n, ln(1 + (greatest(corpus.size - count(*), 0) + 0.5) / (count(*) + 0.5))::float8 as weight
+       from hits, corpus group by n, corpus.size),
+     scored as materialized (
+       select is_memory, id, sum(weight) as score from hits join worth using (n) group by is_memory, id)
+     select 'memories' as target, id, score from (
+       select id, score from scored where is_memory order by score desc, id limit $6) as m
+     union all
+     select 'observations', id, score from (
+       select id, score from scored where not is_memory order by score desc, id limit $6) as o`,
     [scope.bankId, options.query, scope.targets, scope.tags, scope.observationStates, options.limit],
   );
   return rows;
