@@ -11,7 +11,6 @@ const time = z.iso.datetime();
 
 export const bankParams = z.strictObject({ bank: bankNameSchema });
 export const bankItemParams = z.strictObject({ bank: bankNameSchema, id });
-export const noQuery = z.strictObject({});
 
 export const memoryStates = ['pending', 'consolidated', 'proposed', 'held', 'parked'] as const satisfies MemoryState[];
 export const observationStates = ['live', 'superseded', 'folded', 'retired'] as const satisfies ObservationState[];
@@ -58,7 +57,7 @@ export const writeResultSchema = z
   })
   .meta({ id: 'WriteResult' });
 
-export const citationSchema = z.strictObject({
+const citationSchema = z.strictObject({
   observation_id: id,
   memory_version: count,
   root_id: id.meta({ description: 'The observation, or the one it is folded into.' }),
@@ -93,7 +92,7 @@ export const memorySchema = z
   })
   .meta({ id: 'Memory' });
 
-export const sourceSchema = z.strictObject({
+const sourceSchema = z.strictObject({
   id,
   text: z.string(),
   source_ref: z.string().nullable(),
