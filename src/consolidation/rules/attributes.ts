@@ -38,7 +38,7 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
     { kinds: moments, undated: 'conflict' },
   ],
   [
-    'start|start on|start in|begin on|begin in|end on|end in|end|expire on|expire in|expire|be due|be due on|be due in|be due by|be valid until|run until|last until|be planned for|be planned on|be scheduled for|be scheduled on|be set for|be expected on|be expected in|be expected for|open on|close on',
+    'start|start on|start in|begin on|begin in|end on|end in|end|expire on|expire in|expire|be due|be due on|be due in|be due by|be valid until|renew in|renew on|run until|last until|be planned for|be planned on|be scheduled for|be scheduled on|be set for|be expected on|be expected in|be expected for|open on|close on',
     { kinds: days, undated: 'conflict', occasion: true },
   ],
   [
@@ -54,6 +54,7 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
     'use version|run version|run on port|listen on port|be on port|be on version|be at version',
     { kinds: ['count', 'code'], undated: 'conflict' },
   ],
+  ['be number', { kinds: ['count'], undated: 'conflict' }],
   ['be on|be in|live on', { kinds: ['ordinal'], undated: 'conflict', counts: true }],
   [
     'run until|be valid until|last until|be under warranty until|expire in|end in',
@@ -73,7 +74,7 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
   ],
   ['be with', { kinds: ['name'], undated: 'keep-both' }],
   [
-    'work at|work for|work as|work from|study at|bank with|meet at|meet in|train at|train on|train in|rehearse at|rehearse in|practise at|practice at|play for|be insured with|be registered in',
+    'work at|work for|work as|work from|study|study at|attend|major in|bank with|meet at|meet in|train at|train on|train in|rehearse at|rehearse in|practise at|practice at|play for|be insured with|be registered in',
     { kinds: named, undated: 'keep-both' },
   ],
   [
@@ -105,7 +106,7 @@ const list = (words: string): ReadonlySet<string> => new Set(words.split(' '));
 
 /** "The head of procurement is Ms. Adler": one person holds the post. */
 const posts = list(
-  'head lead leader manager boss owner captain coach conductor drummer singer bassist guitarist pianist teacher tutor mentor doctor dentist pediatrician paediatrician physician vet therapist accountant lawyer notary landlord landlady tenant mayor president director principal ceo cto cfo chair chairman chairwoman chairperson secretary treasurer maintainer reviewer contact contractor supplier provider vendor caterer sponsor administrator editor author architect plumber electrician cleaner nanny babysitter neighbor neighbour assistant deputy successor predecessor moderator host organizer organiser trainer referee champion winner partner husband wife spouse fiance fiancee godmother godfather',
+  'head lead leader manager boss owner captain coach conductor drummer singer bassist guitarist pianist teacher tutor mentor doctor dentist pediatrician paediatrician physician vet therapist accountant lawyer notary landlord landlady tenant mayor president director principal ceo cto cfo chair chairman chairwoman chairperson secretary treasurer maintainer reviewer contact contractor supplier provider vendor caterer sponsor administrator editor author architect plumber electrician cleaner nanny babysitter assistant deputy successor predecessor moderator host speaker driver chef nurse midwife priest pastor operator curator producer agent broker consultant adviser advisor counselor counsellor supervisor instructor goalkeeper caretaker janitor receptionist gardener hairdresser barber spokesperson librarian organizer organiser trainer referee champion winner partner husband wife spouse fiance fiancee godmother godfather',
 );
 /** "The password is …": a thing that is told by a name, number or code. */
 const labels = list(
@@ -178,5 +179,5 @@ export const onceOnly = list(
 
 /** Places where a thing is, told without a name. */
 export const places = list(
-  'roof basement cellar attic kitchen garage garden yard shed barn hall hallway office lobby drawer shelf cupboard cabinet closet wardrobe fridge freezer safe car van boot trunk desk bedroom bathroom floor corridor entrance workshop studio library archive museum school church station warehouse storeroom balcony terrace bag box folder wall porch counter stage pantry laundry lab laboratory canteen',
+  'roof basement cellar attic kitchen garage garden yard shed barn hall hallway office lobby drawer shelf cupboard cabinet closet wardrobe fridge freezer safe car van boot trunk desk bedroom bathroom floor corridor entrance workshop studio library archive museum school church station warehouse storeroom balcony terrace bag box folder wall porch counter stage pantry laundry lab laboratory canteen reception safe locker glovebox mailbox letterbox windowsill bench table counter gym cafe café bakery pub bar restaurant hotel hospital clinic university bookcase bookshelf stairwell attic loft greenhouse pool garden park square street harbor harbour',
 );

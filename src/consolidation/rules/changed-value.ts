@@ -9,6 +9,7 @@ import { comparable, type Slot, slotOf } from './slot.ts';
 import { type Statement, sameTerm, type Term } from './statement.ts';
 import { otherStatus } from './status.ts';
 import { type ToldChange, toldChange } from './told-change.ts';
+import { isPastForm } from './verbs.ts';
 import { sameOrder } from './word-order.ts';
 
 /** One single-valued attribute of one subject with two values. */
@@ -34,7 +35,9 @@ export function changedValue(held: Statement, offered: Statement, similarity: nu
   const [one, two] = [frameOf(held), frameOf(offered)];
   if (held.question || offered.question || one.adds || two.adds) return null;
   if (unknownSubjects.has(one.terms[0]?.word ?? '') || one.terms.some((term) => term.denied)) return null;
-  const told = changeInWords(held, one, two);
+  // "The key is in the drawer", "a key is in the safe".
+  if (two.terms[0]?.article === 'indefinite' && one.terms[0]?.article === 'definite') return null;
+  const told = changeInWords(one, two);
   if (told) return told;
   if (two.terms.some((term) => term.denied)) return null;
   const opened = withoutOpening(two.terms, one.terms);
@@ -42,7 +45,7 @@ export function changedValue(held: Statement, offered: Statement, similarity: nu
   const found = otherValue(one.terms, opened ?? two.terms, { ...wording, similarity });
   if (!found || (found.attribute.needsMarker && !wording.marked)) return null;
   // The past is over: only what was fixed once and for all can be contradicted by it.
-  if ((held.event || offered.event) && !found.attribute.fixed) return null;
+  if ((one.event || two.event) && !found.attribute.fixed) return null;
   return found;
 }
 
@@ -51,8 +54,8 @@ function whole(name: string, undated: Attribute['undated']): ChangedValue {
 }
 
 /** What the sentences say as a whole: a move, a handover, a state, a preference turned round. */
-function changeInWords(held: Statement, one: Frame, two: Frame): ChangedValue | null {
-  if (held.event) return null;
+function changeInWords(one: Frame, two: Frame): ChangedValue | null {
+  if (one.event) return null;
   const told = toldChange(two.terms);
   if (told) return changeThatIsTold(one.terms, told);
   if (otherStatus(one.terms, two.terms)) return whole('state', 'conflict');
@@ -146,7 +149,8 @@ function predicateBefore(before: readonly Term[], after: readonly Term[], from: 
       .map((term) => term.stem)
       .join(' ');
     if (subject.length === 0 && predicate !== 'there be') continue;
-    const attribute = attributeOf(predicate, from.kind, to.kind);
+    const attribute = attributeOf(predicate, from.kind, to.kind) ?? phaseOf(predicate, after);
+    if (isPastForm(before.at(-length)?.word ?? '', subject.at(-1)?.word ?? '')) return null;
     if (attribute && holdsValue(attribute, subject, after, from)) return onceFor(attribute, subject, from);
     if (predicate === 'be')
       return after.length <= 1 || startsPhrase(after[0]) ? namedAttribute(subject, widerOf(from, to)) : null;
@@ -160,6 +164,14 @@ function predicateBefore(before: readonly Term[], after: readonly Term[], from: 
 /** A post or label needs a name on both sides: "the head is Ms. Adler", "the head is tired". */
 function widerOf(from: Slot, to: Slot): Slot['kind'] {
   return from.kind === 'phrase' ? from.kind : to.kind;
+}
+
+/** "Is in the planning phase", "is in read-only mode". */
+function phaseOf(predicate: string, after: readonly Term[]): Attribute | null {
+  const noun = after[0]?.stem ?? '';
+  if (predicate !== 'be in' || after.length > 3 || !/^(?:phase|stage|state|mode|league|division|position)$/u.test(noun))
+    return null;
+  return { name: `${noun} it is in`, kinds: ['phrase', 'name'], undated: 'conflict' };
 }
 
 function holdsValue(attribute: Attribute, subject: readonly Term[], after: readonly Term[], slot: Slot): boolean {
@@ -184,7 +196,13 @@ function onceFor(attribute: Attribute, subject: readonly Term[], slot: Slot): At
 /** "Gate for the 10:40 to Lisbon: B12". */
 function labelled(before: readonly Term[], after: readonly Term[], from: Slot, to: readonly Term[]): Attribute | null {
   const colon = from.terms[0]?.lead.includes(':') && to[0]?.lead.includes(':');
-  if (!colon || after.length > 0 || from.kind === 'phrase' || before.some((term) => /[.;:]/u.test(term.lead)))
+  if (
+    !colon ||
+    after.length > 2 ||
+    after.some((term) => term.lead !== '') ||
+    from.kind === 'phrase' ||
+    before.some((term) => /[.;:]/u.test(term.lead))
+  )
     return null;
   return { name: 'label', kinds: [from.kind], undated: 'conflict' };
 }
@@ -194,6 +212,18 @@ const languages = new Set(
     ' ',
   ),
 );
+
+/** "The key is", "the key is kept", "the dog sleeps". */
+function isPlaced(before: readonly Term[]): boolean {
+  const [one, two] = before.slice(-2);
+  const last = two ?? one;
+  if (before.length < 2 || !last) return false;
+  return (
+    last.stem === 'be' ||
+    /^(?:stand|lie|hang|sit|sleep|live)$/u.test(last.stem) ||
+    (one?.stem === 'be' && /^(?:kept|stored|parked|located|hidden)$/u.test(last.word) && before.length > 2)
+  );
+}
 
 /** PDF and English are no places. */
 function isPlaceName(term: Term): boolean {
@@ -209,8 +239,8 @@ function placeAttribute(
 ): ChangedValue | null {
   const last = before.at(-1);
   if (!last || after.length > 0 || from.length > 4 || to.length > 4) return null;
-  const samePreposition = /^(?:in|at|on)$/u.test(last.word) && before.at(-2)?.stem === 'be' && before.length > 2;
-  const otherPreposition = last.stem === 'be' && before.length > 1;
+  const samePreposition = /^(?:in|at|on)$/u.test(last.word) && isPlaced(before.slice(0, -1));
+  const otherPreposition = isPlaced(before);
   if (!samePreposition && !otherPreposition) return null;
   const slots = [from, to].map((terms) => {
     const rest = otherPreposition ? terms.slice(1) : terms;

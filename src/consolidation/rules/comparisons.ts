@@ -41,14 +41,27 @@ export function namesAsOver(held: Frame, offered: Frame): boolean {
   const [old, fresh] = [held.terms, offered.terms];
   const subject = sharedStart(old, fresh);
   if (subject === 0 || old.length > 10) return false;
-  const given = offered.given.length > 0 ? offered.given : comparedTo(fresh);
+  const given = offered.given.length > 0 ? offered.given : (replacedBy(fresh) ?? comparedTo(fresh));
   if (given.length > 0)
-    return endsWith(old, given, subject) && (subject > 1 || old[1]?.stem === fresh[1]?.stem || likes(old, subject));
+    return endsWith(old, given, subject) && (subject > 1 || replacedBy(fresh) !== null || likes(old, subject));
   const after = fresh.slice(subject);
   const cue = ending.find((words) => words.every((word, at) => after[at]?.word === word || after[at]?.stem === word));
   if (!cue) return false;
   const object = upToPause(after.slice(cue.length));
   return endsWith(old, object, subject) && likes(old, subject);
+}
+
+/** "Replaced webpack with Vite", "dropped tea for coffee": the first is over. */
+function replacedBy(terms: readonly Term[]): readonly Term[] | null {
+  const verb = terms.findIndex(({ word }) =>
+    /^(?:replaced|dropped|swapped|traded|exchanged|abandoned|ditched)$/u.test(word),
+  );
+  const by = terms.findIndex(
+    ({ word }, at) =>
+      at > verb &&
+      (word === 'with' || word === 'for' || word === 'by' || (word === 'in' && terms[at + 1]?.word === 'favor')),
+  );
+  return verb > 0 && by > verb + 1 ? terms.slice(verb + 1, by) : null;
 }
 
 function sharedStart(a: readonly Term[], b: readonly Term[]): number {
@@ -59,7 +72,7 @@ function sharedStart(a: readonly Term[], b: readonly Term[]): number {
     at++;
   }
   // "He" and "they" may be anybody; a subject of function words is none.
-  return a.slice(0, at).some((term) => !isFunctionWord(term.word)) ? at : 0;
+  return a.slice(0, at).some((term) => !isFunctionWord(term.word) || /^(?:we|i)$/u.test(term.word)) ? at : 0;
 }
 
 /** What a comparison puts second: "would rather X than Y", "prefers X to Y". */

@@ -114,7 +114,7 @@ function isAdjective(long: readonly Term[], at: number, length: number): boolean
     !privative.has(term.word) &&
     !sweeping.has(term.word);
   const first = phrase[0];
-  if (length > 4 || !verb || !first?.indefinite || !having.has(verb.stem)) return false;
+  if (length > 4 || !verb || first?.article !== 'indefinite' || !having.has(verb.stem)) return false;
   return phrase.every(
     (term, index) => plain(term) || (index > 0 && term.lead === '-') || term.value?.kind === 'number',
   );

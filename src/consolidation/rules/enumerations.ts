@@ -9,7 +9,7 @@ const comma: Term = {
   lead: '',
   capital: false,
   possessive: false,
-  indefinite: false,
+  article: null,
   denied: false,
 };
 const itemLengths = [1, 2, 3] as const;

@@ -2,7 +2,7 @@ import { prepositions } from '../values/vocabulary.ts';
 import { type Attribute, isPost, isSinglingOut, numberedPlaces } from './attributes.ts';
 import type { Slot, SlotKind } from './slot.ts';
 import type { Term } from './statement.ts';
-import { choiceVerbs, comesOften, steadyVerbs } from './verbs.ts';
+import { choiceVerbs, comesOften, isPastForm, steadyVerbs } from './verbs.ts';
 
 /** What the text around a value says of change and habit. */
 export interface Wording {
@@ -36,7 +36,7 @@ export function generalAttribute(
   wording: Wording,
 ): Attribute | null {
   if (before.some((term) => /^(?:that|which|who|if|unless|when)$/u.test(term.word))) return null;
-  if (before.length === 0) return inverted(after, from, wording);
+  if (before.length === 0) return inverted(after, from, wording) ?? newInCharge(after, from, wording);
   const agent = byAgent(before, from);
   if (agent) return agent;
   const numbered = numberedPlace(before, from);
@@ -60,7 +60,7 @@ function measured(
     .join(' ');
   const last = before.at(-1);
   const next = after[0];
-  if (!last) return null;
+  if (!last || isPastForm(before[verb]?.word ?? '', before[verb - 1]?.word ?? '')) return null;
   const opened = before.length - 1 === verb || prepositions.has(last.word) || /^(?:to|every|each)$/u.test(last.word);
   const closed = next === undefined || next.lead !== '' || prepositions.has(next.word);
   switch (from.kind) {
@@ -120,11 +120,11 @@ function chosen(before: readonly Term[], after: readonly Term[], slot: Slot, wor
   if (slot.kind !== 'name' && slot.kind !== 'phrase' && slot.kind !== 'code') return null;
   const verb = before.findLastIndex((term, at) => at > 0 && choiceVerbs.has(term.stem));
   const between = before.slice(verb + 1);
-  if (verb < 0 || between.length > 1 || between.some((term) => !prepositions.has(term.word) && term.word !== 'to'))
-    return null;
+  const opened = prepositions.has(between.at(-1)?.word ?? '');
+  if (verb < 0 || between.length > 3 || (between.length > 0 && !opened)) return null;
   const context = [...before, ...after].map((term) => term.stem).join(' ');
   // "Now uses Kafka" leaves Redis where it was; "orders light roast now" and "now works from home" say what it replaces.
-  const replaces = wording.marked && (between.length === 1 || (after.length > 0 && after[0]?.lead === ''));
+  const replaces = wording.marked && (opened || (after.length > 0 && after[0]?.lead === ''));
   const single = replaces || wording.habitual || occasions.test(context);
   if (!single || (after.length > 2 && !prepositions.has(after[0]?.word ?? ''))) return null;
   return likely(
@@ -136,15 +136,16 @@ function chosen(before: readonly Term[], after: readonly Term[], slot: Slot, wor
   );
 }
 
-/** "Takes his coffee black": how one likes one's own. */
+/** "Takes his coffee black", "wants the newsletter weekly": how one likes a known thing. */
 function manner(before: readonly Term[], after: readonly Term[], slot: Slot): Attribute | null {
   const verb = before.findIndex(
     (term, at) => at > 0 && /^(?:like|love|take|want|prefer|drink|eat|have)$/u.test(term.stem),
   );
-  const topic = before.slice(verb + 2);
-  const own = /^(?:his|her|their|my|our|its)$/u.test(before[verb + 1]?.word ?? '');
-  if (verb < 0 || !own || after.length > 0 || topic.length === 0 || topic.length > 2 || slot.kind !== 'phrase')
-    return null;
+  const first = before[verb + 1];
+  const own = /^(?:his|her|their|my|our|its)$/u.test(first?.word ?? '');
+  const known = first?.article === 'definite' && /^(?:like|want|prefer)$/u.test(before[verb]?.stem ?? '');
+  const topic = before.length - verb - 1 - (own ? 1 : 0);
+  if (verb < 0 || !(own || known) || after.length > 0 || topic < 1 || topic > 2 || slot.kind !== 'phrase') return null;
   return likely(
     before
       .slice(verb)
@@ -152,6 +153,21 @@ function manner(before: readonly Term[], after: readonly Term[], slot: Slot): At
       .join(' '),
     ['phrase'],
   );
+}
+
+const inCharge =
+  /^(?:run|lead|manage|handle|maintain|own|chair|organize|coordinate|supervise|head|moderate|host|coach|teach|edit|look after|take care of|be in charge of|be responsible for)\b/u;
+
+/** "Gabi now runs the standup", where Nils did: work that one person is in charge of, said with a word of change. */
+function newInCharge(after: readonly Term[], slot: Slot, wording: Wording): Attribute | null {
+  const rest = after.map((term) => term.stem).join(' ');
+  // "Runs the standup", not "runs marathons".
+  const known = after
+    .slice(1)
+    .some((term) => term.article === 'definite' || term.possessive || /^(?:my|our|your)$/u.test(term.word));
+  return wording.marked && slot.kind === 'name' && known && inCharge.test(rest)
+    ? likely(`who ${rest}`, ['name'])
+    : null;
 }
 
 /** "Dumplings are the kids' favourite dinner"; with a word of change also "Laura is the head of procurement now". */

@@ -1,5 +1,7 @@
 import { compareValues, missingFrom } from '../values/compare-values.ts';
+import { isPost } from './attributes.ts';
 import { type ChangedValue, changedValue } from './changed-value.ts';
+import { clausesOf, isOneClause, turnedToPost } from './clauses.ts';
 import { containment } from './containment.ts';
 import { denies } from './polarity.ts';
 import type { Slot } from './slot.ts';
@@ -52,6 +54,7 @@ export function judgeRead(held: ReadText, offered: ReadText, similarity: number)
     asRepetition(held, offered) ??
     asDenial(held, offered) ??
     asNewValue(held, offered, similarity) ??
+    asClause(held, offered, similarity) ??
     say('keep-both', 'another fact')
   );
 }
@@ -121,6 +124,23 @@ function asNewValue(held: ReadText, offered: ReadText, similarity: number): Pair
   if (order === 'later') return say('supersede', `a later value of "${name}"`);
   if (order === 'earlier') return say('superseded-by', `an earlier value of "${name}", told late`);
   return say(undated, `two values of "${name}" and nothing tells which came later`);
+}
+
+/**
+ * A clause of the new text may answer what is held: "Nadia left Ghent; she lives in Antwerp now". Never the other way round: a
+ * text of several clauses is not superseded for the sake of one.
+ */
+function asClause(held: ReadText, offered: ReadText, similarity: number): PairJudgement | null {
+  if (!isOneClause(held.statement) || held.statement.event || orderOf(held, offered) === 'earlier') return null;
+  const turned = turnedToPost(offered.statement, isPost);
+  for (const statement of [...clausesOf(offered.statement, held.statement), ...(turned ? [turned] : [])]) {
+    for (const reading of [statement, turnedToPost(statement, isPost)]) {
+      const clause = reading && !reading.event ? { ...offered, statement: reading } : null;
+      const judged = clause ? (asDenial(held, clause) ?? asNewValue(held, clause, similarity)) : null;
+      if (judged && judged.label !== 'keep-both') return judged;
+    }
+  }
+  return null;
 }
 
 function orderOf(held: DatedText, offered: DatedText): 'later' | 'earlier' | 'same' | 'unknown' {

@@ -15,7 +15,7 @@ const verbs = new Set(
  * and "is closed". Two denials at two places cancel or not: then nothing is claimed.
  */
 export function denies(held: Statement, offered: Statement): boolean {
-  const [one, bare] = [frameOf(held).terms, frameOf(offered).terms];
+  const [one, bare] = [withPlainFeelings(frameOf(held).terms), withPlainFeelings(frameOf(offered).terms)];
   const other = withoutOpening(bare, one) ?? bare;
   if (one.length !== other.length || one.length < 2) return false;
   let flips = 0;
@@ -31,6 +31,21 @@ export function denies(held: Statement, offered: Statement): boolean {
     }
   }
   return flips === 1;
+}
+
+const fond = new Set(['love', 'enjoy', 'adore']);
+const averse = new Set(['hate', 'dislike', 'detest', 'despise']);
+
+/** "Loves" is more than "likes" and "hates" denies both; "cannot stand" is "hates". */
+function withPlainFeelings(terms: readonly Term[]): Term[] {
+  return terms.flatMap((term, at) => {
+    const next = terms[at + 1];
+    if (term.word === 'can' && next?.word === 'stand' && next.denied) return [];
+    if (term.word === 'stand' && term.denied && terms[at - 1]?.word === 'can')
+      return [{ ...term, word: 'like', stem: 'like' }];
+    if (fond.has(term.stem)) return [{ ...term, word: 'like', stem: 'like' }];
+    return [averse.has(term.stem) ? { ...term, word: 'like', stem: 'like', denied: !term.denied } : term];
+  });
 }
 
 function isOppositePredicate(one: readonly Term[], other: readonly Term[], at: number): boolean {

@@ -18,8 +18,8 @@ export interface Term {
   readonly lead: string;
   readonly capital: boolean;
   readonly possessive: boolean;
-  /** Behind "a" or "an": one of several, not a known one. */
-  readonly indefinite: boolean;
+  /** What stood before it: "a" or "an", "the", nothing. */
+  readonly article: 'indefinite' | 'definite' | null;
   /** A denial bears on it: "not", "never", "no", "without". */
   readonly denied: boolean;
 }
@@ -44,7 +44,7 @@ export function readStatement(text: string, saidAt: Date | null): Statement {
     terms,
     values: valuesOf(tokens),
     normal: terms.map((term) => `${term.denied ? '!' : ''}${term.stem}`).join(' '),
-    event: tellsThePast(tokens),
+    event: tellsThePast(terms),
     question: text.trimEnd().endsWith('?'),
   };
 }
@@ -61,11 +61,11 @@ function termsOf(tokens: readonly Token[]): Term[] {
     const token = tokens[at];
     if (!token) continue;
     const lead = dropped.lead + token.lead;
-    const indefinite = /^an?$/u.test(dropped.article);
+    const article = articleOf(dropped.article);
     const denial = negationAt(tokens, at);
     const positive = denial ? positives[token.word] : undefined;
     if (positive !== undefined) {
-      terms.push(termOf(token, { word: positive, lead, indefinite, denied: true }));
+      terms.push(termOf(token, { word: positive, lead, article, denied: true }));
       dropped = { lead: '', article: '' };
       continue;
     }
@@ -85,11 +85,15 @@ function termsOf(tokens: readonly Token[]): Term[] {
       continue;
     }
     const denied = pending && !prepositions.has(token.word) && !auxiliaries.has(token.word) && token.word !== 'to';
-    terms.push(termOf(token, { word: token.word, lead, indefinite, denied }));
+    terms.push(termOf(token, { word: token.word, lead, article, denied }));
     if (denied) pending = false;
     dropped = { lead: '', article: '' };
   }
   return terms;
+}
+
+function articleOf(word: string): Term['article'] {
+  return word === '' ? null : word === 'the' ? 'definite' : 'indefinite';
 }
 
 /** Articles; and behind a denial "any", "any more", "longer", which only colour it. */
@@ -103,7 +107,7 @@ function isDropped(tokens: readonly Token[], at: number, denied: boolean): boole
   return token.word === 'more' && tokens[at - 1]?.word === 'any';
 }
 
-function termOf(token: Token, read: Pick<Term, 'word' | 'lead' | 'indefinite' | 'denied'>): Term {
+function termOf(token: Token, read: Pick<Term, 'word' | 'lead' | 'article' | 'denied'>): Term {
   const { value, possessive, text: raw } = token;
   if (value) return { ...read, raw, word: value.key, stem: value.key, value, capital: false, possessive };
   const stem = token.capital ? oneSpelling(read.word) : oneSpelling(withoutS(read.word));
@@ -146,17 +150,17 @@ const irregularPasts = new Set(
 );
 const participleAfter = new Set('be been being get gets got have has had is are am was were'.split(' '));
 
-function tellsThePast(tokens: readonly Token[]): boolean {
-  return tokens.some((token, at) => {
-    if (token.value || negationAt(tokens, at) || tokens[at + 1]?.word === 'up') return false;
-    if (/^(?:was|were|did|had)$/u.test(token.word)) return true;
-    const before = tokens.slice(Math.max(0, at - 3), at).some(({ word }) => participleAfter.has(word));
-    // "The museum, built in 1902, has a café".
-    if (before || (at > 0 && token.lead.includes(','))) return false;
-    if (irregularPasts.has(token.word)) return true;
-    if (token.word.length <= 4 || !/[^e]ed$/u.test(token.word) || articles.has(tokens[at - 1]?.word ?? ''))
-      return false;
+/** Whether the terms tell of something that happened: a verb in the past tense that is no participle. */
+export function tellsThePast(terms: readonly Term[]): boolean {
+  return terms.some((term, at) => {
+    if (term.value) return false;
+    if (/^(?:was|were|did|had)$/u.test(term.word)) return true;
+    const before = terms.slice(Math.max(0, at - 3), at).some(({ word }) => participleAfter.has(word));
+    // "The museum, built in 1902, has a café"; "the closed door".
+    if (before || (at > 0 && term.lead.includes(',')) || term.article) return false;
+    if (irregularPasts.has(term.word)) return true;
+    if (term.word.length <= 4 || !/[^e]ed$/u.test(term.word)) return false;
     // "Wants his eggs fried": behind a verb of the present it is no past.
-    return !tokens.slice(0, at).some(({ word }) => isPresentVerb(word));
+    return !terms.slice(0, at).some(({ word }) => isPresentVerb(word));
   });
 }

@@ -36,6 +36,13 @@ export function isPresentVerb(word: string): boolean {
   return steadyVerbs.has(base) || choiceVerbs.has(base) || likingVerbs.has(base) || others.has(base);
 }
 
+const sameInThePast = words('read cost set put cut spread shut let beat');
+
+/** "Ana read 40 pages" is the past, "tickets cost 5 euros" is not: the form alone does not tell, its subject does. */
+export function isPastForm(verb: string, subject: string): boolean {
+  return sameInThePast.has(verb) && !/s$|^(?:i|we|you|they|people|children)$/u.test(subject);
+}
+
 const gerunds = new Map(
   [...steadyVerbs, ...choiceVerbs, ...likingVerbs].flatMap((verb) => {
     const stem = verb.endsWith('e') && !verb.endsWith('ee') ? verb.slice(0, -1) : verb;
