@@ -207,7 +207,9 @@ describe('an explanation', () => {
     const coffee = await observation(texts.coffee);
     const story = await explain(tea.id);
     expect(story.ops.map((op) => op.op)).toEqual(['create', 'reinforce', 'supersede']);
-    expect(story.why).toBe(`${coffee.id} took its place; it rests on 2 memories: changed in March.`);
+    expect(story.why).toBe(
+      `${coffee.id} took its place; it rests on 2 memories. The last to touch it was a supersede: changed in March.`,
+    );
     expect((await explain(coffee.id)).superseded).toEqual([tea.id]);
   });
 

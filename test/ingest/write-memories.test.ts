@@ -178,6 +178,20 @@ describe('an Idempotency-Key', () => {
     });
   });
 
+  test('finds the answer of a request whose process died after the commit', async () => {
+    const { writer, db } = fixture;
+    fixture.at('ingest:after-commit', async () => {
+      throw new Error('killed');
+    });
+    await expect(writer.writeMemories('b', [{ text: 'x' }], { idempotency: key('k') })).rejects.toThrow('killed');
+    expect(fixture.hints).toEqual([]);
+    fixture.at('ingest:after-commit', async () => undefined);
+    const again = await writer.writeMemories('b', [{ text: 'x' }], { idempotency: key('k') });
+    expect(again).toMatchObject({ added: 1, replayed: true });
+    expect(await countRows(db, 'b')).toBe(1);
+    expect(fixture.hints).toEqual(['b']);
+  });
+
   test('is forgotten with its bank', async () => {
     const { writer, db } = fixture;
     await writer.writeMemories('b', [{ text: 'x' }], { idempotency: key('k') });

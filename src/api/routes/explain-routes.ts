@@ -108,19 +108,20 @@ function whyMemory(memory: MemoryRow, ops: readonly RecordedOp[]): string {
 
 /** How an observation came to stand as it does. */
 function whyObservation(observation: RecalledObservation, ops: readonly RecordedOp[]): string {
-  const reason = lastApplied(ops)?.reason ?? '';
+  const last = lastApplied(ops);
+  const touched = last ? ` ${withReason(`The last to touch it was a ${last.op}`, last.reason)}` : '';
   const rests = `it rests on ${observation.evidence} ${observation.evidence === 1 ? 'memory' : 'memories'}`;
   switch (observation.state) {
     case 'live': {
       const others = observation.conflicts.length;
       const but = others === 0 ? '' : `, but ${others} other${others === 1 ? '' : 's'} cannot hold beside it`;
-      return withReason(`It is current${but}; ${rests}`, reason);
+      return `It is current${but}; ${rests}.${touched}`;
     }
     case 'superseded':
-      return withReason(`${observation.supersededBy} took its place; ${rests}`, reason);
+      return `${observation.supersededBy} took its place; ${rests}.${touched}`;
     case 'folded':
-      return withReason(`It says the same as ${observation.canonicalId} and is reached through it`, reason);
+      return `It says the same as ${observation.canonicalId} and is reached through it.${touched}`;
     case 'retired':
-      return withReason('It was retired', reason);
+      return `It was retired.${touched}`;
   }
 }
