@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Batch, ProposedOp } from '../../src/consolidation/decider.ts';
 import type { RacepointName } from '../../src/telemetry/racepoints.ts';
 import { applyOps, memoryRef, newText, seen } from './apply-directly.ts';
+import { somebodyWaitsForALock } from './lock-waits.ts';
 import { changes, liveTexts, memories, observation, observations, states } from './store-view.ts';
 import { createOp, createWorkbench, memoryAlias, observationAlias, type Workbench } from './workbench.ts';
 
@@ -271,7 +272,7 @@ describe('folds', () => {
     const intoB = applyOps(bench, [{ op: 'fold', target: a, into: b, reason: 'twins' }]);
     await first.reached;
     const bIntoC = applyOps(bench, [{ op: 'fold', target: b, into: c, reason: 'twins' }]);
-    await somebodyWaitsForALock();
+    await somebodyWaitsForALock(bench);
     first.release();
     expect((await intoB).applied).toHaveLength(1);
     const second = await bIntoC;
@@ -290,23 +291,12 @@ describe('folds', () => {
     const intoB = applyOps(bench, [{ op: 'fold', target: a, into: b, reason: 'twins' }]);
     await first.reached;
     const retire = applyOps(bench, [{ op: 'retire', target: b, replan: null, wasLive: true, reason: 'wrong' }]);
-    await somebodyWaitsForALock();
+    await somebodyWaitsForALock(bench);
     first.release();
     await intoB;
     expect((await retire).missed.map((miss) => miss.reason)).toEqual(['target_changed']);
   });
 });
-
-/** Resolves when a backend of the test database waits for a lock. */
-async function somebodyWaitsForALock(): Promise<void> {
-  for (;;) {
-    const [row] = await bench.rows<{ waiting: boolean }>(
-      `select exists (select from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock') as waiting`,
-    );
-    if (row?.waiting) return;
-  }
-}
 
 describe('contention without end', () => {
   it('leaves the memory pending, due at once and without blame, and the slice takes it up again', async () => {

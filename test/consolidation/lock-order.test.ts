@@ -8,6 +8,7 @@ import { lockMemories, lockObservations } from '../../src/store/apply-locks.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { memoryRef, startRun } from './apply-directly.ts';
+import { somebodyWaitsForALock } from './lock-waits.ts';
 import { memories, type ObservationView, observations } from './store-view.ts';
 import { createWorkbench, type Workbench } from './workbench.ts';
 
@@ -132,7 +133,7 @@ async function whichAreHeld(
   });
   await taken.promise;
   const locker = others.tx({ label: 'locker' }, lock);
-  await somebodyWaitsForALock();
+  await somebodyWaitsForALock(bench);
   const held = await Promise.all([isHeld(rowLock, first), isHeld(rowLock, last)]);
   release.resolve();
   await Promise.all([holder, locker]);
@@ -151,16 +152,6 @@ async function isHeld(rowLock: RowLock, id: string): Promise<boolean> {
   } catch (thrown) {
     if (sqlState(thrown) === '55P03') return true;
     throw thrown;
-  }
-}
-
-async function somebodyWaitsForALock(): Promise<void> {
-  for (;;) {
-    const [row] = await bench.rows<{ waiting: boolean }>(
-      `select exists (select from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock') as waiting`,
-    );
-    if (row?.waiting) return;
   }
 }
 
