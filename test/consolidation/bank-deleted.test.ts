@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { lockBank } from '../../src/store/apply-locks.ts';
 import type { RacepointName } from '../../src/telemetry/racepoints.ts';
 import { withAdmin } from '../support/admin-connection.ts';
+import { somebodyWaitsForALock } from './lock-waits.ts';
 import { createWorkbench, type Workbench } from './workbench.ts';
 
 let bench: Workbench;
@@ -90,18 +91,17 @@ it('a bank deleted after the locks were taken waits for the apply, and takes its
 
 it('a bank whose lock is held cannot go, and one that is gone cannot be locked', async () => {
   const { db } = bench.database;
-  let deletion: Promise<unknown> | undefined;
-  await db.tx({ label: 'apply' }, async (tx) => {
-    expect(await lockBank(tx, bench.bankId, 'shared')).toBe(true);
-    deletion = deleteFromOutside();
-    for (let looks = 0; looks < 5_000; looks += 1) {
-      const { rowCount } = await tx.query(
-        `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-      );
-      if (rowCount > 0) return;
-    }
-    throw new Error('the deletion did not wait');
+  const locked = Promise.withResolvers<boolean>();
+  const release = Promise.withResolvers<void>();
+  const apply = db.tx({ label: 'apply' }, async (tx) => {
+    locked.resolve(await lockBank(tx, bench.bankId, 'shared'));
+    await release.promise;
   });
+  expect(await locked.promise).toBe(true);
+  const deletion = deleteFromOutside();
+  await somebodyWaitsForALock(bench);
+  release.resolve();
+  await apply;
   await deletion;
   expect(await db.tx({ label: 'apply' }, (tx) => lockBank(tx, bench.bankId, 'shared'))).toBe(false);
 });
