@@ -100,6 +100,23 @@ const customTypes: pg.CustomTypesConfig = {
   },
 };
 
+/**
+ * pg-pool drops a client that could not connect without hanging up. One that itself gave up on the handshake (no
+ * password) kept the server waiting for a minute, and with it whoever dropped a database there.
+ */
+class PoliteClient extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error | null) => void): void;
+  override connect(callback?: (error: Error | null) => void): Promise<pg.Client> | undefined {
+    if (!callback) return super.connect();
+    super.connect((error: Error | null) => {
+      if (error) this.end(() => undefined);
+      callback(error);
+    });
+    return undefined;
+  }
+}
+
 export function createDatabase(options: DatabaseOptions): Database {
   const { log, clock, metrics } = options;
   const random = options.random ?? Math.random;
@@ -113,6 +130,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     types: customTypes,
     // Never the reason that a command does not end.
     allowExitOnIdle: true,
+    Client: PoliteClient,
   });
   // Without a listener an idle connection's end (a server restart) is an uncaught exception.
   pool.on('error', (error) => {
