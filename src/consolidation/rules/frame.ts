@@ -47,7 +47,16 @@ const phrases: readonly (readonly string[])[] = [
 /** These say a time only at the end; inside, "from May" may be part of the value. */
 const closing: readonly (readonly string[])[] = ['since @', 'from @', 'since in @'].map((phrase) => phrase.split(' '));
 
+/** Each statement is laid beside many others; its frame is the same each time. */
+const known = new WeakMap<Statement, Frame>();
+
 export function frameOf(statement: Statement): Frame {
+  const frame = known.get(statement) ?? readFrame(statement);
+  known.set(statement, frame);
+  return frame;
+}
+
+function readFrame(statement: Statement): Frame {
   const told = rephrased(statement.terms);
   const { terms: bare, given } = withoutAside(told.terms);
   const kept: Term[] = [];

@@ -49,7 +49,12 @@ export function judgeRead(held: ReadText, offered: ReadText, similarity: number)
   if (a.terms.length === 0 || b.terms.length === 0) {
     return held.text === offered.text ? say('reinforce', 'the same text') : say('keep-both', 'nothing to compare');
   }
-  if (!sharesATerm(a, b)) return say('keep-both', 'no word in common');
+  if (a.terms.length > mostTerms || b.terms.length > mostTerms) {
+    return a.normal === b.normal && valuesAgree(a, b)
+      ? say('reinforce', 'the same words')
+      : say('keep-both', 'long texts that differ');
+  }
+  if (!areRelated(a, b)) return say('keep-both', 'another subject');
   return (
     asRepetition(held, offered) ??
     asDenial(held, offered) ??
@@ -63,10 +68,17 @@ function say(label: PairLabel, reason: string): PairJudgement {
   return { label, reason };
 }
 
-function sharesATerm(a: Statement, b: Statement): boolean {
-  const stems = new Set(a.terms.map((term) => term.word));
-  const roots = new Set(a.terms.map((term) => term.stem));
-  return b.terms.some((term) => stems.has(term.word) || roots.has(term.stem));
+/** Rules are for statements. Pages are the same or they are not: a look at each other's details took a third of a second. */
+const mostTerms = 300;
+
+/** Below this share of the shorter text's content no rule applies; most pairs of a bank are below it and cost nothing more. */
+const leastShared = 0.3;
+
+function areRelated(a: Statement, b: Statement): boolean {
+  const [few, many] = a.content.size < b.content.size ? [a.content, b.content] : [b.content, a.content];
+  let shared = 0;
+  for (const word of few) if (many.has(word)) shared++;
+  return few.size === 0 || shared >= few.size * leastShared;
 }
 
 function asRepetition(held: ReadText, offered: ReadText): PairJudgement | null {

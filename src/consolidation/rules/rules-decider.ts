@@ -22,11 +22,12 @@ const name = 'rules/1';
  * held only where it can be sure from the words themselves and keeps both otherwise; it is the baseline for every model.
  */
 export function createRulesDecider(): Decider {
+  const read = rememberedReadings();
   return {
     name,
     async propose(batch, { signal }) {
       signal.throwIfAborted();
-      return proposeByRules(batch);
+      return proposeByRules(batch, read);
     },
     async adjudicate(pair, admissible, { signal }) {
       signal.throwIfAborted();
@@ -39,6 +40,28 @@ export function createRulesDecider(): Decider {
   };
 }
 
+/** How many texts stay read: the observations around a bank's newest memories come back batch after batch. */
+const readingsKept = 2_000;
+/** Longer ones are read anew each time: two thousand of 16 KB would be a gigabyte. */
+const longestKept = 1_000;
+
+type Read = (text: string, validFrom: Date | null) => ReadText;
+
+function rememberedReadings(): Read {
+  const readings = new Map<string, ReadText>();
+  return (text, validFrom) => {
+    if (text.length > longestKept) return readText({ text, validFrom });
+    const key = `${validFrom?.getTime() ?? ''} ${text}`;
+    const reading = readings.get(key) ?? readText({ text, validFrom });
+    // Last used goes last; what has not been used for longest goes first.
+    readings.delete(key);
+    readings.set(key, reading);
+    const [oldest] = readings.keys();
+    if (readings.size > readingsKept && oldest !== undefined) readings.delete(oldest);
+    return reading;
+  };
+}
+
 /** An observation as this answer has it so far: shown, or created by an earlier operation. */
 interface Standing {
   readonly alias: Alias;
@@ -48,11 +71,11 @@ interface Standing {
 
 type CreateOp = Extract<ProposedOp, { op: 'create' }>;
 
-function proposeByRules(batch: Batch): Proposal {
+function proposeByRules(batch: Batch, readingOf: Read): Proposal {
   const ops: ProposedOp[] = [];
   const standing: Standing[] = batch.observations.map(({ alias, text, validFrom, embedding }) => ({
     alias,
-    read: readText({ text, validFrom }),
+    read: readingOf(text, validFrom),
     embedding,
   }));
   // Created as already superseded: no live root, so nothing can be linked to it but in the operation itself.
@@ -65,7 +88,7 @@ function proposeByRules(batch: Batch): Proposal {
       ops.push({ op: 'skip', memories: [memory.alias], reason: ignored });
       continue;
     }
-    const read = readText({ text: memory.text, validFrom: dateOf(memory) });
+    const read = readingOf(memory.text, dateOf(memory));
     const known = past.find((one) => judgeRead(one.read, read, 1).label === 'reinforce');
     if (known) {
       known.op = { ...known.op, memories: [...known.op.memories, memory.alias] };
@@ -75,7 +98,7 @@ function proposeByRules(batch: Batch): Proposal {
     const found = bestOf(standing, memory, read);
     const op = opFor(memory, read, found, () => `n${++created}`);
     ops.push(op);
-    takeEffect(op, { standing, past, read, embedding: memory.embedding, at: ops.length - 1 });
+    takeEffect(op, { standing, past, read, readingOf, embedding: memory.embedding, at: ops.length - 1 });
   }
   return { ops };
 }
@@ -152,16 +175,17 @@ function takeEffect(
     readonly standing: Standing[];
     readonly past: { read: ReadText; op: CreateOp; at: number }[];
     readonly read: ReadText;
+    readonly readingOf: Read;
     readonly embedding: Float32Array;
     readonly at: number;
   },
 ): void {
-  const { standing, past, read, embedding, at } = state;
+  const { standing, past, read, readingOf, embedding, at } = state;
   switch (op.op) {
     case 'revise': {
       const target = standing.find(({ alias }) => alias === op.target);
       // It keeps its identity and its beginning; only the words are new.
-      if (target) target.read = readText({ text: op.text, validFrom: target.read.validFrom });
+      if (target) target.read = readingOf(op.text, target.read.validFrom);
       if (target) target.embedding = embedding;
       return;
     }

@@ -2,7 +2,7 @@ import { type Values, valuesOf } from '../values/extract-values.ts';
 import { negationAt } from '../values/negation.ts';
 import { type Token, tokensOf } from '../values/tokens.ts';
 import type { Value } from '../values/value.ts';
-import { articles, auxiliaries, oneSpelling, prepositions, withoutS } from '../values/vocabulary.ts';
+import { articles, auxiliaries, isFunctionWord, oneSpelling, prepositions, withoutS } from '../values/vocabulary.ts';
 import { isPresentVerb } from './verbs.ts';
 
 /** A word or value of a statement; articles and denials are not among the terms. */
@@ -30,6 +30,8 @@ export interface Statement {
   readonly values: Values;
   /** Terms in one line: equal for equal statements in most spellings, for quick comparison. */
   readonly normal: string;
+  /** Stems and words that carry meaning: what two statements must share before a closer look is worth it. */
+  readonly content: ReadonlySet<string>;
   /** Something that happened, told in the past tense; what holds now is a state. */
   readonly event: boolean;
   /** Asks instead of telling. */
@@ -44,14 +46,24 @@ export function readStatement(text: string, saidAt: Date | null): Statement {
     terms,
     values: valuesOf(tokens),
     normal: terms.map((term) => `${term.denied ? '!' : ''}${term.stem}`).join(' '),
+    content: contentOf(terms),
     event: tellsThePast(terms),
     question: text.trimEnd().endsWith('?'),
   };
 }
 
+function contentOf(terms: readonly Term[]): ReadonlySet<string> {
+  return new Set(
+    terms.filter((term) => term.value !== null || !isFunctionWord(term.word)).map((term) => withoutS(term.word)),
+  );
+}
+
 /** Denials that vanish from the terms and leave a mark on the next word; the others stay words. */
 const vanishing = new Set(['not', 'no', 'never', 'used', 'stopped', 'stops', 'ceased', 'quit', 'up']);
-const positives: Readonly<Record<string, string>> = { without: 'with', neither: 'either' };
+const positives = new Map([
+  ['without', 'with'],
+  ['neither', 'either'],
+]);
 
 function termsOf(tokens: readonly Token[]): Term[] {
   const terms: Term[] = [];
@@ -63,7 +75,7 @@ function termsOf(tokens: readonly Token[]): Term[] {
     const lead = dropped.lead + token.lead;
     const article = articleOf(dropped.article);
     const denial = negationAt(tokens, at);
-    const positive = denial ? positives[token.word] : undefined;
+    const positive = denial ? positives.get(token.word) : undefined;
     if (positive !== undefined) {
       terms.push(termOf(token, { word: positive, lead, article, denied: true }));
       dropped = { lead: '', article: '' };

@@ -1,6 +1,6 @@
 import { extractValues, type PlacedNumber, type Values } from './extract-values.ts';
 import type { PlacedName } from './names.ts';
-import { areContrasted } from './negation.ts';
+import { contrastsWith } from './negation.ts';
 import type { DateValue } from './value.ts';
 
 export type DifferenceKind = 'number' | 'date' | 'negation' | 'name';
@@ -112,8 +112,8 @@ function negationDifferences(fuller: Values, lesser: Values): ValueDifference[] 
     found.push({ kind: 'negation', detail: 'denied in one text only' });
   for (const word of lesser.words) {
     if (fuller.words.has(word)) continue;
-    for (const other of fuller.words) {
-      if (!lesser.words.has(other) && areContrasted(word, other))
+    for (const other of contrastsWith(word)) {
+      if (fuller.words.has(other) && !lesser.words.has(other))
         found.push({ kind: 'negation', detail: `${word}, ${other}` });
     }
   }

@@ -67,10 +67,13 @@ function joinsLastName(tokens: readonly Token[], last: number, index: number): b
   return between.every((token) => token.word === 'and' || token.word === 'or' || token.word === 'nor');
 }
 
+/** How far back a preposition can govern a name: titles, articles, first names and all. */
+const longestName = 10;
+
 /** Looks back over the name's own words, articles and titles to the preposition that governs it. */
 export function roleAt(tokens: readonly Token[], index: number): string {
   if (tokens[index]?.possessive) return 'possessive';
-  for (let at = index - 1; at >= 0; at--) {
+  for (let at = index - 1; at >= Math.max(0, index - longestName); at--) {
     const token = tokens[at];
     if (!token || /[.;:!?]/u.test(tokens[at + 1]?.lead ?? '')) return 'bare';
     if (prepositions.has(token.word)) return token.word;

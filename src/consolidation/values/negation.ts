@@ -91,7 +91,14 @@ export function areOpposite(a: string, b: string): boolean {
   return shorter.length >= 4 && longer.replace(denyingPrefix, '') === shorter && longer !== shorter;
 }
 
-/** Opposite, or telling two things apart: "before" and "after". */
-export function areContrasted(a: string, b: string): boolean {
-  return contrastsOf.get(a)?.has(b) === true || areOpposite(a, b);
+/** What would contradict `word` or tell its thing apart in another text: "after" for "before", "uninsured" for "insured". */
+export function contrastsWith(word: string): string[] {
+  const base = word.replace(denyingPrefix, '');
+  const negated = word.length >= 4 ? ['un', 'in', 'im', 'ir', 'il', 'dis', 'non'].map((prefix) => prefix + word) : [];
+  return [
+    ...(contrastsOf.get(word) ?? []),
+    ...(oppositesOf.get(word) ?? []),
+    ...negated,
+    ...(base === word ? [] : [base]),
+  ];
 }

@@ -1,60 +1,43 @@
-const small: Readonly<Record<string, number>> = {
-  zero: 0,
-  one: 1,
-  two: 2,
-  three: 3,
-  four: 4,
-  five: 5,
-  six: 6,
-  seven: 7,
-  eight: 8,
-  nine: 9,
-  ten: 10,
-  eleven: 11,
-  twelve: 12,
-  thirteen: 13,
-  fourteen: 14,
-  fifteen: 15,
-  sixteen: 16,
-  seventeen: 17,
-  eighteen: 18,
-  nineteen: 19,
-};
-const tens: Readonly<Record<string, number>> = {
-  twenty: 20,
-  thirty: 30,
-  forty: 40,
-  fifty: 50,
-  sixty: 60,
-  seventy: 70,
-  eighty: 80,
-  ninety: 90,
-};
-const scales: Readonly<Record<string, number>> = { hundred: 100, dozen: 12, thousand: 1e3, million: 1e6, billion: 1e9 };
-const ordinals: Readonly<Record<string, number>> = {
-  first: 1,
-  second: 2,
-  third: 3,
-  fourth: 4,
-  fifth: 5,
-  sixth: 6,
-  seventh: 7,
-  eighth: 8,
-  ninth: 9,
-  tenth: 10,
-  eleventh: 11,
-  twelfth: 12,
-  thirteenth: 13,
-  fourteenth: 14,
-  fifteenth: 15,
-  sixteenth: 16,
-  seventeenth: 17,
-  eighteenth: 18,
-  nineteenth: 19,
-  twentieth: 20,
-  thirtieth: 30,
-};
-const fractions: Readonly<Record<string, number>> = { half: 0.5, quarter: 0.25, third: 1 / 3 };
+/** Maps and not objects: a text may well say "constructor". */
+const counted = (words: string, first: number, step: number): ReadonlyMap<string, number> =>
+  new Map(words.split(' ').map((word, index) => [word, first + index * step]));
+
+const small = counted(
+  'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen',
+  0,
+  1,
+);
+const tens = counted('twenty thirty forty fifty sixty seventy eighty ninety', 20, 10);
+const scales = new Map([
+  ['hundred', 100],
+  ['dozen', 12],
+  ['thousand', 1e3],
+  ['million', 1e6],
+  ['billion', 1e9],
+]);
+const ordinals = new Map([
+  ...counted(
+    'first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth',
+    1,
+    1,
+  ),
+  ['thirtieth', 30],
+]);
+const fractions = new Map([
+  ['half', 0.5],
+  ['quarter', 0.25],
+  ['third', 1 / 3],
+]);
+
+/** Every word that an amount or ordinal in words may begin with. */
+export const numberWordStarts: readonly string[] = [small, tens, scales, ordinals, fractions].flatMap((table) => [
+  ...table.keys(),
+]);
+
+/** As much as the patterns that look back need: the whole of a long text before each number would cost its square. */
+export function justBefore(text: string, position: number): string {
+  return text.slice(Math.max(0, position - 24), position);
+}
 
 const wordAt = /\p{L}+/uy;
 
@@ -82,11 +65,11 @@ export function numberWordAt(text: string, position: number): { readonly amount:
   if (!first) return null;
   if (
     first.word === 'one' &&
-    (oneIsPronoun.test(text.slice(0, position)) || oneOfSeveral.test(text.slice(first.end)))
+    (oneIsPronoun.test(justBefore(text, position)) || oneOfSeveral.test(text.slice(first.end, first.end + 24)))
   ) {
     return null;
   }
-  const fraction = first.word === 'third' ? undefined : fractions[first.word];
+  const fraction = first.word === 'third' ? undefined : fractions.get(first.word);
   if (fraction !== undefined) return fractionAt(text, position, fraction, first.end);
   if (first.word === 'twice') return { amount: 2, end: first.end };
   return cardinalAt(text, first);
@@ -96,7 +79,7 @@ function fractionAt(text: string, position: number, amount: number, end: number)
   // "last quarter", "each quarter" are times of the year.
   if (
     amount === 0.25 &&
-    /\b(?:last|this|next|each|every|per|first|second|third|fourth) $/iu.test(text.slice(0, position))
+    /\b(?:last|this|next|each|every|per|first|second|third|fourth) $/iu.test(justBefore(text, position))
   ) {
     return null;
   }
@@ -110,9 +93,9 @@ function cardinalAt(text: string, first: { word: string; end: number }) {
   let read = 0;
   let end = first.end;
   for (let next: { word: string; end: number } | null = first; next; next = nextWord(text, end)) {
-    const scale = scales[next.word];
-    const unit = small[next.word];
-    const ten = tens[next.word];
+    const scale = scales.get(next.word);
+    const unit = small.get(next.word);
+    const ten = tens.get(next.word);
     if (scale !== undefined) {
       if (scale >= 1000) {
         total += (read === 0 ? 1 : group) * scale;
@@ -138,13 +121,13 @@ function cardinalAt(text: string, first: { word: string; end: number }) {
   }
   if (read === 0) return null;
   const rest = /^ and (?:a |one )?(half|quarter)\b/iu.exec(text.slice(end, end + 18));
-  const part = rest?.[1] === undefined ? 0 : (fractions[rest[1].toLowerCase()] ?? 0);
+  const part = rest?.[1] === undefined ? 0 : (fractions.get(rest[1].toLowerCase()) ?? 0);
   return { amount: total + group + part, end: end + (rest?.[0].length ?? 0) };
 }
 
 function followedBySmall(text: string, end: number): boolean {
   const next = nextWord(text, end);
-  return next !== null && (small[next.word] !== undefined || tens[next.word] !== undefined);
+  return next !== null && (small.get(next.word) !== undefined || tens.get(next.word) !== undefined);
 }
 
 /** Reads "first", "twenty-third" at `position`. */
@@ -154,11 +137,11 @@ export function ordinalWordAt(
 ): { readonly amount: number; readonly end: number } | null {
   const first = readWord(text, position);
   if (!first) return null;
-  const ordinal = ordinals[first.word];
+  const ordinal = ordinals.get(first.word);
   if (ordinal !== undefined) return { amount: ordinal, end: first.end };
-  const ten = tens[first.word];
+  const ten = tens.get(first.word);
   const next = ten === undefined ? null : nextWord(text, first.end);
-  const unit = next === null ? undefined : ordinals[next.word];
+  const unit = next === null ? undefined : ordinals.get(next.word);
   if (ten === undefined || next === null || unit === undefined || unit > 9) return null;
   return { amount: ten + unit, end: next.end };
 }
@@ -166,5 +149,5 @@ export function ordinalWordAt(
 /** The hour or small number that a clock phrase names: "eight", "8". */
 export function smallNumber(word: string): number | null {
   if (/^\d{1,2}$/u.test(word)) return Number(word);
-  return small[word.toLowerCase()] ?? tens[word.toLowerCase()] ?? null;
+  return small.get(word.toLowerCase()) ?? tens.get(word.toLowerCase()) ?? null;
 }

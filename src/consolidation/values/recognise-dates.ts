@@ -1,4 +1,4 @@
-import { ordinalWordAt } from './number-words.ts';
+import { justBefore, ordinalWordAt } from './number-words.ts';
 import { relativeDateAt } from './relative-dates.ts';
 import type { DateValue, Recognised } from './value.ts';
 
@@ -103,7 +103,7 @@ function weekdayAt(text: string, position: number): Recognised | null {
   const end = shortWeekday.lastIndex;
   if (!short) return null;
   // Sun and Sat are words too: only beside a preposition, a number or another weekday.
-  const placed = /(?:\b(?:on|every|each|until|till|from|to|by|and)|[,/-]) ?$/iu.test(text.slice(0, position));
+  const placed = /(?:\b(?:on|every|each|until|till|from|to|by|and)|[,/-]) ?$/iu.test(justBefore(text, position));
   if (!placed && !/^,? ?\d|^ ?[-/]/u.test(text.slice(end))) return null;
   const index = weekdayNames.findIndex((name) => name.startsWith((short.short ?? '').toLowerCase().slice(0, 3)));
   return recognised(weekdayValue(index + 1), end);
@@ -121,7 +121,7 @@ function isMonth(text: string, position: number, name: string, numbered: boolean
   if (!doubtful || /^(?:june|july)$/iu.test(name)) return true;
   const capital = /^\p{Lu}/u.test(name);
   if (numbered && (capital || !/^(?:may|mar)$/iu.test(name))) return true;
-  const before = text.slice(0, position);
+  const before = justBefore(text, position);
   if (
     /\b(?:in|since|until|till|by|during|of|for|from|to|end|early|late|mid|last|next|this|every|before|after)[ -]$/iu.test(
       before,
@@ -137,7 +137,7 @@ function yearAt(text: string, position: number): Recognised | null {
   if (
     !match ||
     !/(?:\b(?:in|since|until|till|by|from|to|of|for|during|before|after|through|end|early|late|mid|spring|summer|autumn|winter|easter|christmas|year)[ -]|[(/] ?)$/iu.test(
-      text.slice(0, position),
+      justBefore(text, position),
     )
   ) {
     return null;

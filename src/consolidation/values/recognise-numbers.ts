@@ -20,7 +20,7 @@ const magnitudes: Readonly<Record<string, number>> = {
 const ordinalDigits = /(\d+)(?:st|nd|rd|th)(?![\p{L}\p{N}])/iuy;
 const version = /v?\d+(?:\.\d+){2,}(?:-[a-z0-9.]+)?(?![\p{L}\p{N}])/iuy;
 const shortVersion = /v(\d+(?:\.\d+)?)(?![\p{L}\p{N}.])/iuy;
-const phone = /\+\d[\d ()/.-]{5,}\d/uy;
+const phone = /\+\d[\d ()/.-]{5,24}\d/uy;
 const leadingZero = /0\d+(?![\p{L}\p{N}]|[.,:]\d)/uy;
 const hashNumber = /#(\d+)(?![\p{L}\p{N}])/uy;
 /** Letters and digits in one word: A-4417, B12, 4b, GPT-5, x86. */

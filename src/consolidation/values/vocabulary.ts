@@ -41,26 +41,18 @@ export function isFunctionWord(word: string): boolean {
  * and "lived" are two statements. Never used on names: Luca is not Lucas.
  */
 export function withoutS(word: string): string {
-  const irregular = irregularS[word];
+  const irregular = irregularS.get(word);
   if (irregular !== undefined) return irregular;
   if (word.length <= 3 || !word.endsWith('s') || /(?:ss|us|is)$/u.test(word)) return word;
   if (word.length > 4 && word.endsWith('ies')) return `${word.slice(0, -3)}y`;
   return /(?:[xz]es|[cs]hes|sses)$/u.test(word) ? word.slice(0, -2) : word.slice(0, -1);
 }
 
-const irregularS: Readonly<Record<string, string>> = {
-  is: 'be',
-  are: 'be',
-  am: 'be',
-  has: 'have',
-  does: 'do',
-  goes: 'go',
-  was: 'was',
-  were: 'was',
-  always: 'always',
-  children: 'child',
-  kids: 'kid',
-};
+const irregularS = new Map(
+  'is:be are:be am:be has:have does:do goes:go was:was were:was always:always children:child kids:kid'
+    .split(' ')
+    .map((pair) => pair.split(':') as [string, string]),
+);
 
 const spellings: readonly (readonly [RegExp, string])[] = [
   [/^(colo|favo|behavio|neighbo|flavo|labo|hono|harbo|rumo)ur/u, '$1r'],

@@ -103,6 +103,16 @@ describe('the value guard', () => {
     );
   });
 
+  it('reads the names of what every object has as words', () => {
+    for (const word of ['constructor', '__proto__', 'toString', 'valueOf', 'hasOwnProperty']) {
+      expect(
+        compareTexts(`The ${word} is not ${word}-${word}.`, `the ${word} IS not ${word}-${word}`).agree,
+        word,
+      ).toBe(true);
+      expect(compareTexts(`${word} 1`, `${word} 2`).agree, word).toBe(false);
+    }
+  });
+
   it('reads 16 KB in one go', () => {
     const long = 'Ana paid Ben 40 euros on 5 March 2026, not 50. '.repeat(340);
     expect(compareTexts(long, long).agree).toBe(true);
