@@ -18,10 +18,64 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-const subjects = ['Ada', 'Bela', 'Chidi', 'Dana', 'Edda', 'Farid', 'Goran', 'Hana', 'Ivo', 'Jun', 'Kira', 'Luca', 'Mina', 'Nils', 'Oona', 'Pavel'];
-const verbs = ['repaired', 'borrowed', 'painted', 'sold', 'photographed', 'cleaned', 'measured', 'wrapped', 'labelled', 'weighed', 'moved', 'catalogued'];
-const things = ['lamp', 'kayak', 'ladder', 'globe', 'accordion', 'telescope', 'bench', 'teapot', 'mirror', 'drill', 'quilt', 'compass', 'radio', 'trunk'];
-const places = ['the attic', 'the harbour shed', 'the school', 'the north office', 'the garden', 'the archive', 'the chapel', 'the workshop'];
+const subjects = [
+  'Ada',
+  'Bela',
+  'Chidi',
+  'Dana',
+  'Edda',
+  'Farid',
+  'Goran',
+  'Hana',
+  'Ivo',
+  'Jun',
+  'Kira',
+  'Luca',
+  'Mina',
+  'Nils',
+  'Oona',
+  'Pavel',
+];
+const verbs = [
+  'repaired',
+  'borrowed',
+  'painted',
+  'sold',
+  'photographed',
+  'cleaned',
+  'measured',
+  'wrapped',
+  'labelled',
+  'weighed',
+  'moved',
+  'catalogued',
+];
+const things = [
+  'lamp',
+  'kayak',
+  'ladder',
+  'globe',
+  'accordion',
+  'telescope',
+  'bench',
+  'teapot',
+  'mirror',
+  'drill',
+  'quilt',
+  'compass',
+  'radio',
+  'trunk',
+];
+const places = [
+  'the attic',
+  'the harbour shed',
+  'the school',
+  'the north office',
+  'the garden',
+  'the archive',
+  'the chapel',
+  'the workshop',
+];
 
 /**
  * 10,000 memories over 2,500 facts: each fact is told four times or so, word for word, in capitals or without its full

@@ -56,7 +56,16 @@ export async function run(): Promise<void> {
 
   const perMemory = (total: number | undefined) => (total === undefined ? 'n/a' : (total / memoryCount).toFixed(2));
   printTable(
-    ['adapter', 'wall ms/memory', 'daemon CPU ms', 'PostgreSQL CPU ms', 'queries', 'round trips', 'observations', 'pending'],
+    [
+      'adapter',
+      'wall ms/memory',
+      'daemon CPU ms',
+      'PostgreSQL CPU ms',
+      'queries',
+      'round trips',
+      'observations',
+      'pending',
+    ],
     figures.map((f) => [
       f.adapter,
       perMemory(f.wallMs),
@@ -71,7 +80,9 @@ export async function run(): Promise<void> {
   for (const f of figures) {
     const holds =
       f.wallMs / memoryCount <= boundMs && f.observations >= 2_000 && f.observations <= 3_000 && f.pending === 0;
-    console.log(`${holds ? 'PASS' : 'FAIL'} ${f.adapter}: at most ${boundMs} ms wall a memory, 2,000 to 3,000 observations, none pending`);
+    console.log(
+      `${holds ? 'PASS' : 'FAIL'} ${f.adapter}: at most ${boundMs} ms wall a memory, 2,000 to 3,000 observations, none pending`,
+    );
     if (!holds) process.exitCode = 1;
   }
 }
@@ -91,7 +102,11 @@ async function startPlain(): Promise<Server> {
   };
 }
 
-async function measure(adapter: 'exact' | 'pgvector', server: Server, memories: readonly ReadyMemory[]): Promise<Figures> {
+async function measure(
+  adapter: 'exact' | 'pgvector',
+  server: Server,
+  memories: readonly ReadyMemory[],
+): Promise<Figures> {
   const metrics = createMetrics();
   const pool = createDatabase({
     connectionString: server.connectionString,
@@ -159,7 +174,11 @@ async function measure(adapter: 'exact' | 'pgvector', server: Server, memories: 
   }
 }
 
-async function prepare(db: Database, adapter: 'exact' | 'pgvector', model: { id: string; dimensions: number; provider: 'local' | 'openai' }) {
+async function prepare(
+  db: Database,
+  adapter: 'exact' | 'pgvector',
+  model: { id: string; dimensions: number; provider: 'local' | 'openai' },
+) {
   await migrate(db, await readMigrations(new URL('../../src/store/migrations', import.meta.url).pathname));
   await pinEmbeddingModel(db, model);
   const vectors = await chooseVectorIndex({ db, log: silentLog, force: adapter });

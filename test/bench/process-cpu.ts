@@ -29,12 +29,15 @@ export function cpuOfTree(root: number): number | undefined {
   } catch {
     return undefined;
   }
-  const all = new Map(pids.flatMap((pid): [number, Times][] => {
-    const times = timesOf(pid);
-    return times ? [[Number(pid), times]] : [];
-  }));
+  const all = new Map(
+    pids.flatMap((pid): [number, Times][] => {
+      const times = timesOf(pid);
+      return times ? [[Number(pid), times]] : [];
+    }),
+  );
   const isBelow = (pid: number): boolean => {
-    for (let at: number | undefined = pid; at !== undefined && at > 1; at = all.get(at)?.parent) if (at === root) return true;
+    for (let at: number | undefined = pid; at !== undefined && at > 1; at = all.get(at)?.parent)
+      if (at === root) return true;
     return pid === root;
   };
   return [...all].filter(([pid]) => isBelow(pid)).reduce((sum, [, times]) => sum + times.seconds, 0);

@@ -46,7 +46,9 @@ export async function startPgvector(): Promise<PgvectorStart> {
 
 function hostPid(containerId: string): number | undefined {
   try {
-    const pid = Number(execFileSync('docker', ['inspect', '--format', '{{.State.Pid}}', containerId], { encoding: 'utf8' }));
+    const pid = Number(
+      execFileSync('docker', ['inspect', '--format', '{{.State.Pid}}', containerId], { encoding: 'utf8' }),
+    );
     return pid > 0 ? pid : undefined;
   } catch {
     return undefined;
