@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import type { DaemonOrder, DyingDaemonSettings, Trap } from './dying-daemon.ts';
+import type { DaemonOrder, DyingDaemonSettings, Trap } from './daemon-orders.ts';
 
 const entry = new URL('./dying-daemon.ts', import.meta.url).pathname;
 const compileCache = new URL('../../node_modules/.cache/engramd-test', import.meta.url).pathname;

@@ -13,29 +13,13 @@ import { runDaemon } from '../../src/daemon/run-daemon.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { errorMessage } from '../../src/telemetry/engramd-error.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import type { RacepointName, Racepoints } from '../../src/telemetry/racepoints.ts';
+import type { Racepoints } from '../../src/telemetry/racepoints.ts';
 import { createFakeEmbedder } from '../support/fake-embedder.ts';
+import { type DaemonOrder, type DyingDaemonSettings, poison } from './daemon-orders.ts';
 
-export interface DyingDaemonSettings {
-  /** `held` waits in each proposal until it is released or aborted; `deaf` never answers and never listens. */
-  readonly decider?: 'rules' | 'held' | 'deaf';
-  /** In force from the start; as by message. */
-  readonly trap?: Trap;
-}
-
-/** What happens at a visit of a point, counted from 1 since the trap was set. */
-export interface Trap {
-  readonly point: RacepointName;
-  readonly visit: number;
-  readonly does: 'die' | 'hold';
-}
-
-export type DaemonOrder =
-  | { readonly kind: 'set'; readonly trap: Trap }
-  /** Lets go of whoever is held, at a point or in the decider, now and from now on. */
-  | { readonly kind: 'release' };
-
-const settings = JSON.parse(process.argv[2] ?? '{}') as DyingDaemonSettings;
+const [given] = process.argv.slice(2);
+if (given === undefined) throw new Error('not to be imported: this is a process of its own');
+const settings = JSON.parse(given) as DyingDaemonSettings;
 let trap = settings.trap;
 let visits = 0;
 const released = Promise.withResolvers<void>();
@@ -45,17 +29,22 @@ function say(line: { readonly msg: string; readonly [detail: string]: unknown })
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
+function die(): never {
+  process.kill(process.pid, 'SIGKILL');
+  // The kernel may take a moment; not one instruction of the daemon's runs in it.
+  for (;;);
+}
+
 const racepoints: Racepoints = {
   async reach(name) {
     if (trap?.point !== name) return;
     visits += 1;
     const { visit, does } = trap;
+    if (does === 'gather' && visits < visit) return released.promise;
     if (visits !== visit) return;
-    say({ msg: does === 'die' ? 'dying' : 'held', point: name, visit });
+    say({ msg: does === 'hold' ? 'held' : 'dying', point: name, visit });
     if (does === 'hold') return released.promise;
-    process.kill(process.pid, 'SIGKILL');
-    // The kernel may take a moment; not one instruction of the daemon's runs in it.
-    for (;;);
+    die();
   },
 };
 
@@ -68,14 +57,28 @@ process.on('message', (order: DaemonOrder) => {
 // A test that was killed itself cannot end us any more.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
-function heldDecider(listens: boolean): Decider {
+function createDecider(kind: DyingDaemonSettings['decider'] = 'rules'): Decider {
   const rules = createRulesDecider();
   return {
     ...rules,
     async propose(batch, options) {
-      say({ msg: 'deciding', memories: batch.memories.length });
-      const answer = listens ? released.promise : new Promise<void>(() => undefined);
-      await Promise.race([answer, ...(listens ? [aborted(options.signal)] : [])]);
+      const texts = batch.memories.map(({ text }) => text);
+      say({ msg: 'deciding', memories: texts.length });
+      switch (kind) {
+        case 'rules':
+          break;
+        case 'held':
+          await Promise.race([released.promise, aborted(options.signal)]);
+          break;
+        case 'deaf':
+          await new Promise<never>(() => undefined);
+          break;
+        case 'mortal':
+          if (texts.some((text) => text.includes(poison))) die();
+          break;
+        default:
+          kind satisfies never;
+      }
       return rules.propose(batch, options);
     },
   };
@@ -103,10 +106,7 @@ try {
     clock: systemClock,
     racepoints,
     embedder: createFakeEmbedder(),
-    decider:
-      settings.decider === undefined || settings.decider === 'rules'
-        ? createRulesDecider()
-        : heldDecider(settings.decider === 'held'),
+    decider: createDecider(settings.decider),
     extraServerSettings: { fsync: 'off' },
   });
   process.exit(exitCode);

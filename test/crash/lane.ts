@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { vi } from 'vitest';
 import type { Database } from '../../src/db/database.ts';
 import { createTestDatabase } from '../support/test-database.ts';
-import { type DaemonExit, type DaemonProcess, startDaemon, urlOf } from './daemon-process.ts';
-import type { DyingDaemonSettings } from './dying-daemon.ts';
-import { seed, type WorkloadRequest } from './workload.ts';
+import type { DyingDaemonSettings } from './daemon-orders.ts';
+import { type DaemonEnvironment, type DaemonExit, type DaemonProcess, startDaemon, urlOf } from './daemon-process.ts';
+import { load, seed, type WorkloadRequest } from './workload.ts';
 
 export interface Delivery {
   readonly memoryIds: readonly string[];
@@ -17,17 +17,20 @@ export interface Delivery {
 /** A database, a data directory and the daemon on them: whatever dies is started again in the same place. */
 export interface Lane {
   readonly db: Database;
-  readonly dataDir: string;
-  readonly databaseUrl: string;
+  readonly home: Home;
   readonly daemon: DaemonProcess;
   /** Deaths that were followed by a new start, oldest first. */
   readonly deaths: readonly DaemonExit[];
   start(settings?: DyingDaemonSettings): Promise<DaemonProcess>;
   /** Waits for the daemon to die and starts another. */
-  revive(): Promise<void>;
+  revive(settings?: DyingDaemonSettings): Promise<void>;
   /** As a client that does not give up: the same request with the same key, whoever answers it. */
   deliver(bank: string, requests: readonly WorkloadRequest[], label: string): Promise<Delivery>;
   requestConsolidation(bank: string): Promise<void>;
+  /** The same as a client that does not care for the answer: the daemon may die of it, and stays dead. */
+  askOnce(bank: string): Promise<void>;
+  /** What a bank becomes where nothing dies; the ids of the load's memories. */
+  consolidateInPeace(bank: string): Promise<readonly string[]>;
   /** Until nothing of the bank is left to do. */
   settled(bank: string): Promise<void>;
   /** A bank whose seed is consolidated. */
@@ -35,12 +38,35 @@ export interface Lane {
   close(): Promise<void>;
 }
 
-const banksAtOnce = 8;
+/** Where a daemon lives, and what is left of it when it does not. */
+export interface Home extends DaemonEnvironment {
+  /** A connection beside the daemon's; only once it has started where it brings its database along. */
+  connect(): Database;
+  remove(): Promise<void>;
+}
 
-export async function createLane(options: { seeded?: boolean } = {}): Promise<Lane> {
+/** A data directory and a database on the server of the tests. */
+export async function createHome(): Promise<Home> {
   const database = await createTestDatabase({ poolMax: 3 });
   const dataDir = mkdtempSync(join(tmpdir(), `engramd-test-${process.pid}-`));
-  const { db } = database;
+  return {
+    dataDir,
+    databaseUrl: database.connectionString,
+    connect: () => database.db,
+    async remove() {
+      await database.drop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const banksAtOnce = 8;
+
+/** Starts a daemon, by default with banks whose seed is consolidated. */
+export async function createLane(
+  options: { readonly home?: Home; readonly banks?: number; readonly settings?: DyingDaemonSettings } = {},
+): Promise<Lane> {
+  const home = options.home ?? (await createHome());
   const deaths: DaemonExit[] = [];
   const banks: string[] = [];
   let seededBanks = 0;
@@ -52,27 +78,32 @@ export async function createLane(options: { seeded?: boolean } = {}): Promise<La
   }
 
   async function start(settings: DyingDaemonSettings = {}): Promise<DaemonProcess> {
-    daemon = startDaemon({ dataDir, databaseUrl: database.connectionString }, settings);
+    daemon = startDaemon(home, settings);
     await urlOf(daemon);
     return daemon;
   }
 
-  async function revive(): Promise<void> {
+  async function revive(settings?: DyingDaemonSettings): Promise<void> {
     deaths.push(await soon('die', current().exited));
-    await start();
+    await start(settings);
+  }
+
+  /** Answered in full, or rejected. */
+  async function send(path: string, body: unknown, key?: string): Promise<Response> {
+    const response = await fetch(new URL(path, await urlOf(current())), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(key !== undefined && { 'idempotency-key': key }) },
+      body: JSON.stringify(body),
+    });
+    await response.clone().arrayBuffer();
+    return response;
   }
 
   async function post(path: string, body: unknown, key?: string): Promise<Response> {
     for (;;) {
-      const url = await urlOf(current());
       let response: Response;
       try {
-        response = await fetch(new URL(path, url), {
-          method: 'POST',
-          headers: { 'content-type': 'application/json', ...(key !== undefined && { 'idempotency-key': key }) },
-          body: JSON.stringify(body),
-        });
-        await response.clone().arrayBuffer();
+        response = await send(path, body, key);
       } catch {
         await revive();
         continue;
@@ -98,6 +129,17 @@ export async function createLane(options: { seeded?: boolean } = {}): Promise<La
     await post(`/v1/banks/${bank}/consolidations`, {});
   }
 
+  async function askOnce(bank: string): Promise<void> {
+    await send(`/v1/banks/${bank}/consolidations`, {}).catch(() => undefined);
+  }
+
+  async function consolidateInPeace(bank: string): Promise<readonly string[]> {
+    const { memoryIds } = await deliver(bank, load, 'load');
+    await requestConsolidation(bank);
+    await settled(bank);
+    return memoryIds;
+  }
+
   const settled = (bank: string) =>
     vi.waitFor(
       async () => {
@@ -107,8 +149,8 @@ export async function createLane(options: { seeded?: boolean } = {}): Promise<La
       { timeout: 25_000, interval: 50 },
     );
 
-  async function seedBanks(): Promise<void> {
-    const fresh = Array.from({ length: banksAtOnce }, (_, index) => `bank-${seededBanks + index + 1}`);
+  async function seedBanks(count: number): Promise<void> {
+    const fresh = Array.from({ length: count }, (_, index) => `bank-${seededBanks + index + 1}`);
     seededBanks += fresh.length;
     await Promise.all(
       fresh.map(async (bank) => {
@@ -120,12 +162,12 @@ export async function createLane(options: { seeded?: boolean } = {}): Promise<La
     banks.push(...fresh);
   }
 
-  await start();
-  if (options.seeded ?? true) await seedBanks();
+  await start(options.settings);
+  const db = home.connect();
+  await seedBanks(options.banks ?? banksAtOnce);
   return {
     db,
-    dataDir,
-    databaseUrl: database.connectionString,
+    home,
     get daemon() {
       return current();
     },
@@ -134,16 +176,17 @@ export async function createLane(options: { seeded?: boolean } = {}): Promise<La
     revive,
     deliver,
     requestConsolidation,
+    askOnce,
+    consolidateInPeace,
     settled,
     async seededBank() {
-      if (banks.length === 0) await seedBanks();
+      if (banks.length === 0) await seedBanks(banksAtOnce);
       return banks.shift() ?? '';
     },
     async close() {
       daemon?.kill('SIGKILL');
       await daemon?.exited;
-      await database.drop();
-      rmSync(dataDir, { recursive: true, force: true });
+      await home.remove();
     },
   };
 }

@@ -52,9 +52,7 @@ beforeAll(async () => {
   const [first] = opened;
   if (!first) throw new Error('no lane');
   const bank = await first.seededBank();
-  const { memoryIds } = await first.deliver(bank, load, 'load');
-  await first.requestConsolidation(bank);
-  await first.settled(bank);
+  const memoryIds = await first.consolidateInPeace(bank);
   await expectAppliedOnce(first.db, bank, memoryIds);
   undisturbed = await readStory(first.db, bank);
   for (const lane of opened) lanes.give(lane);
