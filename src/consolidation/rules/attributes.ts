@@ -38,7 +38,7 @@ const table: readonly (readonly [predicates: string, attribute: Omit<Attribute, 
     { kinds: moments, undated: 'conflict' },
   ],
   [
-    'start|start on|start in|begin on|begin in|end on|end in|end|expire on|expire in|expire|be due|be due on|be due in|be due by|be valid until|renew in|renew on|run until|last until|be planned for|be planned on|be scheduled for|be scheduled on|be set for|be expected on|be expected in|be expected for|open on|close on',
+    'start|start on|start in|begin on|begin in|end on|end in|end|expire on|expire in|expire|be due|be due on|be due in|be due by|be valid until|renew in|renew on|go to print on|go live on|go on sale on|run until|last until|be planned for|be planned on|be scheduled for|be scheduled on|be set for|be expected on|be expected in|be expected for|open on|close on',
     { kinds: days, undated: 'conflict', occasion: true },
   ],
   [

@@ -117,7 +117,9 @@ function listedAttribute({ before, after, from: fromTerms, to: toTerms, context 
     labelled(before, after, from, toTerms) ??
     predicateBefore(before, after, from, to) ??
     preferenceOf(before, after, from, context.similarity);
-  return attribute && (!attribute.needsMarker || context.marked) ? { attribute, from, to } : null;
+  return attribute && (!attribute.needsMarker || context.marked)
+    ? { attribute: toldAs(attribute, before), from, to }
+    : null;
 }
 
 /** An attribute by the shape of the sentence. */
@@ -134,7 +136,12 @@ function shapedAttribute({ before, after, from: fromTerms, to: toTerms, context 
   const [from, to] = [slotOf(fromTerms), slotOf(toTerms)];
   if (!from || !to || !comparable(from, to)) return null;
   const attribute = generalAttribute(before, after, from, to, context);
-  return attribute ? { attribute, from, to } : null;
+  return attribute ? { attribute: toldAs(attribute, before), from, to } : null;
+}
+
+/** For people the attribute is called as the text does: "the standup is at". */
+function toldAs(attribute: Attribute, before: readonly Term[]): Attribute {
+  return before.length === 0 ? attribute : { ...attribute, name: before.map((term) => term.raw).join(' ') };
 }
 
 function equal(a: Term | undefined, b: Term | undefined): boolean {
@@ -220,7 +227,7 @@ function isPlaced(before: readonly Term[]): boolean {
   if (before.length < 2 || !last) return false;
   return (
     last.stem === 'be' ||
-    /^(?:stand|lie|hang|sit|sleep|live)$/u.test(last.stem) ||
+    /^(?:stand|lie|hang|sit|sleep)$/u.test(last.stem) ||
     (one?.stem === 'be' && /^(?:kept|stored|parked|located|hidden)$/u.test(last.word) && before.length > 2)
   );
 }

@@ -115,6 +115,9 @@ function byAgent(before: readonly Term[], slot: Slot): Attribute | null {
 const occasions =
   /\b(?:for|at|with|before|after) (?:breakfast|lunch|dinner|supper)\b|\b(?:for|on) (?:holiday|holidays|vacation|vacations)\b|\bto (?:work|school|office|university)\b/u;
 
+/** What one drinks or eats at a time of the day. */
+const mealtimes = /\b(?:drink|eat|have)\b.* in (?:morning|afternoon|evening)\b/u;
+
 /** "Always books an aisle seat", "now orders light roast", "for holidays goes to the sea". */
 function chosen(before: readonly Term[], after: readonly Term[], slot: Slot, wording: Wording): Attribute | null {
   if (slot.kind !== 'name' && slot.kind !== 'phrase' && slot.kind !== 'code') return null;
@@ -125,7 +128,7 @@ function chosen(before: readonly Term[], after: readonly Term[], slot: Slot, wor
   const context = [...before, ...after].map((term) => term.stem).join(' ');
   // "Now uses Kafka" leaves Redis where it was; "orders light roast now" and "now works from home" say what it replaces.
   const replaces = wording.marked && (opened || (after.length > 0 && after[0]?.lead === ''));
-  const single = replaces || wording.habitual || occasions.test(context);
+  const single = replaces || wording.habitual || occasions.test(context) || mealtimes.test(context);
   if (!single || (after.length > 2 && !prepositions.has(after[0]?.word ?? ''))) return null;
   return likely(
     before

@@ -3,7 +3,7 @@ import { isPost } from './attributes.ts';
 import { type ChangedValue, changedValue } from './changed-value.ts';
 import { clausesOf, isOneClause, turnedToPost } from './clauses.ts';
 import { containment } from './containment.ts';
-import { denies } from './polarity.ts';
+import { denies, tellOfThePast } from './polarity.ts';
 import type { Slot } from './slot.ts';
 import { readStatement, type Statement, type Term } from './statement.ts';
 import { sameButForOrder, sameOrder } from './word-order.ts';
@@ -116,7 +116,7 @@ function oneMoment(held: ReadText, offered: ReadText): boolean {
 function asDenial(held: ReadText, offered: ReadText): PairJudgement | null {
   if (!denies(held.statement, offered.statement)) return null;
   const order = orderOf(held, offered);
-  if (held.statement.event || offered.statement.event) {
+  if (tellOfThePast(held.statement, offered.statement)) {
     return order === 'unknown' || order === 'same'
       ? say('conflict', 'one denies the other')
       : say('keep-both', 'events of two times');

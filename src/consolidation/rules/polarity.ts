@@ -61,3 +61,8 @@ function isOppositePredicate(one: readonly Term[], other: readonly Term[], at: n
     verbs.has(term.stem)
   );
 }
+
+/** Whether either of the two tells of something past. */
+export function tellOfThePast(held: Statement, offered: Statement): boolean {
+  return frameOf(held).event || frameOf(offered).event;
+}

@@ -39,6 +39,8 @@ export function slotOf(terms: readonly Term[]): Slot | null {
   const address =
     terms.some((term) => term.capital) && terms.every((term) => term.capital || isCode(term) || isCount(term));
   if (address) return { kind: 'name', dimension: '', terms };
+  const days = terms.filter((term) => term.value?.kind === 'date' && term.value.weekday !== null);
+  if (days.length === 2 && terms.length === 3 && isSpan(second)) return { kind: 'range', dimension: 'weekdays', terms };
   if (terms.some((term) => term.value && term.value.kind !== 'name' && !isCode(term))) return null;
   if (terms.every((term) => term.capital || term.value || /["&]/u.test(term.lead)))
     return { kind: 'name', dimension: '', terms };
@@ -89,7 +91,7 @@ function isPlain(term: Term): boolean {
 
 /** Whether one of the two could be written in place of the other. */
 export function comparable(a: Slot, b: Slot): boolean {
-  if (a.kind === b.kind) return a.kind !== 'amount' || a.dimension === b.dimension;
+  if (a.kind === b.kind) return (a.kind !== 'amount' && a.kind !== 'range') || a.dimension === b.dimension;
   const pair = [a, b]
     .map((slot) => slot.kind)
     .sort()

@@ -41,7 +41,7 @@ export function sameButForOrder(a: Statement, b: Statement): boolean {
   if (sameSentences(a.terms, b.terms)) return true;
   const right = enumerationsSorted(b.terms);
   return enumerationsSorted(a.terms).some((one) =>
-    right.some((other) => sameOrder(one, other) || isRearranged(one, other)),
+    right.some((other) => sameOrder(one, other) || isRearranged(one, other) || isRearranged(other, one)),
   );
 }
 
