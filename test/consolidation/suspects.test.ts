@@ -99,7 +99,7 @@ describe('an attempt without an end', () => {
       atDecider += 1;
       company.push([batch.memories.length, atDecider - 1]);
       // Time enough for another batch to come, if nobody kept it.
-      for (let turn = 0; turn < 20; turn += 1) await bench.rows('select 1');
+      for (let turn = 0; turn < 150 && atDecider === 1; turn += 1) await bench.rows('select 1');
       atDecider -= 1;
       return batch.memories.map((memory) => ({ op: 'skip', memories: [memory.alias], reason: 'noise' }));
     };
