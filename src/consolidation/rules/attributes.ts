@@ -1,4 +1,4 @@
-import type { SlotKind } from './slot.ts';
+import type { Slot, SlotKind } from './slot.ts';
 
 /**
  * What a thing or person has one of at a time. Only with such an attribute can a second value replace or contradict the
@@ -17,6 +17,14 @@ export interface Attribute {
   readonly needsMarker?: true;
   /** The value counts what follows it ("three bedrooms"), so something must follow. */
   readonly counts?: true;
+}
+
+/** One single-valued attribute of one subject with two values. */
+export interface ChangedValue {
+  readonly attribute: Attribute;
+  /** Null where the sentence as a whole tells of the change. */
+  readonly from: Slot | null;
+  readonly to: Slot | null;
 }
 
 const amounts: readonly SlotKind[] = ['amount', 'count', 'range'];

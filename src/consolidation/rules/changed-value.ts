@@ -1,24 +1,24 @@
 import { prepositions } from '../values/vocabulary.ts';
-import { type Attribute, attributeOf, longestPredicate, namedAttribute, onceOnly, places } from './attributes.ts';
+import {
+  type Attribute,
+  attributeOf,
+  type ChangedValue,
+  longestPredicate,
+  namedAttribute,
+  onceOnly,
+} from './attributes.ts';
 import { namesAsOver, reversedComparison } from './comparisons.ts';
 import { type Frame, frameOf, withoutOpening } from './frame.ts';
 import { generalAttribute, type Wording } from './general-attributes.ts';
 import { handsOver } from './handover.ts';
+import { changeThatIsTold } from './moved-value.ts';
+import { placeAttribute } from './place.ts';
 import { preferenceOf } from './preferences.ts';
-import { comparable, type Slot, slotOf } from './slot.ts';
+import { comparable, type Slot, slotOf, widerOf } from './slot.ts';
 import { type Statement, sameTerm, type Term } from './statement.ts';
 import { otherStatus } from './status.ts';
-import { type ToldChange, toldChange } from './told-change.ts';
+import { toldChange } from './told-change.ts';
 import { isPastForm } from './verbs.ts';
-import { sameOrder } from './word-order.ts';
-
-/** One single-valued attribute of one subject with two values. */
-export interface ChangedValue {
-  readonly attribute: Attribute;
-  /** Null where the sentence as a whole tells of the change. */
-  readonly from: Slot | null;
-  readonly to: Slot | null;
-}
 
 /** Who these are only the conversation knew: "she lives in Oslo" and "she lives in Rome" may be two people. */
 const unknownSubjects = new Set(
@@ -168,11 +168,6 @@ function predicateBefore(before: readonly Term[], after: readonly Term[], from: 
   return there && after.length > 0 ? there : null;
 }
 
-/** A post or label needs a name on both sides: "the head is Ms. Adler", "the head is tired". */
-function widerOf(from: Slot, to: Slot): Slot['kind'] {
-  return from.kind === 'phrase' ? from.kind : to.kind;
-}
-
 /** "Is in the planning phase", "is in read-only mode". */
 function phaseOf(predicate: string, after: readonly Term[]): Attribute | null {
   const noun = after[0]?.stem ?? '';
@@ -212,120 +207,4 @@ function labelled(before: readonly Term[], after: readonly Term[], from: Slot, t
   )
     return null;
   return { name: 'label', kinds: [from.kind], undated: 'conflict' };
-}
-
-const languages = new Set(
-  'english german french spanish italian portuguese polish dutch swedish norwegian danish finnish russian ukrainian turkish arabic hebrew hindi japanese chinese korean greek czech hungarian romanian latin'.split(
-    ' ',
-  ),
-);
-
-/** "The key is", "the key is kept", "the dog sleeps". */
-function isPlaced(before: readonly Term[]): boolean {
-  const [one, two] = before.slice(-2);
-  const last = two ?? one;
-  if (before.length < 2 || !last) return false;
-  return (
-    last.stem === 'be' ||
-    /^(?:stand|lie|hang|sit|sleep)$/u.test(last.stem) ||
-    (one?.stem === 'be' && /^(?:kept|stored|parked|located|hidden)$/u.test(last.word) && before.length > 2)
-  );
-}
-
-/** PDF and English are no places. */
-function isPlaceName(term: Term): boolean {
-  return /\p{Ll}/u.test(term.raw) && !languages.has(term.word);
-}
-
-/** "The shutter is in the basement", "… on the roof": one thing is in one place. */
-function placeAttribute(
-  before: readonly Term[],
-  after: readonly Term[],
-  from: readonly Term[],
-  to: readonly Term[],
-): ChangedValue | null {
-  const last = before.at(-1);
-  if (!last || after.length > 0 || from.length > 4 || to.length > 4) return null;
-  const samePreposition = /^(?:in|at|on)$/u.test(last.word) && isPlaced(before.slice(0, -1));
-  const otherPreposition = isPlaced(before);
-  if (!samePreposition && !otherPreposition) return null;
-  const slots = [from, to].map((terms) => {
-    const rest = otherPreposition ? terms.slice(1) : terms;
-    const opens =
-      !otherPreposition || /^(?:in|at|on|under|behind|above|beside|near|below)$/u.test(terms[0]?.word ?? '');
-    const slot = opens ? slotOf(rest) : null;
-    const isPlace =
-      slot?.kind === 'phrase'
-        ? places.has(rest.at(-1)?.stem ?? '')
-        : slot?.kind === 'name' && samePreposition && rest.every(isPlaceName);
-    return slot && isPlace ? slot : null;
-  });
-  const [a, b] = slots;
-  if (!a || !b) return null;
-  const undated = a.kind === 'phrase' && b.kind === 'phrase' ? 'conflict' : 'keep-both';
-  return { attribute: { name: 'place', kinds: ['phrase', 'name'], undated }, from: a, to: b };
-}
-
-/** Values that a move of a meeting or price does not touch: when something ends or up to when it counts. */
-const ending = /\b(?:until|end|close|expire|from|due by)\b/u;
-const homes = /^(?:live|reside|be based|be located|be headquartered)/u;
-
-/** "Dinner has been moved to 20:30" beside "dinner is at 19:00". */
-function changeThatIsTold(held: readonly Term[], told: ToldChange): ChangedValue | null {
-  const { subject } = told;
-  if (held.length <= subject.length || !sameOrder(held.slice(0, subject.length), subject)) return null;
-  // "950 euros a month": what both say behind the value is no part of it.
-  let shared = 0;
-  while (shared < told.to.length - 1 && equal(held.at(-1 - shared), told.to.at(-1 - shared))) shared++;
-  return (
-    (shared > 0 ? movedValue(held.slice(0, -shared), told, told.to.slice(0, -shared)) : null) ??
-    movedValue(held, told, told.to)
-  );
-}
-
-function movedValue(held: readonly Term[], told: ToldChange, toTerms: readonly Term[]): ChangedValue | null {
-  const { subject } = told;
-  const to = slotOf(toTerms);
-  for (let start = subject.length + 1; start < held.length; start++) {
-    const from = slotOf(held.slice(start));
-    // "Is in room 2", "has moved to room 4".
-    const noun = held[start - 1];
-    const number = toTerms.length > 1 && equal(noun, toTerms[0]) ? slotOf(toTerms.slice(1)) : null;
-    if (number && from && comparable(from, number)) return { attribute: likelyMove, from, to: number };
-    if (!from || !to || !comparable(from, to)) continue;
-    if (told.from.length > 0 && sameOrder(told.from, from.terms)) return { attribute: likelyMove, from, to };
-    const predicate = held
-      .slice(subject.length, start)
-      .map((term) => term.stem)
-      .join(' ');
-    const attribute =
-      attributeOf(predicate, from.kind, to.kind) ??
-      (predicate === 'be' ? namedAttribute(subject, widerOf(from, to)) : null);
-    if (attribute && fitsTheChange(attribute, told, from))
-      return { attribute: { ...attribute, undated: 'conflict' }, from, to };
-  }
-  return to ? sharedHead(held, told, to) : null;
-}
-
-const likelyMove: Attribute = { name: 'what it moved from', kinds: [], undated: 'conflict' };
-
-function fitsTheChange(attribute: Attribute, told: ToldChange, from: Slot): boolean {
-  if (attribute.fixed) return false;
-  // "Up from 900 to 950 euros": the first number leaves its unit to the second.
-  const bareNumber = told.from.length === 1 && slotOf(told.from)?.kind === 'count';
-  if (told.from.length > 0 && !bareNumber && !sameOrder(told.from, from.terms)) return false;
-  if (told.kind === 'renamed')
-    return /^be (?:called|named|titled|known)/u.test(attribute.name) || /\bname is$/u.test(attribute.name);
-  if (from.kind === 'name' || from.kind === 'phrase')
-    return /^(?:moved|relocated)$/u.test(told.verb) && homes.test(attribute.name);
-  return !ending.test(attribute.name);
-}
-
-/** "Helga always books an aisle seat", "Helga has switched to window seats". */
-function sharedHead(held: readonly Term[], told: ToldChange, to: Slot): ChangedValue | null {
-  const [head, newHead] = [held.at(-1), to.terms.at(-1)];
-  const from = slotOf(held.slice(-Math.max(2, to.terms.length)));
-  if (told.kind !== 'moved' || !head || !newHead || to.terms.length < 2 || !from) return null;
-  if (!sameTerm(head, newHead) || sameOrder(from.terms, to.terms)) return null;
-  return { attribute: { name: 'choice', kinds: ['phrase', 'name'], undated: 'conflict' }, from, to };
 }

@@ -1,6 +1,6 @@
 import { compareValues, missingFrom } from '../values/compare-values.ts';
-import { isPost } from './attributes.ts';
-import { type ChangedValue, changedValue } from './changed-value.ts';
+import { type ChangedValue, isPost } from './attributes.ts';
+import { changedValue } from './changed-value.ts';
 import { clausesOf, isOneClause, turnedToPost } from './clauses.ts';
 import { containment } from './containment.ts';
 import { denies, tellOfThePast } from './polarity.ts';

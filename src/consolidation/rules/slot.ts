@@ -107,3 +107,8 @@ function hourOf(slot: Slot): number | null {
   const amount = value?.kind === 'number' ? value.amount : null;
   return amount !== null && Number.isInteger(amount) && amount >= 0 && amount <= 24 ? amount : null;
 }
+
+/** A post or label needs a name on both sides: "the head is Ms. Adler", "the head is tired". */
+export function widerOf(from: Slot, to: Slot): SlotKind {
+  return from.kind === 'phrase' ? from.kind : to.kind;
+}
