@@ -433,6 +433,72 @@ describe('ops of one answer lean on each other:', () => {
   });
 });
 
+describe('an answer that', () => {
+  it('retires and revises one target has only the first of the two done, and the memory is asked about again', async () => {
+    await observe('Ana drinks tea');
+    const { id } = await decide('Ana drinks green tea', (batch, m) => {
+      const [shown] = batch.observations;
+      if (!shown) return [createOp(m, 'n1', 'Ana drinks green tea')];
+      const revise = { op: 'revise' as const, text: 'Ana drinks green tea', memories: [m], reason: 'fuller' };
+      return [
+        { op: 'retire', target: shown.alias, reason: 'wrong' },
+        { ...revise, target: shown.alias },
+      ];
+    });
+    expect(await observation(bench, 'Ana drinks tea')).toMatchObject({ isRetired: true, version: 2 });
+    expect(await observation(bench, 'Ana drinks green tea')).toMatchObject({ isLive: true, sources: [{ id }] });
+    expect((await changes(bench)).filter((change) => change.status === 'rejected')).toMatchObject([
+      { op: 'revise', memoryIds: [id], verdicts: [{ validator: 'alias-in-range' }] },
+    ]);
+  });
+
+  it('revises and retires one target leaves a retired row whose text and vector agree (L6)', async () => {
+    await observe('Ana drinks tea');
+    await decide('Ana drinks green tea', (batch, m) => {
+      const target = observationAlias(batch, 'Ana drinks tea');
+      return [
+        { op: 'revise', target, text: 'Ana drinks green tea', memories: [m], reason: 'fuller' },
+        { op: 'retire', target, reason: 'wrong' },
+      ];
+    });
+    expect(await observation(bench, 'Ana drinks green tea')).toMatchObject({
+      isRetired: true,
+      version: 3,
+      vector: await vectorOf('Ana drinks green tea'),
+    });
+    expect(await states(bench)).toEqual({ 'Ana drinks tea': 'consolidated', 'Ana drinks green tea': 'consolidated' });
+  });
+
+  it('names what is not there costs that op alone; what was refused is kept, with the judge and his reason', async () => {
+    const [ana = '', ben = ''] = await bench.remember('Ana drinks tea', 'Ben drinks milk');
+    bench.decider.propose_ = (batch) => [
+      createOp(memoryAlias(batch, 'Ana drinks tea'), 'n1', 'Ana drinks tea'),
+      { op: 'reinforce', target: 'o7', memories: [batch.memories.at(-1)?.alias ?? ''], reason: 'same' },
+    ];
+    const report = await bench.consolidate();
+    expect(await liveTexts(bench)).toEqual(['Ana drinks tea']);
+    expect(await states(bench)).toEqual({ 'Ana drinks tea': 'consolidated', 'Ben drinks milk': 'pending' });
+    expect(report.counts.rejected['alias-in-range']).toBeGreaterThan(0);
+    expect(await changes(bench)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ op: 'create', status: 'applied', memoryIds: [ana] }),
+        expect.objectContaining({
+          op: 'reinforce',
+          status: 'rejected',
+          memoryIds: [ben],
+          verdicts: [{ validator: 'alias-in-range', reason: 'no observation o7 was shown or created before' }],
+        }),
+      ]),
+    );
+  });
+
+  it('creates one text for two memories makes one observation of both', async () => {
+    const ids = await bench.remember('Ana drinks tea', 'Ana drinks tea');
+    await bench.consolidate();
+    expect((await observation(bench, 'Ana drinks tea')).sources.map((source) => source.id)).toEqual(ids);
+  });
+});
+
 describe('groups (L2)', () => {
   it('stand or fall alone: one that misses leaves the others', async () => {
     const [good = '', gone = ''] = await bench.remember('Ana drinks tea', 'Ben drinks milk');
