@@ -82,6 +82,7 @@ class Slice {
     while (await this.#mayGoOn()) {
       const targets = await selectReplans(this.#deps.db, bankId, { limit: replansAtOnce, inHand: this.#seenReplans });
       if (targets.length === 0) return;
+      if (this.#seenReplans.length > 0 && (await this.#yields())) return;
       if (!(await this.#startRun())) return;
       for (const target of targets) {
         // Once a slice: one that keeps losing to others is due again, and must not keep this slice from its memories.
@@ -243,7 +244,7 @@ class Slice {
     return this.#ending === null;
   }
 
-  /** Asked before each page but the first: two banks that both waited would else hand the turn to each other for ever. */
+  /** Asked before each page of work but the first: two banks that both waited would else hand the turn to each other for ever. */
   async #yields(): Promise<boolean> {
     if (await this.#options.anotherBankWaits?.()) this.#ending ??= 'yielded';
     return this.#ending !== null;

@@ -178,7 +178,7 @@ it('two daemons over a few texts, in any order of events: each memory is applied
       for (const id of ids) expect(applied.filter((change) => change.memoryIds.includes(id))).toHaveLength(1);
       expect((await memories(bench)).map((memory) => memory.state)).toEqual(ids.map(() => 'consolidated'));
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });
 
@@ -213,6 +213,6 @@ it('the same with memories edited, deleted, invalidated and moved meanwhile: the
       const rows = await memories(bench);
       expect(rows.filter((memory) => memory.isDue)).toEqual([]);
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });

@@ -214,6 +214,22 @@ describe('a slice', () => {
     });
   });
 
+  it('gives way also between observations that have to be written again', async () => {
+    const texts = Array.from({ length: 40 }, (_, index) => `Shelf ${index} holds box ${index * 7}`);
+    await bench.remember(...texts);
+    await bench.consolidate();
+    await bench.rows(`update engram.memories set text = text || ' now' where bank_id = $1`, [bench.bankId]);
+    const slice = () =>
+      bench.engine.runSlice({
+        bankId: bench.bankId,
+        trigger: 'hint',
+        signal: new AbortController().signal,
+        anotherBankWaits: async () => true,
+      });
+    expect(await slice()).toMatchObject({ outcome: 'yielded', counts: { ops: { revise: 32 } } });
+    expect(await slice()).toMatchObject({ outcome: 'drained', counts: { ops: { revise: 8 } } });
+  });
+
   it('begins nothing after its time', async () => {
     await bench.remember('one');
     const report = await bench.engine.runSlice({
