@@ -1,10 +1,9 @@
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Batch, ProposedOp } from '../../src/consolidation/decider.ts';
+import type { ProposedOp } from '../../src/consolidation/decider.ts';
 import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
-import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
-import { wordVector } from '../support/fake-embedder.ts';
 import { applyOps, memoryRef, newText, seen } from './apply-directly.ts';
+import { decide, observe, vectorOf } from './decide.ts';
 import {
   attemptOutcomes,
   changes,
@@ -24,30 +23,6 @@ beforeAll(async () => {
 });
 beforeEach(() => bench.freshBank());
 afterAll(() => bench.close());
-
-/** One observation for each text, made by the pipeline itself. */
-async function observe(...fixtures: Parameters<Workbench['remember']>): Promise<string[]> {
-  const ids = await bench.remember(...fixtures);
-  await bench.consolidate();
-  return ids;
-}
-
-/** Remembers a text and lets the decider answer with these ops when it is shown it. */
-async function decide(text: string, ops: (batch: Batch, memory: string) => ProposedOp[], mentionedAt?: string) {
-  const [id] = await bench.remember({ text, ...(mentionedAt === undefined ? {} : { mentionedAt }) });
-  bench.decider.propose_ = (batch) => ops(batch, memoryAlias(batch, text));
-  const report = await bench.consolidate();
-  expect(bench.logged).toEqual([]);
-  return { id: id ?? '', report };
-}
-
-/** The vector that an embedder gives to a text, as the store keeps it. */
-async function vectorOf(text: string): Promise<string> {
-  const [row] = await bench.rows<{ digest: string }>('select md5(array_send($1::real[])) as digest', [
-    encodeRealArray(wordVector(text)),
-  ]);
-  return row?.digest ?? '';
-}
 
 describe('a memory', () => {
   it('becomes an observation with link, vector, history, event, counts and an ended attempt, in one go (L2)', async () => {
@@ -70,7 +45,7 @@ describe('a memory', () => {
       validTo: null,
       needsReplan: false,
       scopeEpoch: 1,
-      vector: await vectorOf('Ana drinks tea'),
+      vector: await vectorOf(bench, 'Ana drinks tea'),
       sources: [{ id, version: 1 }],
     });
     expect(await memories(bench)).toMatchObject([
@@ -106,11 +81,11 @@ describe('a memory', () => {
   it('without a vector gets one for its decision, and the observation has the same', async () => {
     await bench.remember({ text: 'Ana drinks tea', unembedded: true });
     await bench.consolidate();
-    expect((await observation(bench, 'Ana drinks tea')).vector).toBe(await vectorOf('Ana drinks tea'));
+    expect((await observation(bench, 'Ana drinks tea')).vector).toBe(await vectorOf(bench, 'Ana drinks tea'));
   });
 
   it('is settled once: a second run finds nothing, and no output of the first is its input (L10)', async () => {
-    await observe('Ana drinks tea', 'Ben drinks milk');
+    await observe(bench, 'Ana drinks tea', 'Ben drinks milk');
     const before = {
       events: await eventKinds(bench),
       rows: await observations(bench),
@@ -123,224 +98,6 @@ describe('a memory', () => {
     expect(await eventKinds(bench)).toEqual(before.events);
     const runs = await bench.rows('select 1 from engram.runs where bank_id = $1', [bench.bankId]);
     expect(runs.length, 'a run that did nothing leaves no row').toBe(1);
-  });
-});
-
-describe('each kind of op writes its rows, its images and its event:', () => {
-  it('create that had lost to a newer value before it came', async () => {
-    await observe({ text: 'Ana drinks coffee', mentionedAt: '2026-03-10T00:00:00Z' });
-    const { id } = await decide(
-      'Ana drinks tea',
-      (batch, m) => [
-        {
-          op: 'create',
-          as: 'n1',
-          text: 'Ana drinks tea',
-          memories: [m],
-          validFrom: new Date('2026-03-01'),
-          supersededBy: observationAlias(batch, 'Ana drinks coffee'),
-          reason: 'older',
-        },
-      ],
-      '2026-03-01T00:00:00Z',
-    );
-    const [coffee, tea] = [await observation(bench, 'Ana drinks coffee'), await observation(bench, 'Ana drinks tea')];
-    expect(coffee).toMatchObject({ isLive: true, version: 1 });
-    expect(tea).toMatchObject({
-      isLive: false,
-      version: 1,
-      validFrom: '2026-03-01',
-      validTo: '2026-03-10',
-      supersededBy: coffee.id,
-      sources: [{ id, version: 1 }],
-    });
-    expect((await lastChange(bench)).after?.created).toMatchObject({ id: tea.id, supersededBy: coffee.id });
-  });
-
-  it('reinforce', async () => {
-    const [first = ''] = await observe({ text: 'Ana drinks tea', mentionedAt: '2026-03-04T00:00:00Z' });
-    const before = await observation(bench, 'Ana drinks tea');
-    const { id } = await decide(
-      'Ana does drink tea',
-      (batch, m) => [
-        { op: 'reinforce', target: observationAlias(batch, 'Ana drinks tea'), memories: [m], reason: 'same' },
-      ],
-      '2026-03-01T00:00:00Z',
-    );
-    const after = await observation(bench, 'Ana drinks tea');
-    expect(after).toEqual({
-      ...before,
-      validFrom: '2026-03-01',
-      sources: [
-        { id: first, version: 1 },
-        { id, version: 1 },
-      ],
-    });
-    expect(await lastChange(bench)).toMatchObject({
-      op: 'reinforce',
-      targetId: before.id,
-      baseVersion: 1,
-      resultId: null,
-      memoryIds: [id],
-      before: { target: { validFrom: '2026-03-04T00:00:00.000Z' } },
-      after: { target: { validFrom: '2026-03-01T00:00:00.000Z' }, links: [{ memoryId: id, memoryVersion: 1 }] },
-      beforeVector: null,
-      afterVector: null,
-      reason: 'same',
-    });
-    expect((await eventKinds(bench)).at(-1)).toBe('observation.reinforced');
-    expect(await readScopeEpoch(bench.database.db, bench.bankId, []), 'no text was written').toBe(1);
-  });
-
-  it('revise, with the vector of both texts kept to the bit', async () => {
-    await observe('Ana drinks tea');
-    const before = await observation(bench, 'Ana drinks tea');
-    const { id } = await decide('Ana drinks green tea', (batch, m) => [
-      {
-        op: 'revise',
-        target: observationAlias(batch, 'Ana drinks tea'),
-        text: 'Ana drinks green tea every day',
-        memories: [m],
-        reason: 'fuller',
-      },
-    ]);
-    const after = await observation(bench, 'Ana drinks green tea every day');
-    expect(after).toMatchObject({
-      id: before.id,
-      version: 2,
-      isLive: true,
-      scopeEpoch: 2,
-      vector: await vectorOf('Ana drinks green tea every day'),
-    });
-    expect(after.sources.map((source) => source.id)).toContain(id);
-    expect(await lastChange(bench)).toMatchObject({
-      op: 'revise',
-      targetId: before.id,
-      baseVersion: 1,
-      before: { target: { text: 'Ana drinks tea', version: 1 } },
-      after: { target: { text: 'Ana drinks green tea every day', version: 2 } },
-      beforeVector: before.vector,
-      beforeModel: bench.embedder.model.id,
-      afterVector: after.vector,
-      afterModel: bench.embedder.model.id,
-    });
-    expect((await eventKinds(bench)).at(-1)).toBe('observation.revised');
-  });
-
-  it('supersede', async () => {
-    await observe({ text: 'Ana drinks tea', mentionedAt: '2026-03-01T00:00:00Z' });
-    const old = await observation(bench, 'Ana drinks tea');
-    const { id } = await decide('Ana drinks coffee now', (batch, m) => [
-      {
-        op: 'supersede',
-        target: observationAlias(batch, 'Ana drinks tea'),
-        as: 'n1',
-        text: 'Ana drinks coffee',
-        memories: [m],
-        validFrom: new Date('2026-03-09'),
-        reason: 'newer',
-      },
-    ]);
-    const [tea, coffee] = [await observation(bench, 'Ana drinks tea'), await observation(bench, 'Ana drinks coffee')];
-    expect(tea).toEqual({ ...old, isLive: false, version: 2, validTo: '2026-03-09', supersededBy: coffee.id });
-    expect(coffee).toMatchObject({ isLive: true, version: 1, validFrom: '2026-03-09', sources: [{ id, version: 1 }] });
-    expect(await lastChange(bench)).toMatchObject({
-      op: 'supersede',
-      targetId: tea.id,
-      baseVersion: 1,
-      resultId: coffee.id,
-      before: { target: { supersededBy: null, validTo: null, version: 1 } },
-      after: { target: { supersededBy: coffee.id, version: 2 }, created: { id: coffee.id } },
-      afterVector: coffee.vector,
-    });
-    expect((await eventKinds(bench)).at(-1)).toBe('observation.superseded');
-  });
-
-  it('conflict', async () => {
-    await observe('Ana drinks tea');
-    const old = await observation(bench, 'Ana drinks tea');
-    await decide('Ana never drinks tea', (batch, m) => [
-      {
-        op: 'conflict',
-        target: observationAlias(batch, 'Ana drinks tea'),
-        as: 'n1',
-        text: 'Ana never drinks tea',
-        memories: [m],
-        validFrom: null,
-        reason: 'cannot both be',
-      },
-    ]);
-    const rival = await observation(bench, 'Ana never drinks tea');
-    expect(await observation(bench, 'Ana drinks tea'), 'the target stays as it was').toEqual(old);
-    expect(rival).toMatchObject({ isLive: true, version: 1 });
-    const conflicts = await bench.rows<{ id: string }>(
-      'select id, left_id, right_id, status, reason from engram.conflicts where bank_id = $1',
-      [bench.bankId],
-    );
-    const [left, right] = [old.id, rival.id].sort();
-    expect(conflicts).toMatchObject([{ left_id: left, right_id: right, status: 'open', reason: 'cannot both be' }]);
-    expect(await lastChange(bench)).toMatchObject({
-      op: 'conflict',
-      targetId: old.id,
-      resultId: rival.id,
-      after: { conflictId: conflicts[0]?.id },
-    });
-    expect((await eventKinds(bench)).at(-1)).toBe('observation.conflicted');
-  });
-
-  it('fold', async () => {
-    const ids = await observe('Ana drinks tea', 'Ana really drinks tea');
-    const before = await observation(bench, 'Ana really drinks tea');
-    await decide('Ana, tea', (batch, m) => [
-      {
-        op: 'fold',
-        target: observationAlias(batch, 'Ana really drinks tea'),
-        into: observationAlias(batch, 'Ana drinks tea'),
-        reason: 'twins',
-      },
-      { op: 'skip', memories: [m], reason: 'noise' },
-    ]);
-    const [folded, root] = [await observation(bench, before.text), await observation(bench, 'Ana drinks tea')];
-    expect(folded).toEqual({ ...before, isLive: false, version: 2, canonicalId: root.id });
-    expect(folded.sources, 'its evidence stays where it is').toEqual([{ id: ids[1], version: 1 }]);
-    expect(root).toMatchObject({ isLive: true, version: 1 });
-    expect((await changes(bench)).find((change) => change.op === 'fold')).toMatchObject({
-      targetId: folded.id,
-      resultId: root.id,
-      baseVersion: 1,
-      before: { target: { canonicalId: null, version: 1 } },
-      after: { target: { canonicalId: root.id, version: 2 } },
-    });
-    expect(await eventKinds(bench)).toContain('observation.folded');
-  });
-
-  it('retire', async () => {
-    await observe('Ana drinks tea');
-    const before = await observation(bench, 'Ana drinks tea');
-    await decide('Ana never was', (batch, m) => [
-      { op: 'retire', target: observationAlias(batch, 'Ana drinks tea'), reason: 'wrong' },
-      { op: 'skip', memories: [m], reason: 'noise' },
-    ]);
-    expect(await observation(bench, 'Ana drinks tea')).toEqual({
-      ...before,
-      isLive: false,
-      isRetired: true,
-      version: 2,
-    });
-    expect((await changes(bench)).find((change) => change.op === 'retire')).toMatchObject({
-      targetId: before.id,
-      before: { target: { retiredAt: null } },
-      after: { target: { version: 2, retiredAt: expect.any(String) } },
-    });
-    expect(await eventKinds(bench)).toContain('observation.retired');
-  });
-
-  it('skip', async () => {
-    const { id } = await decide('Hm', (_, m) => [{ op: 'skip', memories: [m], reason: 'says nothing' }]);
-    expect(await memories(bench)).toMatchObject([{ id, state: 'consolidated', stateReason: 'says nothing' }]);
-    expect(await observations(bench)).toEqual([]);
-    expect(await lastChange(bench)).toMatchObject({ op: 'skip', memoryIds: [id], before: null, after: null });
-    expect((await eventKinds(bench)).at(-1)).toBe('memory.skipped');
   });
 });
 
@@ -379,8 +136,8 @@ describe('ops of one answer lean on each other:', () => {
   });
 
   it('a fold of A into X and a revision of X leave X revised, with both bodies of evidence', async () => {
-    const [a = '', x = ''] = await observe('Ana likes tea', 'Ana drinks tea');
-    const { id } = await decide('Ana drinks tea daily', (batch, m) => [
+    const [a = '', x = ''] = await observe(bench, 'Ana likes tea', 'Ana drinks tea');
+    const { id } = await decide(bench, 'Ana drinks tea daily', (batch, m) => [
       {
         op: 'fold',
         target: observationAlias(batch, 'Ana likes tea'),
@@ -399,13 +156,13 @@ describe('ops of one answer lean on each other:', () => {
       await observation(bench, 'Ana drinks tea daily'),
       await observation(bench, 'Ana likes tea'),
     ];
-    expect(root).toMatchObject({ isLive: true, version: 2, vector: await vectorOf('Ana drinks tea daily') });
+    expect(root).toMatchObject({ isLive: true, version: 2, vector: await vectorOf(bench, 'Ana drinks tea daily') });
     expect(root.sources.map((source) => source.id).sort()).toEqual([x, id].sort());
     expect(folded).toMatchObject({ canonicalId: root.id, sources: [{ id: a, version: 1 }] });
   });
 
   it('a fold re-points what was folded into its target and what was superseded by it', async () => {
-    await observe('Tea one', 'Tea two', 'Tea three', 'Milk before');
+    await observe(bench, 'Tea one', 'Tea two', 'Tea three', 'Milk before');
     await applyOps(bench, [
       { op: 'fold', target: await seen(bench, 'Tea one'), into: await seen(bench, 'Tea two'), reason: 'twins' },
     ]);
@@ -435,8 +192,8 @@ describe('ops of one answer lean on each other:', () => {
 
 describe('an answer that', () => {
   it('retires and revises one target has only the first of the two done, and the memory is asked about again', async () => {
-    await observe('Ana drinks tea');
-    const { id } = await decide('Ana drinks green tea', (batch, m) => {
+    await observe(bench, 'Ana drinks tea');
+    const { id } = await decide(bench, 'Ana drinks green tea', (batch, m) => {
       const [shown] = batch.observations;
       if (!shown) return [createOp(m, 'n1', 'Ana drinks green tea')];
       const revise = { op: 'revise' as const, text: 'Ana drinks green tea', memories: [m], reason: 'fuller' };
@@ -453,8 +210,8 @@ describe('an answer that', () => {
   });
 
   it('revises and retires one target leaves a retired row whose text and vector agree (L6)', async () => {
-    await observe('Ana drinks tea');
-    await decide('Ana drinks green tea', (batch, m) => {
+    await observe(bench, 'Ana drinks tea');
+    await decide(bench, 'Ana drinks green tea', (batch, m) => {
       const target = observationAlias(batch, 'Ana drinks tea');
       return [
         { op: 'revise', target, text: 'Ana drinks green tea', memories: [m], reason: 'fuller' },
@@ -464,7 +221,7 @@ describe('an answer that', () => {
     expect(await observation(bench, 'Ana drinks green tea')).toMatchObject({
       isRetired: true,
       version: 3,
-      vector: await vectorOf('Ana drinks green tea'),
+      vector: await vectorOf(bench, 'Ana drinks green tea'),
     });
     expect(await states(bench)).toEqual({ 'Ana drinks tea': 'consolidated', 'Ana drinks green tea': 'consolidated' });
   });
@@ -520,7 +277,7 @@ describe('groups (L2)', () => {
   });
 
   it('applied twice are applied once: the second time every one misses and nothing is written', async () => {
-    await observe('Old tea', 'Old milk', 'Old juice', 'Old water');
+    await observe(bench, 'Old tea', 'Old milk', 'Old juice', 'Old water');
     const [m1 = '', m2 = '', m3 = '', m4 = ''] = await bench.remember('one', 'two', 'three', 'four');
     const common = { validFrom: null, reason: 'scripted' };
     const ops = [
@@ -569,8 +326,8 @@ describe('groups (L2)', () => {
 
 describe('versions and epochs only grow (L22)', () => {
   it('whatever a statement says', async () => {
-    await observe('Ana drinks tea');
-    await decide('Ana drinks green tea', (batch, m) => [
+    await observe(bench, 'Ana drinks tea');
+    await decide(bench, 'Ana drinks green tea', (batch, m) => [
       {
         op: 'revise',
         target: observationAlias(batch, 'Ana drinks tea'),
