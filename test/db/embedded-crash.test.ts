@@ -81,7 +81,10 @@ test('a postmaster that was killed is replaced once the last of its children is 
   const busy = ask(
     first.connectionString,
     `copy (select 1) to '${join(started, 'started')}';
-     do $$ begin while pg_stat_file('${letGo}', true) is null loop end loop; end $$`,
+     do $$ begin
+       -- Bounded, so that a test that failed does not leave it spinning for ever.
+       while pg_stat_file('${letGo}', true) is null and clock_timestamp() < now() + interval '30 s' loop end loop;
+     end $$`,
   ).catch((thrown: unknown) => thrown);
   await until(() => existsSync(join(started, 'started')));
   process.kill(first.pid, 'SIGKILL');
