@@ -67,6 +67,7 @@ const pairs: readonly (readonly [held: string, offered: string])[] = [
   ["Ana's brother lives in Oslo.", "Ana's sister lives in Rome."],
   ['The report for March is due on 5 April.', 'The report for April is due on 5 May.'],
   ['The meeting with Ben is at 10:00.', 'The meeting with Carl is at 11:00.'],
+  ['Ana said the fee is 5 euros.', 'Ana said the fee is 7 euros.'],
   ['Ana ran 8 km.', 'Ana ran 11 km.'],
   ['Ana paid 40 euros for diesel.', 'Ana paid 47 euros for diesel.'],
   ['Sold the skis for 80 euros.', 'Sold the skis for 18 euros.'],
