@@ -18,11 +18,13 @@ export interface BlankDatabase {
   drop(): Promise<void>;
 }
 
-export async function createBlankDatabase(): Promise<BlankDatabase> {
+/** `sorting` is what texts are sorted by; the embedded server would do it by byte, like any `collate "C"`. */
+export async function createBlankDatabase(options: { sorting?: 'en' } = {}): Promise<BlankDatabase> {
   const { adminUrl } = inject('postgres');
   const name = `blank_${randomUUID().replaceAll('-', '')}`;
   const connectionString = await withAdmin(adminUrl, async (admin) => {
-    await admin.query(`create database ${name} template template0 encoding 'UTF8'`);
+    const locale = options.sorting === undefined ? '' : `locale_provider icu icu_locale '${options.sorting}'`;
+    await admin.query(`create database ${name} template template0 encoding 'UTF8' ${locale}`);
     return admin.urlOf(name);
   });
   const opened: Database[] = [];

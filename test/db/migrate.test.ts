@@ -75,8 +75,11 @@ describe('the migrations of this build', () => {
     const both = Promise.all(others.map((other) => migrate(other, migrations)));
     const waiting = `select from pg_locks where locktype = 'advisory' and not granted
       and database = (select oid from pg_database where datname = current_database())`;
-    await expect.poll(async () => (await db.query(waiting)).rowCount).toBe(2);
-    release.resolve();
+    try {
+      await expect.poll(async () => (await db.query(waiting)).rowCount).toBe(2);
+    } finally {
+      release.resolve();
+    }
     await holder;
     const names = migrations.map(({ name }) => name);
     expect((await both).map(({ applied }) => applied).sort((a, b) => a.length - b.length)).toEqual([[], names]);

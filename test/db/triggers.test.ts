@@ -1,7 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { sqlState } from '../../src/db/errors.ts';
+import { migrate, readMigrations } from '../../src/db/migrate.ts';
+import { createBlankDatabase } from './blank-database.ts';
 import { usePlainSql } from './plain-sql.ts';
+
+const migrationsFolder = new URL('../../src/store/migrations', import.meta.url).pathname;
 
 const plain = usePlainSql();
 const { run, newBank, memory, settledMemory, observation, marked, events, tombstones, calls } = plain;
@@ -44,6 +48,18 @@ describe('an inserted memory', () => {
     await run('update engram.memories set tags = $3 where bank_id = $1 and id = $2', [bank, updated, tags]);
     expect((await memory(inserted))?.tags).toEqual(expected);
     expect((await memory(updated))?.tags).toEqual(expected);
+  });
+
+  test('has its tags by byte also where the database sorts otherwise', async () => {
+    const blank = await createBlankDatabase({ sorting: 'en' });
+    try {
+      const db = blank.open();
+      await migrate(db, await readMigrations(migrationsFolder));
+      const { rows } = await db.query("select 'a' < 'B' as by_word, engram.scope_of('{a,B,ä,z}') as scope");
+      expect(rows).toEqual([{ by_word: true, scope: ['B', 'a', 'z', 'ä'] }]);
+    } finally {
+      await blank.drop();
+    }
   });
 
   test('has the SHA-256 of its text, which follows the text and nobody can set', async () => {
