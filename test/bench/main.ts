@@ -7,7 +7,8 @@ interface Bench {
 
 const benches: Readonly<Record<string, Bench>> = {
   golden: {
-    about: 'judges the golden pairs with the rules decider and the local embedder, by kind',
+    about:
+      'judges the golden pairs with the rules decider and the local embedder, by kind (--missed: ids of the tuning part)',
     load: () => import('./golden.ts'),
   },
   locomo: {
@@ -21,7 +22,7 @@ const benches: Readonly<Record<string, Bench>> = {
 };
 
 const [name, ...args] = process.argv.slice(2);
-const bench = name === undefined ? undefined : benches[name];
+const bench = name !== undefined && Object.hasOwn(benches, name) ? benches[name] : undefined;
 if (bench) {
   const { run } = await bench.load();
   await run(args);
