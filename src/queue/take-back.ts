@@ -16,20 +16,18 @@ export interface TakeBackDeps {
 
 /**
  * Before the first job is taken: ends the attempts of processes that are dead, so that a restart after a crash goes on
- * at once. Left to heartbeats, supervision and the pause of a retry, a bank stood still for up to 55 s.
+ * at once. Left to heartbeats, supervision and the pause of a retry, a bank stood still for up to 55 s. Beside another
+ * daemon that lives nothing is taken back: whose a job is does not show, and the other looks after the silent ones.
  *
  * It costs an attempt, as it would otherwise. The first death of a job's worker is a deploy or a power cut and no reason
  * to wait; from the second on the pause stands, since the job itself may be what kills.
  *
  * Never throws: whatever is not taken back here comes back later by its heartbeat.
  */
-export async function takeBackOrphans(deps: TakeBackDeps, instanceId: string | undefined): Promise<void> {
+export async function takeBackOrphans(deps: TakeBackDeps, instanceId: string): Promise<void> {
   const { db, boss, scheduler, clock, log } = deps;
   try {
-    // Those of other machines, where only silence tells. By itself pg-boss looks 15 s after its start.
-    await boss.supervise();
-    const orphans = instanceId === undefined ? [] : await orphanedJobs(db, instanceId);
-    for (const job of orphans) {
+    for (const job of await orphanedJobs(db, instanceId)) {
       await boss.fail(job.queue, job, { outcome: 'failed', message: lostWorkerMessage });
       log.warn(
         { queue: job.queue, jobId: job.id, bankId: job.bankId },

@@ -215,7 +215,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
         stopped,
         loops: Promise.resolve(),
       };
-      await takeBackOrphans({ ...deps, boss, scheduler }, deps.instanceId);
+      if (deps.instanceId !== undefined) await takeBackOrphans({ ...deps, boss, scheduler }, deps.instanceId);
       await reconciler.run();
       pollers.consolidate.start();
       pollers.embed.start();

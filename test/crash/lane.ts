@@ -32,7 +32,7 @@ export interface Lane {
   /** What a bank becomes where nothing dies; the ids of the load's memories. */
   consolidateInPeace(bank: string): Promise<readonly string[]>;
   /** Until nothing of the bank is left to do. */
-  settled(bank: string): Promise<void>;
+  settled(bank: string, withinMs?: number): Promise<void>;
   /** A bank whose seed is consolidated. */
   seededBank(): Promise<string>;
   close(): Promise<void>;
@@ -140,13 +140,13 @@ export async function createLane(
     return memoryIds;
   }
 
-  const settled = (bank: string) =>
+  const settled = (bank: string, withinMs = 30_000) =>
     vi.waitFor(
       async () => {
         const left = await leftToDo(db, bank);
         if (left.length > 0) throw new Error(`${bank} is not done: ${left.join(', ')}`);
       },
-      { timeout: 25_000, interval: 50 },
+      { timeout: withinMs, interval: 50 },
     );
 
   async function seedBanks(count: number): Promise<void> {
