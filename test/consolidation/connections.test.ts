@@ -21,16 +21,17 @@ describe('no connection waits on a model (L1)', () => {
       const before = await violations();
       const { signal } = new AbortController();
       const batch = { mission: '', memories: [], observations: [] };
-      const call = {
+      const calls: Record<typeof what, () => Promise<unknown>> = {
         decider: () => bench.decider.propose(batch),
         embedder: () => guardedEmbedder(bench.embedder, assertNoLease).embed(['a text'], { purpose: 'query', signal }),
         'vector search': () => bench.vectors.nearest([]),
         'second connection': () => db.query('select 1'),
-      }[what];
+      };
+      const call = calls[what];
       await expect(db.tx({ label: 'held' }, call)).rejects.toThrow(HeldConnectionError);
       expect(await violations()).toBe(before + 1);
       expect(db.poolCounts()).toMatchObject({ used: 0, waiting: 0 });
-      await expect(Promise.resolve(call()), 'outside it is welcome').resolves.toBeDefined();
+      await expect(call(), 'outside it is welcome').resolves.toBeDefined();
     },
   );
 

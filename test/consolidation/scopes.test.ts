@@ -18,7 +18,8 @@ describe('only memories of the same scope touch an observation (L7):', () => {
   it('the same text in two scopes is two observations', async () => {
     const ids = await bench.remember({ text, tags: ['home'] }, { text, tags: ['work'] }, { text, tags: ['home'] });
     await bench.consolidate();
-    expect((await observations(bench)).map((row) => [row.tags, row.sources.map((source) => source.id)])).toEqual([
+    const rows = (await observations(bench)).sort((a, b) => a.tags.join().localeCompare(b.tags.join()));
+    expect(rows.map((row) => [row.tags, row.sources.map((source) => source.id)])).toEqual([
       [['home'], [ids[0], ids[2]]],
       [['work'], [ids[1]]],
     ]);
