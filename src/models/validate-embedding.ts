@@ -2,7 +2,7 @@ import { EngramdError } from '../telemetry/engramd-error.ts';
 
 /** An embedder answered something that must not be stored. The same text would most likely fail again. */
 export class InvalidEmbeddingError extends EngramdError {
-  readonly code = 'invalid_embedding';
+  readonly code = 'INVALID_EMBEDDING';
   /** Position in the request of the text whose vector is bad; null when the answer as a whole is. */
   readonly index: number | null;
   readonly reason: string;

@@ -93,7 +93,7 @@ test('a wrong dimension of every vector parks nothing it was not sure of', async
   await fixture.writer.writeMemories('b', [{ text: 'one' }]);
   fixture.fake.embed = async () => [];
   await expect(fixture.pending.embedPending('b', { signal })).rejects.toMatchObject({
-    code: 'invalid_embedding',
+    code: 'INVALID_EMBEDDING',
     index: null,
   });
   expect(await rows()).toMatchObject([{ dims: null, state: 'pending' }]);

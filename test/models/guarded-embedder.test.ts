@@ -40,7 +40,7 @@ describe('guardedEmbedder', () => {
   ])('refuses a vector of %s', async (_, bad) => {
     const inner = createFakeEmbedder({ vectorOf: (text) => (text === 'bad' ? bad : new Float32Array(512).fill(1)) });
     const call = guardedEmbedder(inner, assertNoLease).embed(['good', 'bad'], { purpose: 'memory' });
-    await expect(call).rejects.toMatchObject({ code: 'invalid_embedding', index: 1 });
+    await expect(call).rejects.toMatchObject({ code: 'INVALID_EMBEDDING', index: 1 });
   });
 
   it('refuses an answer with a vector too few', async () => {

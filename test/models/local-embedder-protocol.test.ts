@@ -100,7 +100,7 @@ describe('a thread that dies', () => {
   ])('by %s fails every waiting call as retryable, and the next call starts another', async (order, reason) => {
     const calls = [embedder.embed([order], memory), embedder.embed(numbered(maxBatchTexts * 2), memory)];
     for (const outcome of await Promise.allSettled(calls)) {
-      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'embedder_crashed', retryable: true } });
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'EMBEDDER_CRASHED', retryable: true } });
       expect(outcome).toHaveProperty('reason.message', expect.stringContaining(reason));
     }
     expect(await embedder.embed(['a'], memory)).toHaveLength(1);
@@ -108,7 +108,7 @@ describe('a thread that dies', () => {
 
   it('before it could load fails the call as retryable', async () => {
     const broken = createLocalEmbedder({ workerUrl: new URL('./no-such-worker.ts', import.meta.url) });
-    await expect(broken.embed(['a'], memory)).rejects.toMatchObject({ code: 'embedder_crashed', retryable: true });
+    await expect(broken.embed(['a'], memory)).rejects.toMatchObject({ code: 'EMBEDDER_CRASHED', retryable: true });
   });
 });
 
@@ -120,7 +120,7 @@ describe('release', () => {
     await Promise.resolve();
     await embedder.release();
     for (const outcome of await outcomes) {
-      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'embedder_released', retryable: true } });
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'EMBEDDER_RELEASED', retryable: true } });
     }
     expect(await embedder.embed(['a'], memory)).toHaveLength(1);
   });

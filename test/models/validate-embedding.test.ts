@@ -40,7 +40,7 @@ describe('validateEmbeddings', () => {
       fc.property(answer, fc.nat(10), (vectors, count) => {
         fc.pre(count !== vectors.length);
         const failure = failureOf(() => validateEmbeddings(vectors, { count, dimensions }));
-        expect(failure).toMatchObject({ code: 'invalid_embedding', index: null, retryable: false });
+        expect(failure).toMatchObject({ code: 'INVALID_EMBEDDING', index: null, retryable: false });
       }),
     );
   });
