@@ -30,7 +30,7 @@ export function prepareDataDir(path: string, isRoot = process.getuid?.() === 0):
   const folder = resolve(path);
   const mode = isRoot ? 0o711 : 0o700;
   try {
-    const firstMade = mkdirSync(folder, { recursive: true });
+    const firstMade = makeFolders(folder);
     if (firstMade !== undefined) {
       // The umask may have made them narrower than the server's user can pass.
       for (let made = folder; made.length >= firstMade.length; made = dirname(made)) chmodSync(made, mode);
@@ -48,6 +48,24 @@ export function prepareDataDir(path: string, isRoot = process.getuid?.() === 0):
       { cause },
     );
   }
+}
+
+/**
+ * Makes the folder and those above it, and returns the topmost it made. mkdir's own `recursive` spins for ever where a
+ * parent is there and answers ENOENT all the same, as /proc does.
+ */
+function makeFolders(folder: string): string | undefined {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
+  const parent = dirname(folder);
+  const firstMade = statSync(parent, { throwIfNoEntry: false }) ? undefined : makeFolders(parent);
+  try {
+    mkdirSync(folder);
+  } catch (thrown) {
+    // Another process may have made it since.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw thrown;
+    return firstMade;
+  }
+  return firstMade ?? folder;
 }
 
 /**

@@ -80,3 +80,8 @@ test('that this user may not write to is refused', () => {
   expect(failure).toBeInstanceOf(DataDirNotWritableError);
   expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining('this user may not write there') });
 });
+
+test.runIf(process.platform === 'linux')('below a folder that takes none is refused, and not tried for ever', () => {
+  // A guard that fails spins without an end; the runner then kills this worker.
+  expect(() => prepareDataDir('/proc/engramd/state')).toThrow(DataDirNotWritableError);
+});
