@@ -14,6 +14,7 @@ import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
+import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -160,6 +161,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     metrics,
     racepoints,
     instanceId,
+    maintenance: [{ name: 'vector tombstones', run: pruneVectorTombstones }],
     onSchemaNewer: (error) => options.onFatal?.(error),
   });
   if (mode === 'daemon' || options.hasWorkers === true) {
