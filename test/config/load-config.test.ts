@@ -169,6 +169,25 @@ describe('what is said without being an error', () => {
   });
 });
 
+it('has no setting that the README does not tell of, with its flag and its default', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const { config, sources } = load({ env: {} });
+  for (const key of settingKeys) {
+    const { variable, flag } = metaOf(key);
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${variable}\` |`));
+    expect(row, variable).toBeDefined();
+    if (flag !== undefined) expect(row).toContain(`| \`${flag}\` |`);
+    if (
+      sources[key] === 'default' &&
+      typeof config[key] !== 'object' &&
+      config[key] !== undefined &&
+      key !== 'dataDir'
+    ) {
+      expect(row).toContain(`| \`${config[key]}\` |`);
+    }
+  }
+});
+
 it('has no setting that nothing reads', async () => {
   const source = new URL('../../src/', import.meta.url);
   const files = (await readdir(source, { recursive: true })).filter(
