@@ -192,7 +192,7 @@ export async function createLane(
 }
 
 /** Fails instead of hanging where a thing that is about to happen does not. */
-export async function soon<T>(what: string, thing: Promise<T>, withinMs = 15_000): Promise<T> {
+export async function soon<T>(what: string, thing: Promise<T>, withinMs = 30_000): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`it did not ${what} within ${withinMs} ms`)), withinMs);
   try {

@@ -71,7 +71,7 @@ test('every racepoint is died at', () => {
   expect([...new Set(deaths.map(({ point }) => point))]).toEqual([...racepointNames]);
 });
 
-describe.concurrent('SIGKILL, then a restart: each memory applied once', { timeout: 60_000 }, () => {
+describe.concurrent('SIGKILL, then a restart: each memory applied once', { timeout: 120_000 }, () => {
   test.for(deaths)('$point, visit $visit', async ({ point, visit }, { expect, onTestFailed }) => {
     const lane = await lanes.take();
     // Whatever state it is in, the others get a fresh one.

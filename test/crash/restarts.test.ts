@@ -44,7 +44,7 @@ async function endPause(lane: Lane, bank: string): Promise<void> {
   await lane.db.query(`update pgboss.job set start_after = now() where singleton_key = $1 and state = 'retry'`, [bank]);
 }
 
-describe.concurrent('after SIGKILL', { timeout: 60_000 }, () => {
+describe.concurrent('after SIGKILL', { timeout: 120_000 }, () => {
   test('two crashes of one batch in a row: a pause, smaller batches, one at a time, and everything applied once', async ({
     expect,
   }) => {
@@ -86,9 +86,9 @@ describe.concurrent('after SIGKILL', { timeout: 60_000 }, () => {
     expect(applied.every((row) => !row.overlaps)).toBe(true);
   });
 
-  test('a memory that kills whoever decides it is found, parked and named, and the others are consolidated', {
-    timeout: 120_000,
-  }, async ({ expect }) => {
+  test('a memory that kills whoever decides it is found, parked and named, and the others are consolidated', async ({
+    expect,
+  }) => {
     const lane = await openLane({ banks: 1, settings: { decider: 'mortal' } });
     const bank = await lane.seededBank();
     const deadly: WorkloadRequest = [{ text: `This is ${poison}.`, tags: [], mentioned_at: '2026-02-03T10:00:00Z' }];

@@ -68,7 +68,7 @@ async function untilBlocked(db: Database): Promise<void> {
 test.for([
   ['half-way through our migrations', 'engram'],
   ['between our migrations and those of pg-boss', 'pgboss'],
-] as const)('SIGKILL %s is harmless', { timeout: 60_000 }, async ([, schema]) => {
+] as const)('SIGKILL %s is harmless', { timeout: 120_000 }, async ([, schema]) => {
   const home = await createEmptyHome();
   const inTheWay = new pg.Client({ connectionString: home.databaseUrl });
   inTheWay.on('error', () => undefined);
@@ -89,7 +89,7 @@ test.for([
   await expectAppliedOnce(lane.db, bank, await lane.consolidateInPeace(bank));
 });
 
-test('SIGKILL right after the migrations is harmless', { timeout: 60_000 }, async () => {
+test('SIGKILL right after the migrations is harmless', { timeout: 120_000 }, async () => {
   const home = await createEmptyHome();
   const doomed = startDaemon(home);
   await doomed.said('migrated the database');
@@ -102,7 +102,7 @@ test('SIGKILL right after the migrations is harmless', { timeout: 60_000 }, asyn
 });
 
 test('SIGKILL on the embedded database: the next start adopts the server, and everything is there', {
-  timeout: 90_000,
+  timeout: 120_000,
 }, async () => {
   const sandbox = createEmbeddedSandbox();
   let db: Database | undefined;

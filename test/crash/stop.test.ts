@@ -63,7 +63,7 @@ async function standingOf(lane: Lane, bank: string, memoryIds: readonly string[]
   return { memories: memories.rows, jobs: jobs.rows, burned: burned.rows };
 }
 
-describe.concurrent('SIGTERM', { timeout: 60_000 }, () => {
+describe.concurrent('SIGTERM', { timeout: 120_000 }, () => {
   test('with batches at the decider: they are handed back, and the next start consolidates them', async ({
     expect,
   }) => {
