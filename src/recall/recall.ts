@@ -74,8 +74,8 @@ export interface RecallDeps {
   readonly embedTimeoutMs?: number;
 }
 
-/** Rows taken from each search. Of those behind, a fused one would have to be in both lists to come to the front. */
-const hitsPerSearch = 60;
+/** Rows taken from each search, of each kind. What stands behind them in both does not come to the front of a fusion. */
+const hitsPerSearch = 100;
 /** Above this many sets of tags one unscoped search, filtered after, is cheaper than a search for each. */
 const mostScopes = 32;
 
@@ -93,7 +93,10 @@ export function createRecall(deps: RecallDeps): Recall {
         vector ? vectorHits(scope, vector, depth) : [],
         textHits(db, scope, { query: request.query, limit: depth }),
       ]);
-      const { lists, covers, charactersOf } = await candidates(scope, [ranked(byVector), ranked(byText)]);
+      const similarity = new Map(byVector.map((hit) => [hit.id, hit.score]));
+      // Cut after the ties are broken: left to chance, a memory would come through where its observation does not.
+      const ordered = [ranked(byVector), cut(ranked(byText, similarity), depth)];
+      const { lists, covers, charactersOf } = await candidates(scope, ordered);
       const tokensOf = (hit: Hit) => estimateTokens(charactersOf(hit));
       const chosen = selectItems(fuse(lists, covers), { limit, maxTokens: request.maxTokens, covers, tokensOf });
       const items = await load(request, chosen, tokensOf);
@@ -194,6 +197,12 @@ export function createRecall(deps: RecallDeps): Recall {
       return memory ? [{ type: 'memory', memory, supersededBy: supersederOf(memory), tokens }] : [];
     });
   }
+}
+
+/** The first of each kind. */
+function cut(hits: readonly Hit[], depth: number): Hit[] {
+  const taken = { memories: 0, observations: 0 };
+  return hits.filter(({ target }) => ++taken[target] <= depth);
 }
 
 function scopeOf(request: RecallRequest): RecallScope {

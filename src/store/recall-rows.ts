@@ -18,10 +18,15 @@ export interface TextHit {
   readonly score: number;
 }
 
+/** In a large bank a thousand rows share the one word that a question has in common with it. */
+const mostTies = 1000;
+
 /**
- * Rows that share words with the query, at most the best `limit` of each target. A row scores the sum of what each
- * shared word is worth, and a word is worth more the fewer rows have it: a name that every row of a conversation holds
- * tells nothing. Words are OR-ed; no row holds every word of a question.
+ * Rows that share words with the query, in no order: the best `limit` of each target and what ties with the last of
+ * them, so that chance does not decide who of many equals is left out.
+ *
+ * A row scores the sum of what each shared word is worth, and a word is worth more the fewer rows have it: a name that
+ * every row of a conversation holds tells nothing. Words are OR-ed; no row holds every word of a question.
  */
 export async function textHits(
   db: Queryable,
@@ -44,20 +49,37 @@ export async function textHits(
        where 'observations' = any($3::text[]) and o.needs_replan_at is null and o.tags @> $4::text[]
          and case when o.retired_at is not null then 'retired' when o.canonical_id is not null then 'folded'
            when o.superseded_by is not null then 'superseded' else 'live' end = any($5::text[])),
+     -- What a word is worth is counted over one kind of row: observations that repeat memories would count it twice.
      corpus as (
-       select (select count(*) from engram.memories where bank_id = $1 and 'memories' = any($3::text[]))
-         + (select count(*) from engram.observations where bank_id = $1 and 'observations' = any($3::text[])) as size),
+       select 'memories' = any($3::text[]) as is_memory, case when 'memories' = any($3::text[])
+         then (select count(*) from engram.memories where bank_id = $1)
+         else (select count(*) from engram.observations where bank_id = $1) end as size),
      worth as (
-       select n, ln(1 + (greatest(corpus.size - count(*), 0) + 0.5) / (count(*) + 0.5))::float8 as weight
-       from hits, corpus group by n, corpus.size),
+       select h.n, ln(1 + (greatest(c.size - count(*) filter (where h.is_memory = c.is_memory), 0) + 0.5)
+         / (count(*) filter (where h.is_memory = c.is_memory) + 0.5))::float8 as weight
+       from hits h cross join corpus c group by h.n, c.size),
      scored as materialized (
-       select is_memory, id, sum(weight) as score from hits join worth using (n) group by is_memory, id)
+       -- Rounded: the same words added up in another order are to tie.
+       select is_memory, id, round(sum(weight) * 1e5) / 1e5 as score
+       from hits join worth using (n) group by is_memory, id)
      select 'memories' as target, id, score from (
-       select id, score from scored where is_memory order by score desc, id limit $6) as m
+       select id, score from (
+         select id, score from scored where is_memory order by score desc fetch first $6 rows with ties) as tied
+       order by score desc limit $7) as m
      union all
      select 'observations', id, score from (
-       select id, score from scored where not is_memory order by score desc, id limit $6) as o`,
-    [scope.bankId, options.query, scope.targets, scope.tags, scope.observationStates, options.limit],
+       select id, score from (
+         select id, score from scored where not is_memory order by score desc fetch first $6 rows with ties) as tied
+       order by score desc limit $7) as o`,
+    [
+      scope.bankId,
+      options.query,
+      scope.targets,
+      scope.tags,
+      scope.observationStates,
+      options.limit,
+      options.limit + mostTies,
+    ],
   );
   return rows;
 }

@@ -31,7 +31,7 @@ test('memories behind the observations that cite them do not push back what foll
   const plain = [observation('o1'), observation('o2'), memory('raw')];
   const other = [memory('x'), memory('y'), memory('raw')];
   // `raw` is third in both, as it would be if nothing had been consolidated.
-  expect(ids(fuse([doubled, other], cited))).toBe('raw o1 x o2 m1 y m2');
+  expect(ids(fuse([doubled, other], cited))).toBe('raw o1 x m1 o2 y m2');
   expect(ids(fuse([plain, other], cited))).toBe('raw o1 x o2 y');
 });
 
@@ -53,4 +53,14 @@ test('the same text has the same place, whatever batching did to the last bits o
     { ...memory('n'), score: 0.91 },
   ];
   expect(ids(ranked(hits))).toBe('n o m');
+});
+
+test('equal scores are decided by the other search, and only then by kind and id', () => {
+  const hits = [
+    { ...memory('a'), score: 1 },
+    { ...memory('b'), score: 1 },
+    { ...observation('o'), score: 1 },
+  ];
+  expect(ids(ranked(hits))).toBe('o a b');
+  expect(ids(ranked(hits, new Map([['b', 0.9]])))).toBe('b o a');
 });
