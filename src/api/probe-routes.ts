@@ -12,7 +12,11 @@ export function addProbeRoutes(app: FastifyInstance, deps: AppDeps): void {
   const guardMetrics = bearerGuard(deps.settings.metricsToken);
   const isDatabaseUp = createPing(deps);
 
-  app.get('/healthz', { config: { isOpen: true } }, async () => ({ status: 'alive' }));
+  app.get('/healthz', { config: { isOpen: true } }, async () => ({
+    status: 'alive',
+    // Told, so that a command which finds an address in a file knows whether it is still that daemon's.
+    instance_id: deps.instance.id,
+  }));
 
   app.get('/readyz', { config: { isOpen: true } }, async (_request, reply) => {
     const condition = deps.condition();

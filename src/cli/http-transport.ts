@@ -25,12 +25,13 @@ export async function findDaemon(options: HttpOptions): Promise<Transport | unde
   };
 }
 
+/** The file may be that of a daemon long dead, and its port somebody else's by now: who answers has to say the same id. */
 async function isAlive(daemon: DaemonFile, { signal }: HttpOptions): Promise<boolean> {
   try {
     const timeout = AbortSignal.timeout(probeMs);
     const response = await fetch(new URL('/healthz', daemon.url), { signal: AbortSignal.any([signal, timeout]) });
-    await response.body?.cancel();
-    return response.ok;
+    const health = (await response.json()) as { readonly instance_id?: unknown } | null;
+    return response.ok && health?.instance_id === daemon.instanceId;
   } catch {
     signal.throwIfAborted();
     return false;

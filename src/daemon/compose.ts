@@ -16,7 +16,7 @@ import { buryInstances, finishInstance, insertInstance } from '../store/instance
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
 import type { Clock } from '../telemetry/clock.ts';
-import { EngramdError } from '../telemetry/engramd-error.ts';
+import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
@@ -73,9 +73,11 @@ export interface Composition {
 export async function compose(options: ComposeOptions): Promise<Composition> {
   const { log, clock } = options;
   const releasers = createReleasers({ log, clock });
+  const ending: Ending = { reason: 'unknown' };
   try {
-    return await start(options, releasers);
+    return await start(options, releasers, ending);
   } catch (thrown) {
+    ending.reason = `the start failed: ${errorMessage(thrown)}`;
     // The reason of the failure is worth more than what went wrong on the way back, which is logged.
     await releasers.releaseAll('debug').catch(() => undefined);
     throw thrown;
@@ -88,7 +90,12 @@ class EmbeddedDatabaseGoneError extends EngramdError {
   override readonly retryable = true;
 }
 
-async function start(options: ComposeOptions, releasers: Releasers): Promise<Composition> {
+/** Why the process ends; every exit leaves its reason (L13). */
+interface Ending {
+  reason: string;
+}
+
+async function start(options: ComposeOptions, releasers: Releasers, ending: Ending): Promise<Composition> {
   const { config, mode, log, clock, signal } = options;
   const metrics = options.metrics ?? createMetrics();
   const racepoints = options.racepoints ?? inertRacepoints;
@@ -96,7 +103,6 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
   const startedAt = clock.now();
   const instanceId = uuidV7();
   let condition: AppCondition = 'starting';
-  let stopReason = 'the start failed';
 
   const { db, embedded } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
   const { applied, version: schema } = await migrateDatabase(db);
@@ -120,7 +126,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     deadIds: embedded ? 'all' : predecessor === undefined ? [] : [predecessor],
   });
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
-  releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, stopReason));
+  releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
 
   const heartbeat = startHeartbeat({
@@ -197,6 +203,8 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
   let url: string | undefined;
   if (mode === 'daemon') {
     url = await listen(app, config);
+    // Before the file: whoever reads it may ask for anything.
+    condition = 'ready';
     await writeDaemonFile(config.dataDir, {
       url,
       pid: process.pid,
@@ -215,7 +223,7 @@ async function start(options: ComposeOptions, releasers: Releasers): Promise<Com
     db,
     url,
     stop(reason) {
-      if (condition !== 'stopping') stopReason = reason;
+      if (condition !== 'stopping') ending.reason = reason;
       condition = 'stopping';
       return releasers.releaseAll();
     },

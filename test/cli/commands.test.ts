@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeDaemonFile } from '../../src/daemon/daemon-file.ts';
 import { type Ended, engramd, type RunningDaemon, spawnEngramd, startDaemon } from '../support/engramd-process.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -160,6 +163,29 @@ describe('without a daemon, on DATABASE_URL', () => {
       'embedder',
     ]);
   });
+});
+
+it('sends nothing to a stranger who listens where a daemon once did', async () => {
+  const dataDir = join(folder, 'stale');
+  mkdirSync(dataDir);
+  const asked: string[] = [];
+  const stranger = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.end('{"status":"alive"}');
+  }).listen(0, '127.0.0.1');
+  await once(stranger, 'listening');
+  const address = stranger.address();
+  await writeDaemonFile(dataDir, {
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
+    pid: 1,
+    instanceId: '0198c1f0-0000-7000-8000-000000000001',
+    version: '0.1.0',
+    startedAt: '2026-03-02T07:58:00.000Z',
+  });
+  const ended = await engramd(['status', '--data-dir', dataDir], { ENGRAMD_API_TOKEN: 'sesame' });
+  stranger.close();
+  expect(ended.code).toBe(3);
+  expect(asked).toEqual(['/healthz']);
 });
 
 describe('with a daemon', () => {

@@ -163,6 +163,10 @@ describe('on a database of its own', () => {
     const ended = await engramd(['run', '--data-dir', dataDir, '--http-port', port], env());
     taken.close();
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining(`cannot listen on 127.0.0.1:${port}`) });
+    const { rows } = await database.db.query(
+      'select stop_reason as reason from engram.instances order by id desc limit 1',
+    );
+    expect(rows).toEqual([{ reason: expect.stringMatching(/^the start failed: cannot listen/) }]);
     expectNothingLeft(dataDir);
   });
 });
