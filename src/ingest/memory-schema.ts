@@ -56,7 +56,8 @@ function label(maxLength: number) {
 const time = z
   .string()
   .refine((text) => parseIsoTime(text) !== undefined, {
-    error: 'must be an ISO 8601 date or time that exists, e.g. 2026-02-03 or 2026-02-03T10:00:00Z',
+    error:
+      'must be an ISO 8601 date or time that exists, e.g. 2026-02-03 or 2026-02-03T10:00:00Z, from 0001-01-02 to 9999-12-30',
   })
   .meta({ description: 'ISO 8601. A date is its first instant; a time without a zone is UTC.' });
 
