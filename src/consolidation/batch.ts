@@ -34,6 +34,8 @@ export interface BatchReport {
   readonly replans: number;
   /** Memories that no accepted op named, though asked for twice. */
   readonly noProgress: readonly DueMemory[];
+  /** Memories that were still to be decided when the rounds were used up. */
+  readonly contended: readonly DueMemory[];
 }
 
 /**
@@ -47,7 +49,7 @@ export async function runBatch(deps: ConsolidationDeps, request: BatchRequest): 
   const memoryIds = request.memories.map((memory) => memory.id);
   const attemptId = deps.newId();
   const started = await startAttempt(deps.db, { bankId, id: attemptId, runId, instanceId: deps.instanceId, memoryIds });
-  if (!started) return { bankGone: true, applied: [], rejected: [], replans: 0, noProgress: [] };
+  if (!started) return { bankGone: true, applied: [], rejected: [], replans: 0, noProgress: [], contended: [] };
   await deps.racepoints.reach('batch:attempt-recorded', { memoryIds });
   try {
     return await new BatchRun(deps, request, attemptId).run();
@@ -112,6 +114,7 @@ class BatchRun {
       rejected: this.#rejected,
       replans: this.#replans,
       noProgress: this.#noProgress,
+      contended: this.#bankGone ? [] : memories,
     };
   }
 
@@ -173,8 +176,10 @@ class BatchRun {
 
   /** Vectors of memories that the background embedder has not reached yet; they are stored by it, not here. */
   async #withVectors(memories: readonly DueMemory[]): Promise<EmbeddedMemory[]> {
-    const model = this.#deps.embedder.model.id;
-    const missing = memories.filter((memory) => memory.embedding === null || memory.embeddingModel !== model);
+    const { id: model, dimensions } = this.#deps.embedder.model;
+    const missing = memories.filter(
+      (memory) => memory.embeddingModel !== model || !isUsable(memory.embedding, dimensions),
+    );
     const vectors =
       missing.length === 0
         ? []
@@ -333,4 +338,9 @@ class BatchRun {
 
 function idsOf(presentation: Presentation, aliases: readonly Alias[]): string[] {
   return [...new Set(aliases.flatMap((alias) => presentation.memoryIdOf(alias) ?? []))];
+}
+
+/** Plain SQL may have stored anything under the model's name. */
+function isUsable(embedding: Float32Array | null, dimensions: number): boolean {
+  return embedding !== null && embedding.length === dimensions && embedding.every(Number.isFinite);
 }

@@ -30,7 +30,7 @@ export async function recallRelated(
     readonly memories: readonly { readonly text: string; readonly embedding: Float32Array }[];
     /** Cosine from which an observation may say the same. */
     readonly repeatSimilarity: number;
-    /** Observations to show whatever their rank: what an earlier decision was lost to. */
+    /** Observations to show whatever their rank and size: what an earlier decision was lost to. */
     readonly mustShow?: readonly string[];
   },
 ): Promise<Recalled> {
@@ -61,7 +61,13 @@ export async function recallRelated(
     (await loadRelated(deps.db, { bankId, tags, ids })).map((observation) => [observation.id, observation]),
   );
   const inOrder = ids.flatMap((id) => loaded.get(id) ?? []);
-  const observations = fitBudget(inOrder, tokensOf, batchLimits.observationTokens);
+  // Without room for one of these the decider would give the same answer, lose it to the same row, and ask for ever;
+  // their sources make way instead.
+  const wanted = new Set(request.mustShow);
+  const required = inOrder.filter((row) => wanted.has(row.id)).map((row) => ({ ...row, sources: [] }));
+  const left = batchLimits.observationTokens - required.reduce((sum, row) => sum + tokensOf(row), 0);
+  const others = inOrder.filter((row) => !wanted.has(row.id));
+  const observations = [...required, ...fitBudget(others, tokensOf, Math.max(0, left))];
   const shown = new Set(observations.map((observation) => observation.id));
   const incomplete = byVector.flatMap((hits, index) =>
     hits.some((hit) => hit.similarity >= request.repeatSimilarity && loaded.has(hit.id) && !shown.has(hit.id))

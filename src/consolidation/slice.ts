@@ -6,7 +6,7 @@ import { type DueMemory, parkMemories, postponeMemories, selectDueMemories } fro
 import { postponeReplan, type ReplanTarget, selectReplans } from '../store/replan-work.ts';
 import { closeCrashedRuns, finishRun, insertRun } from '../store/runs.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
-import { nextAttemptAt } from './back-off.ts';
+import { restMs } from './back-off.ts';
 import { type BatchReport, runBatch } from './batch.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import type { SliceOptions, SliceOutcome, SliceReport } from './engine.ts';
@@ -38,6 +38,8 @@ class Slice {
   readonly #tally = new SliceTally();
   readonly #inFlight = new Map<Promise<void>, readonly string[]>();
   readonly #seenReplans: string[] = [];
+  /** Memories whose batch used up its rounds once in this slice. */
+  readonly #contended = new Set<string>();
   #ready: PackedBatch[] = [];
   #pages = 0;
   #mission = '';
@@ -102,13 +104,12 @@ class Slice {
 
   /** Left to a later run: due at once it would be all that the bank's slices ever did. */
   async #postponeReplan(target: ReplanTarget, thrown: unknown): Promise<void> {
-    const { clock, db, log } = this.#deps;
-    const until = new Date(clock.now().getTime() + replanPauseMs);
+    const { db, log } = this.#deps;
     log.error(
-      { error: errorMessage(thrown), observationId: target.id, until },
+      { error: errorMessage(thrown), observationId: target.id, restMs: replanPauseMs },
       'an observation could not be written again',
     );
-    await postponeReplan(db, this.#options.bankId, { id: target.id, version: target.version, until });
+    await postponeReplan(db, this.#options.bankId, { id: target.id, version: target.version, restMs: replanPauseMs });
   }
 
   async #consolidateAll(): Promise<void> {
@@ -189,7 +190,14 @@ class Slice {
     }
     this.#tally.addBatch(report);
     this.#deps.metrics.batches.inc({ outcome: 'done' });
-    if (report.noProgress.length > 0) await this.#postpone(report.noProgress);
+    // Contention is due again at once (law L3), but once: what loses two batches in a row is not losing to somebody.
+    const lostAgain = report.contended.filter((memory) => this.#contended.has(memory.id));
+    for (const memory of report.contended) this.#contended.add(memory.id);
+    if (lostAgain.length > 0) {
+      this.#deps.log.warn({ memories: lostAgain.length }, 'memories were decided twice without an end; they rest');
+    }
+    const resting = [...report.noProgress, ...lostAgain];
+    if (resting.length > 0) await this.#postpone(resting);
   }
 
   /** The batch itself is the trouble: halves, down to the one memory that is (law L8 leaves the others alone). */
@@ -207,12 +215,11 @@ class Slice {
 
   /** No progress: a later attempt, or after enough of them a person (law L5). */
   async #postpone(memories: readonly DueMemory[]): Promise<void> {
-    const { clock, random, db } = this.#deps;
-    const now = clock.now();
-    const planned = memories.map((memory) => ({ memory, at: nextAttemptAt(now, memory.attempts, random()) }));
-    const spent = planned.filter((entry) => entry.at === null).map((entry) => entry.memory);
-    const later = planned.flatMap(({ memory, at }) =>
-      at === null ? [] : [{ id: memory.id, version: memory.version, nextAttemptAt: at }],
+    const { random, db } = this.#deps;
+    const planned = memories.map((memory) => ({ memory, rest: restMs(memory.attempts, random()) }));
+    const spent = planned.filter((entry) => entry.rest === null).map((entry) => entry.memory);
+    const later = planned.flatMap(({ memory, rest }) =>
+      rest === null ? [] : [{ id: memory.id, version: memory.version, restMs: rest }],
     );
     if (later.length > 0) await postponeMemories(db, this.#options.bankId, later);
     if (spent.length > 0) await this.#park(spent, 'no_progress');

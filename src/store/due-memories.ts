@@ -83,22 +83,22 @@ export async function reloadPending(db: Queryable, bankId: string, ids: readonly
   return rows.map(toDueMemory);
 }
 
-/** No progress: one attempt more, due again at the given times. Only rows still pending in the version that was tried. */
+/** No progress: one attempt more, due again after a rest by the database's clock. Only rows still pending in the version that was tried. */
 export async function postponeMemories(
   db: Queryable,
   bankId: string,
-  memories: readonly { id: string; version: number; nextAttemptAt: Date }[],
+  memories: readonly { id: string; version: number; restMs: number }[],
 ): Promise<void> {
   // Primary key; sorted, so that two of these cannot meet (law L4).
   await db.query(
     `with wanted as (
-       select m.id, w.next_at from engram.memories m
-       join unnest($2::uuid[], $3::bigint[], $4::timestamptz[]) as w(id, version, next_at)
+       select m.id, w.rest_ms from engram.memories m
+       join unnest($2::uuid[], $3::bigint[], $4::float8[]) as w(id, version, rest_ms)
          on m.id = w.id and m.version = w.version
        where m.bank_id = $1 and m.state = 'pending' order by m.id for no key update of m)
-     update engram.memories m set attempts = m.attempts + 1, next_attempt_at = wanted.next_at
+     update engram.memories m set attempts = m.attempts + 1, next_attempt_at = now() + wanted.rest_ms * interval '1 millisecond'
      from wanted where m.bank_id = $1 and m.id = wanted.id`,
-    [bankId, memories.map((m) => m.id), memories.map((m) => m.version), memories.map((m) => m.nextAttemptAt)],
+    [bankId, memories.map((m) => m.id), memories.map((m) => m.version), memories.map((m) => m.restMs)],
   );
 }
 

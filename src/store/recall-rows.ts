@@ -33,12 +33,14 @@ export async function textHits(
   scope: RecallScope,
   options: { readonly query: string; readonly limit: number },
 ): Promise<TextHit[]> {
-  // Indexes memories_tsv and observations_tsv, one probe a word; 32 words are more than a question has. A lexeme is
-  // quoted by hand: to_tsquery would stem it once more.
+  // Indexes memories_tsv and observations_tsv, one probe a word. 48 words are more than a question has; of a longer
+  // text the longest are asked for, since long words are rare ones more often than not, and knowing which are would cost
+  // the probes that the limit saves. A lexeme is quoted by hand: to_tsquery would stem it once more.
   const { rows } = await db.query<TextHit>(
     `with words as materialized (
        select n, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
-       from unnest(tsvector_to_array(to_tsvector('english', $2))) with ordinality as u(lexeme, n) limit 32),
+       from unnest(tsvector_to_array(to_tsvector('english', $2))) with ordinality as u(lexeme, n)
+       order by length(lexeme) desc, n limit 48),
      hits as materialized (
        select true as is_memory, m.id, w.n from words w
        join engram.memories m on m.bank_id = $1 and m.tsv @@ w.word

@@ -120,12 +120,12 @@ export async function selectReplans(
 export async function postponeReplan(
   db: Queryable,
   bankId: string,
-  target: { readonly id: string; readonly version: number; readonly until: Date },
+  target: { readonly id: string; readonly version: number; readonly restMs: number },
 ): Promise<void> {
   // Primary key.
   await db.query(
-    `update engram.observations set needs_replan_at = $4
+    `update engram.observations set needs_replan_at = now() + $4 * interval '1 millisecond'
      where bank_id = $1 and id = $2 and version = $3 and needs_replan_at is not null`,
-    [bankId, target.id, target.version, target.until],
+    [bankId, target.id, target.version, target.restMs],
   );
 }

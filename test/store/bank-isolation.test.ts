@@ -40,7 +40,6 @@ interface Case {
   readonly gives: unknown;
 }
 
-const soon = new Date(Date.now() + 60_000);
 const page = { after: undefined, limit: 100 };
 const recallScope = (bankId: string): recallRows.RecallScope => ({
   bankId,
@@ -151,7 +150,7 @@ const cases: Record<string, Case> = {
       dueMemories.postponeMemories(
         db,
         b,
-        v.memories.map((id) => ({ id, version: 1, nextAttemptAt: soon })),
+        v.memories.map((id) => ({ id, version: 1, restMs: 0 })),
       ),
     gives: undefined,
   },
@@ -301,7 +300,7 @@ const cases: Record<string, Case> = {
     gives: [],
   },
   'replan-work:postponeReplan': {
-    call: (b, v, db) => replanWork.postponeReplan(db, b, { id: v.replan, version: 1, until: soon }),
+    call: (b, v, db) => replanWork.postponeReplan(db, b, { id: v.replan, version: 1, restMs: 0 }),
     gives: undefined,
   },
   'runs:insertRun': {

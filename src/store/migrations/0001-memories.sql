@@ -67,7 +67,14 @@ create table engram.memories (
   change_xid xid8 not null default pg_current_xact_id(),
   tsv tsvector not null generated always as (to_tsvector('english'::regconfig, text || ' ' || coalesce(context, ''))) stored,
   primary key (bank_id, id),
-  check ((embedding is null) = (embedding_model is null))
+  check ((embedding is null) = (embedding_model is null)),
+  -- 'infinity' and years that no calendar of the daemon's language knows would make the row unreadable to it. A day of
+  -- margin on both sides, since the same instant is another day elsewhere.
+  check (occurred_start between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'),
+  check (occurred_end between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'),
+  check (mentioned_at between '0001-01-02T00:00:00Z' and '9999-12-30T00:00:00Z'),
+  -- Tags are a key of scopes, and a key of a btree ends at 2,704 bytes.
+  check (octet_length(array_to_string(tags, '')) <= 1600 and cardinality(tags) <= 32)
 );
 -- Re-ingest of the same text under the same reference is a no-op.
 create unique index memories_source_ref on engram.memories (bank_id, source_ref, content_hash) where source_ref is not null;
