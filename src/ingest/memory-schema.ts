@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { scrubJson } from '../models/scrub-secrets.ts';
 import { parseIsoTime } from './iso-time.ts';
 import { unstorableJsonReason, unstorableReason } from './storable-text.ts';
 
 export const maxTextBytes = 16 * 1024;
+// A scope is a key of a B-tree, which takes 2,704 bytes, bank and array headers included. The table checks it as well.
+const maxTagsBytes = 1600;
 const maxMetadataBytes = 8 * 1024;
 const maxDialogueBytes = 32 * 1024;
 
@@ -42,6 +45,16 @@ function jsonOver(limit: number) {
   };
 }
 
+/** Measured as they will be stored: the mark of a removed secret can be longer than the secret was. */
+function tagBytesOver(limit: number) {
+  return (tags: unknown): string | undefined => {
+    const { value } = scrubJson(tags);
+    if (!Array.isArray(value)) return undefined;
+    const bytes = value.reduce<number>((sum, tag) => sum + Buffer.byteLength(String(tag)), 0);
+    return bytes > limit ? `must be at most ${limit} bytes of UTF-8 in total, are ${bytes}` : undefined;
+  };
+}
+
 const longText = z
   .string()
   .superRefine(refused((text) => notBlank(text) ?? storable(text) ?? bytesOver(maxTextBytes)(text)));
@@ -73,6 +86,7 @@ export const memoryInputSchema = z
     tags: z
       .array(label(64))
       .max(32, 'must be at most 32 tags')
+      .superRefine(refused(tagBytesOver(maxTagsBytes)))
       .optional()
       .meta({ description: 'The scope: only memories of exactly the same set of tags are consolidated together.' }),
     occurred_start: time.optional(),

@@ -43,6 +43,16 @@ describe('a memory', () => {
     ['two faults', { text: '', kind: 'dream' }, 'text: must not be blank; kind: must be "world" or "experience"'],
     ['33 tags', { text: 'a', tags: Array.from({ length: 33 }, (_, i) => `t${i}`) }, 'tags: must be at most 32 tags'],
     ['a long tag', { text: 'a', tags: ['ok', 'x'.repeat(65)] }, 'tags[1]: must be at most 64 characters long'],
+    [
+      'tags of many bytes',
+      { text: 'a', tags: Array.from({ length: 32 }, () => 'é'.repeat(64)) },
+      'tags: must be at most 1600 bytes of UTF-8 in total, are 4096',
+    ],
+    [
+      'tags that grow where secrets are removed',
+      { text: 'a', tags: ['password=hunter2', 'y'.repeat(18), ...Array.from({ length: 29 }, () => 'x'.repeat(54))] },
+      'tags: must be at most 1600 bytes of UTF-8 in total, are 1609',
+    ],
     ['a blank tag', { text: 'a', tags: [' '] }, 'tags[0]: must not be blank'],
     ['one tag', { text: 'a', tags: 'x' }, 'tags: must be an array'],
     ['entities with NUL', { text: 'a', entities: ['a\0'] }, 'entities[0]: must not contain NUL characters'],
