@@ -33,6 +33,17 @@ describe('a question', () => {
     },
   );
 
+  test.each([40, 120])('of %i words finds the row that shares only the last of them', async (count) => {
+    await fixture.remember('Zebrafish tank filter: replaced.');
+    fixture.fake.onEmbed = () => Promise.reject(new Error('down'));
+    // Before `zebrafish` in the alphabet, and no word of English.
+    const words = Array.from(
+      { length: count - 1 },
+      (_, i) => `q${String.fromCharCode(97 + (i % 26), 98 + Math.floor(i / 26))}x`,
+    );
+    expect(await fixture.texts(`${words.join(' ')} zebrafish`)).toEqual(['m: Zebrafish tank filter: replaced.']);
+  });
+
   test('finds a new memory by its words before it has a vector', async () => {
     await fixture.remember('an old one');
     await fixture.db.query(
