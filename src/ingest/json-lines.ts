@@ -1,4 +1,5 @@
 import { fieldErrors, fieldErrorsText } from './field-errors.ts';
+import { lossyJson } from './lossy-json.ts';
 import { type MemoryInput, memoryInputSchema } from './memory-schema.ts';
 
 /** Over the longest memory that passes, every character escaped; what is longer is not a line of memories. */
@@ -40,6 +41,8 @@ function parseLine(bytes: Buffer | 'too long', line: number): JsonLine | undefin
   } catch (thrown) {
     return { line, reason: `not valid JSON: ${jsonFault(thrown)}` };
   }
+  const lossy = lossyJson(value);
+  if (lossy) return { line, reason: fieldErrorsText([lossy]) };
   const parsed = memoryInputSchema.safeParse(value);
   if (parsed.success) return { line, memory: parsed.data };
   return { line, reason: fieldErrorsText(fieldErrors(parsed.error)) };

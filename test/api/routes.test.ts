@@ -113,11 +113,34 @@ describe('memories', () => {
     expect((await fixture.get(`/v1/banks/${bank}`)).statusCode).toBe(404);
   });
 
+  test.each<[string, string, string]>([
+    ['a hidden prototype', '{"__proto__":{"a":1}}', 'metadata.__proto__: is no name that a field can have'],
+    ['a deeper one', '{"a":[{"__proto__":1}]}', 'metadata.a[0].__proto__: is no name that a field can have'],
+    ['a number past the doubles', '{"a":{"b":1e400}}', 'metadata.a.b: must be a number that a double can hold'],
+    [
+      'nesting deeper than the call stack',
+      `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`,
+      'metadata: must not be nested deeper than 8 levels',
+    ],
+  ])('whose metadata has %s are refused, not stored without it', async (_, metadata, message) => {
+    const response = await fixture.app.inject({
+      method: 'POST',
+      url: '/v1/banks/b/memories',
+      headers: { 'content-type': 'application/json' },
+      payload: `{"text":"x","metadata":${metadata}}`,
+    });
+    expect(error(response)).toMatchObject({ status: 422, code: 'INVALID', message });
+  });
+
   test.each<[string, unknown, string]>([
     ['nothing in a list', [], 'the body: must hold at least one memory'],
     ['a number', 5, 'the body: must be an object'],
     ['too many', Array.from({ length: 1001 }, () => ({ text: 'x' })), 'the body: must hold at most 1000 memories'],
-    ['a hidden prototype', JSON.parse('{"text":"x","__proto__":{"a":1}}'), '__proto__: unknown field'],
+    [
+      'a hidden prototype',
+      JSON.parse('{"text":"x","__proto__":{"a":1}}'),
+      '__proto__: is no name that a field can have',
+    ],
   ])('that are %s are refused', async (_, body, message) => {
     const response = await fixture.app.inject({
       method: 'POST',

@@ -39,6 +39,13 @@ test('good lines and bad ones come out with their numbers, in order', async () =
   ]);
 });
 
+test('what would be lost in storing makes a line bad', async () => {
+  expect(await read('{"text":"a","metadata":{"__proto__":{"b":1}}}\n{"text":"a","metadata":{"n":[-1e400]}}')).toEqual([
+    { line: 1, reason: 'metadata.__proto__: is no name that a field can have' },
+    { line: 2, reason: 'metadata.n[0]: must be a number that a double can hold' },
+  ]);
+});
+
 test('a byte order mark, CRLF and a last line without an end are all right', async () => {
   expect(await read('\ufeff{"text":"a"}\r\n\r\n{"text":"b"}')).toEqual([
     { line: 1, memory: { text: 'a' } },
