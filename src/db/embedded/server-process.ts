@@ -41,13 +41,20 @@ export async function launchServer(context: StartContext): Promise<{ process: Pr
     try {
       return await launchOnce(context);
     } catch (thrown) {
-      const isMemoryHeld =
-        thrown instanceof EmbeddedStartError && thrown.message.includes('pre-existing shared memory block');
-      if (!isMemoryHeld || clock.monotonicMs() - startedMs > sharedMemoryLimitMs) throw thrown;
+      if (!isHeldByTheDead(thrown) || clock.monotonicMs() - startedMs > sharedMemoryLimitMs) throw thrown;
       await clock.sleep(250, signal);
       signal?.throwIfAborted();
     }
   }
+}
+
+/**
+ * A postmaster that was killed is in the way for as long as a child of its computes, which holds the shared memory, and
+ * until whoever started it has taken note of its end, since the server asks whether its pid exists and a zombie does.
+ */
+function isHeldByTheDead(thrown: unknown): boolean {
+  if (!(thrown instanceof EmbeddedStartError)) return false;
+  return /pre-existing shared memory block|lock file "postmaster\.pid" already exists/.test(thrown.message);
 }
 
 async function launchOnce(context: StartContext): Promise<{ process: ProcessIdentity; version: string }> {
