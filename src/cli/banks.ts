@@ -11,6 +11,7 @@ import { table } from './table.ts';
 export function addBanks(program: Command, context: CommandContext): void {
   const banks = program
     .command('banks')
+    .summary('list, create and delete banks')
     .description('Banks: each a world of its own, no recall and no consolidation crosses it.');
   addList(banks, context);
   addCreate(banks, context);

@@ -17,7 +17,10 @@ interface ListOptions {
 type ChangeSetWithOps = ChangeSet & { readonly steps: readonly ChangeOp[] };
 
 export function addChanges(program: Command, context: CommandContext): void {
-  const changes = program.command('changes').description('What consolidation changed, with what was there before.');
+  const changes = program
+    .command('changes')
+    .summary('what consolidation changed')
+    .description('What consolidation changed, with what was there before.');
   addList(changes, context);
   addOne(changes, context, {
     name: 'show',

@@ -4,7 +4,7 @@ import { type CommandContext, globalOptions, loadSettings, noteWarnings } from '
 import { table } from './table.ts';
 
 export function addConfig(program: Command, context: CommandContext): void {
-  const config = program.command('config').description('Shows the settings.');
+  const config = program.command('config').summary('show the settings').description('Shows the settings.');
   config
     .command('print')
     .summary('print the effective settings')

@@ -6,7 +6,10 @@ import { query, wholeNumber } from './options.ts';
 import { oneLine, table } from './table.ts';
 
 export function addJobs(program: Command, context: CommandContext): void {
-  const jobs = program.command('jobs').description('Background jobs. They are hints: what is due stands in the rows.');
+  const jobs = program
+    .command('jobs')
+    .summary('list background jobs, retry what gave up')
+    .description('Background jobs. They are hints: what is due stands in the rows.');
   addList(jobs, context);
   addRetry(jobs, context);
 }

@@ -1,13 +1,14 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { describeConfig } from '../../src/config/describe-config.ts';
 import { type ConfigInput, loadConfig } from '../../src/config/load-config.ts';
 import { metaOf, settingKeys } from '../../src/config/schema.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'engramd-config-'));
+afterAll(() => rmSync(directory, { recursive: true }));
 
 function write(name: string, content: string): string {
   const path = join(directory, name);

@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { readDaemonFile, removeDaemonFile, writeDaemonFile } from '../../src/daemon/daemon-file.ts';
 
 const content = {
@@ -11,7 +11,9 @@ const content = {
   version: '0.1.0',
   startedAt: '2026-03-02T07:58:00.000Z',
 };
-const freshDir = () => mkdtempSync(join(tmpdir(), 'engramd-daemon-file-'));
+const parent = mkdtempSync(join(tmpdir(), 'engramd-daemon-file-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+const freshDir = () => mkdtempSync(join(parent, 'data-'));
 
 it('is read as it was written, for the owner only, with nothing beside it', async () => {
   const dataDir = freshDir();
