@@ -203,6 +203,7 @@ class BatchRun {
         bankId,
         tags: this.#tags,
         model: deps.embedder.model.id,
+        withSources: deps.decider.readsSources,
         memories,
         repeatSimilarity: this.#repeatSimilarity,
         mustShow: [...this.#mustShow],

@@ -26,7 +26,7 @@ export interface BatchObservation {
   readonly occurredStart: Date | null;
   readonly occurredEnd: Date | null;
   readonly embedding: Float32Array;
-  /** A few of the memories it rests on, newest first. */
+  /** A few of the memories it rests on, newest first; none for a decider that does not read them. */
   readonly sources: readonly { readonly text: string; readonly mentionedAt: Date | null }[];
 }
 
@@ -114,6 +114,8 @@ export interface RewriteRequest {
 export interface Decider {
   /** Stored on every change set, e.g. `rules/1`: grows when the same input may be decided otherwise. */
   readonly name: string;
+  /** Whether `propose` looks at the sources of observations; else they are not fetched, which is half of a recall's cost. */
+  readonly readsSources: boolean;
   propose(batch: Batch, options: { readonly signal: AbortSignal }): Promise<Proposal>;
   /** `admissible` is what the value guard left; the answer is one of it. */
   adjudicate(

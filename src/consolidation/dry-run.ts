@@ -34,7 +34,14 @@ export async function dryRun(
     const tags = packed.memories[0]?.tags ?? [];
     const model = deps.embedder.model.id;
     const repeatSimilarity = repeatSimilarityOf(model);
-    const { observations } = await recallRelated(deps, { bankId, tags, model, memories, repeatSimilarity });
+    const { observations } = await recallRelated(deps, {
+      bankId,
+      tags,
+      model,
+      memories,
+      repeatSimilarity,
+      withSources: deps.decider.readsSources,
+    });
     const { batch } = present({ mission, memories, observations, newId: deps.newId });
     const judged = validateProposal(batch, await deps.decider.propose(batch, { signal: options.signal }));
     const textOfAlias = new Map<Alias, string>([

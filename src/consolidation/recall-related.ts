@@ -7,6 +7,7 @@ import { batchLimits, estimateTokens } from './packing.ts';
 /** Per memory: enough for the twin, its rivals and a little context; the union is cut by tokens afterwards. */
 const nearestPerMemory = 8;
 const byWordsPerMemory = 4;
+const sourcesEach = 3;
 /** From here on a text is found: words would add only what shares some with it. */
 const certainSimilarity = 0.985;
 
@@ -27,6 +28,7 @@ export async function recallRelated(
     readonly bankId: string;
     readonly tags: readonly string[];
     readonly model: string;
+    readonly withSources: boolean;
     readonly memories: readonly { readonly text: string; readonly embedding: Float32Array }[];
     /** Cosine from which an observation may say the same. */
     readonly repeatSimilarity: number;
@@ -58,7 +60,9 @@ export async function recallRelated(
         });
   const ids = interleave([request.mustShow ?? [], ...byVector.map((hits) => hits.map((hit) => hit.id)), ...byWords]);
   const loaded = new Map(
-    (await loadRelated(deps.db, { bankId, tags, ids })).map((observation) => [observation.id, observation]),
+    (await loadRelated(deps.db, { bankId, tags, ids, sourcesEach: request.withSources ? sourcesEach : 0 })).map(
+      (observation) => [observation.id, observation],
+    ),
   );
   const inOrder = ids.flatMap((id) => loaded.get(id) ?? []);
   // Without room for one of these the decider would give the same answer, lose it to the same row, and ask for ever;

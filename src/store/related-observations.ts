@@ -39,10 +39,10 @@ export async function observationsByWords(
   return hits;
 }
 
-/** The observations with their newest three sources. Rows that are no longer live, or about to be rewritten, are left out. */
+/** The observations, with the newest `sourcesEach` of their sources (default none). Rows that are no longer live, or about to be rewritten, are left out. */
 export async function loadRelated(
   db: Queryable,
-  options: { bankId: string; tags: readonly string[]; ids: readonly string[] },
+  options: { bankId: string; tags: readonly string[]; ids: readonly string[]; sourcesEach?: number },
 ): Promise<RelatedObservation[]> {
   if (options.ids.length === 0) return [];
   // Primary keys throughout. Scope compared again: an index may be a moment behind, a prompt may not cross scopes (law L7).
@@ -64,9 +64,9 @@ export async function loadRelated(
          select m.text, m.mentioned_at from engram.observation_sources os
          join engram.memories m on m.bank_id = os.bank_id and m.id = os.memory_id
          where os.bank_id = o.bank_id and os.observation_id = o.id and m.invalidated_at is null
-         order by m.mentioned_at desc nulls last, m.created_at desc limit 3) as s) as newest on true
+         order by m.mentioned_at desc nulls last, m.created_at desc limit $4) as s) as newest on true
      where o.bank_id = $1 and o.id = any($3::uuid[]) and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null`,
-    [options.bankId, options.tags, options.ids],
+    [options.bankId, options.tags, options.ids, options.sourcesEach ?? 0],
   );
   return rows.map((row) => ({
     id: row.id,

@@ -32,6 +32,7 @@ const keepIfSaid = (text: string, sources: readonly string[]): string | Promise<
 /** A decider that does what the test tells it; by default every memory becomes an observation of its own. */
 export class ScriptedDecider implements Decider {
   readonly name = 'scripted/1';
+  readonly readsSources = true;
   batches: Batch[] = [];
   pairs: [held: string, offered: string][] = [];
   propose_ = createEach;

@@ -25,6 +25,7 @@ export function createRulesDecider(): Decider {
   const read = rememberedReadings();
   return {
     name,
+    readsSources: false,
     async propose(batch, { signal }) {
       signal.throwIfAborted();
       return proposeByRules(batch, read);
