@@ -1,3 +1,4 @@
+import type { CoveredBy } from '../store/recall-rows.ts';
 import type { VectorTarget } from '../store/vectors/vector-index.ts';
 
 export interface Hit {
@@ -10,8 +11,8 @@ export interface ScoredHit extends Hit {
   readonly score: number;
 }
 
-/** For each memory, the observations that may be returned in its place. */
-export type Covers = ReadonlyMap<string, readonly { readonly rootId: string; readonly isFolded: boolean }[]>;
+/** For each memory, the observations that may be returned in its place, or before it. */
+export type Covers = ReadonlyMap<string, readonly { readonly rootId: string; readonly by: CoveredBy }[]>;
 
 /**
  * What a place is worth: 1 / (steepness + place). With the usual 60 the sixtieth of both lists still beats the first of
@@ -41,7 +42,10 @@ export function fuse(lists: readonly (readonly Hit[])[], covers: Covers): Hit[] 
   return [...scored.values()].sort((a, b) => b.score - a.score).map(({ hit }) => hit);
 }
 
-/** Places from 1. An observation that a memory is folded into stands where the memory was hit: it is the answer now. */
+/**
+ * Places from 1. An observation that a memory is folded into, or whose fact took the place of the memory's, stands where
+ * the memory was hit: it is the answer now. The outdated memory comes right behind it and does not hide.
+ */
 function places(list: readonly Hit[], covers: Covers): { hit: Hit; place: number }[] {
   const placed = new Map<string, number>();
   const result: { hit: Hit; place: number }[] = [];
@@ -59,12 +63,12 @@ function places(list: readonly Hit[], covers: Covers): { hit: Hit; place: number
     }
     const roots = covers.get(hit.id) ?? [];
     const before = next;
-    for (const { rootId, isFolded } of roots) {
-      if (!isFolded || placed.has(rootId)) continue;
+    for (const { rootId, by } of roots) {
+      if (by === 'citation' || placed.has(rootId)) continue;
       put({ target: 'observations', id: rootId }, before);
       next = before + 1;
     }
-    const isCovered = roots.some(({ rootId }) => placed.has(rootId));
+    const isCovered = roots.some(({ rootId, by }) => by !== 'supersession' && placed.has(rootId));
     put(hit, before);
     if (!isCovered) next = before + 1;
   }

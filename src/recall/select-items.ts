@@ -25,7 +25,8 @@ export function selectItems(hits: readonly Hit[], selection: Selection): Hit[] {
   let tokensLeft = selection.maxTokens ?? Number.POSITIVE_INFINITY;
   for (const hit of hits) {
     if (taken.length >= selection.limit) break;
-    if (selection.covers.get(hit.id)?.some(({ rootId }) => takenObservations.has(rootId))) continue;
+    if (selection.covers.get(hit.id)?.some(({ rootId, by }) => by !== 'supersession' && takenObservations.has(rootId)))
+      continue;
     const tokens = selection.tokensOf(hit);
     if (tokens > tokensLeft) continue;
     tokensLeft -= tokens;

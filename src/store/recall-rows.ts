@@ -104,12 +104,15 @@ export async function scopesWithTags(
   return rows.map((row) => row.tags);
 }
 
+/** How an observation answers for a memory: it cites it, holds what cites it, or tells the newer fact. */
+export type CoveredBy = 'citation' | 'fold' | 'supersession';
+
 /** An observation that speaks for a memory. */
 export interface Coverage {
   readonly memoryId: string;
   readonly rootId: string;
   /** Only through another one, which is folded into it. */
-  readonly isFolded: boolean;
+  readonly by: CoveredBy;
 }
 
 export interface CandidateRow {
@@ -128,11 +131,13 @@ export async function loadCandidates(
   ids: { readonly memories: readonly string[]; readonly observations: readonly string[] },
 ): Promise<{ rows: CandidateRow[]; coverage: Coverage[] }> {
   // Index observation_sources_memory, then primary keys. A fold points at its root at once: folding re-points.
-  const coverage = await db.query<{ memory_id: string; root_id: string; is_folded: boolean }>(
-    `select s.memory_id, cites.root_id, bool_and(cites.is_folded) as is_folded
+  const coverage = await db.query<{ memory_id: string; root_id: string; covered_by: CoveredBy }>(
+    // The nearest relation of a pair counts; they sort by the alphabet as they should.
+    `select s.memory_id, cites.root_id, min(cites.covered_by) as covered_by
      from engram.observation_sources s
      join engram.observations o on o.bank_id = s.bank_id and o.id = s.observation_id
-     cross join lateral (values (o.id, false), (o.canonical_id, true)) as cites(root_id, is_folded)
+     cross join lateral (values (o.id, 'citation'), (o.canonical_id, 'fold'), (o.superseded_by, 'supersession'))
+       as cites(root_id, covered_by)
      where s.bank_id = $1 and s.memory_id = any($2::uuid[]) and cites.root_id is not null
      group by s.memory_id, cites.root_id`,
     [scope.bankId, ids.memories],
@@ -152,7 +157,7 @@ export async function loadCandidates(
   );
   return {
     rows,
-    coverage: coverage.rows.map((row) => ({ memoryId: row.memory_id, rootId: row.root_id, isFolded: row.is_folded })),
+    coverage: coverage.rows.map((row) => ({ memoryId: row.memory_id, rootId: row.root_id, by: row.covered_by })),
   };
 }
 

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { type Covers, fuse, type Hit, ranked } from '../../src/recall/fuse.ts';
+import type { CoveredBy } from '../../src/store/recall-rows.ts';
 
 const memory = (id: string): Hit => ({ target: 'memories', id });
 const observation = (id: string): Hit => ({ target: 'observations', id });
-const covers = (entries: Record<string, { rootId: string; isFolded: boolean }[]>): Covers =>
+const covers = (entries: Record<string, { rootId: string; by: CoveredBy }[]>): Covers =>
   new Map(Object.entries(entries));
 const ids = (hits: readonly Hit[]) => hits.map((hit) => hit.id).join(' ');
 
@@ -26,7 +27,7 @@ test('the first of one search comes before what is far down in both', () => {
 });
 
 test('memories behind the observations that cite them do not push back what follows', () => {
-  const cited = covers({ m1: [{ rootId: 'o1', isFolded: false }], m2: [{ rootId: 'o2', isFolded: false }] });
+  const cited = covers({ m1: [{ rootId: 'o1', by: 'citation' }], m2: [{ rootId: 'o2', by: 'citation' }] });
   const doubled = [observation('o1'), memory('m1'), observation('o2'), memory('m2'), memory('raw')];
   const plain = [observation('o1'), observation('o2'), memory('raw')];
   const other = [memory('x'), memory('y'), memory('raw')];
@@ -36,14 +37,20 @@ test('memories behind the observations that cite them do not push back what foll
 });
 
 test('a memory that ranks before the observation keeps its place', () => {
-  const cited = covers({ m: [{ rootId: 'o', isFolded: false }] });
+  const cited = covers({ m: [{ rootId: 'o', by: 'citation' }] });
   expect(ids(fuse([[memory('m'), memory('x'), observation('o')]], cited))).toBe('m x o');
 });
 
 test('a memory of a folded observation brings the canonical one to its place', () => {
-  const cited = covers({ m: [{ rootId: 'canonical', isFolded: true }] });
+  const cited = covers({ m: [{ rootId: 'canonical', by: 'fold' }] });
   expect(ids(fuse([[memory('m'), memory('x'), observation('canonical')]], cited))).toBe('canonical m x');
   expect(ids(fuse([[memory('m'), memory('x')]], cited))).toBe('canonical m x');
+});
+
+test('the newer fact comes before the memory whose fact it took the place of, and does not hide it', () => {
+  const outdated = covers({ m: [{ rootId: 'newer', by: 'supersession' }] });
+  expect(ids(fuse([[memory('m'), memory('x'), observation('newer')]], outdated))).toBe('newer m x');
+  expect(ids(fuse([[memory('m'), memory('x')]], outdated))).toBe('newer m x');
 });
 
 test('the same text has the same place, whatever batching did to the last bits of its vector', () => {

@@ -8,8 +8,8 @@ const tokens: Record<string, number> = { big: 1000, small: 10, small2: 10, o: 10
 
 function select(hits: readonly Hit[], maxTokens: number | undefined, limit = 10): string {
   const covers = new Map([
-    ['cited', [{ rootId: 'o', isFolded: false }]],
-    ['of-big', [{ rootId: 'bigO', isFolded: false }]],
+    ['cited', [{ rootId: 'o', by: 'citation' as const }]],
+    ['of-big', [{ rootId: 'bigO', by: 'citation' as const }]],
   ]);
   return selectItems(hits, { limit, maxTokens, covers, tokensOf: (hit) => tokens[hit.id] ?? 10 })
     .map((hit) => hit.id)
