@@ -24,8 +24,11 @@ interface ProblemBody {
 
 function toApiError(status: number, body: unknown): ApiError {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
-  const details = (error?.details ?? []).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
   const message = error?.message ?? `the daemon answered with status ${status}`;
+  // A problem with one field says so in its message already.
+  const details = (error?.details ?? [])
+    .map((detail) => (detail.path === '' ? detail.message : `${detail.path}: ${detail.message}`))
+    .filter((detail) => !message.includes(detail));
   return new ApiError(
     status,
     error?.code ?? 'HTTP',
