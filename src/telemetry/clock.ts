@@ -4,7 +4,7 @@ export interface Clock {
   now(): Date;
   /** Milliseconds that only grow; for durations. */
   monotonicMs(): number;
-  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects and never keeps the process alive alone. */
+  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. Keeps the process alive meanwhile: some wait for a lock. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
