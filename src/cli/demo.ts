@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { ignoredKeys } from '../config/load-config.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { ChangeOp } from './api-types.ts';
 import { type CommandContext, globalOptions } from './command-context.ts';
@@ -19,7 +18,6 @@ export function addDemo(program: Command, context: CommandContext): void {
     .action(async (_options: unknown, command: Command) => {
       const globals = globalOptions(command);
       const { terminal, clock } = context;
-      for (const warning of ignoredKeys(context.env)) terminal.note(`engramd: ${warning}`);
       const log = createLog({ level: globals.logLevel ?? 'warn', pretty: process.stderr.isTTY === true });
       const onProgress = (line: string) => terminal.progress(line);
       const { report, story } = await context.interruptible((signal) => runDemo({ log, clock, signal, onProgress }));

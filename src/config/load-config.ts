@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { closestName } from './closest-name.ts';
 import { ConfigError } from './config-error.ts';
@@ -69,14 +70,25 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   if (problems.length > 0) throw new ConfigError(problems.join('; '));
 
   // Each value has passed its own schema; to parse the whole would transform them twice.
-  const parsed = values as Config;
-  const config = { ...parsed, dataDir: resolve(cwd, parsed.dataDir) };
+  const parsed = values as z.output<typeof configSchema>;
+  const hasEndpoint = parsed.openaiApiKey !== undefined || parsed.openaiBaseUrl !== undefined;
+  const config: Config = {
+    ...parsed,
+    dataDir: resolve(cwd, parsed.dataDir),
+    decider: parsed.decider ?? (hasEndpoint ? 'llm' : 'rules'),
+    ...(parsed.pricesFile !== undefined && { pricesFile: resolve(cwd, parsed.pricesFile) }),
+  };
+  if (config.decider === 'llm' && !hasEndpoint) {
+    throw new ConfigError(
+      `ENGRAMD_DECIDER: llm needs OPENAI_API_KEY, or OPENAI_BASE_URL where the endpoint asks for no key (from ${sources.decider})`,
+    );
+  }
   if (!isLoopback(config.httpHost) && config.apiToken === undefined) {
     throw new ConfigError(
       `ENGRAMD_HTTP_HOST: ${config.httpHost} can be reached from other machines, which needs ENGRAMD_API_TOKEN (from ${sources.httpHost})`,
     );
   }
-  warnings.push(...unknownVariables(input.env), ...ignoredKeys(input.env));
+  warnings.push(...unknownVariables(input.env));
   return { config, sources: sources as Record<SettingKey, string>, warnings };
 }
 
@@ -168,15 +180,4 @@ function unknownVariables(env: ConfigInput['env']): string[] {
     .filter((name) => name.startsWith('ENGRAMD_') && !known.has(name))
     .sort()
     .map((name) => `${name} is not a setting of this version and is ignored${suggestion(name, known)}`);
-}
-
-/** A person who sets a key expects a model to be asked. Until one is, they are told. */
-export function ignoredKeys(env: ConfigInput['env']): string[] {
-  const names = ['OPENAI_API_KEY', 'OPENAI_BASE_URL'].filter(
-    (name) => present(env[name]) || present(env[`${name}_FILE`]),
-  );
-  if (names.length === 0) return [];
-  return [
-    `${names.join(' and ')} ${names.length > 1 ? 'change' : 'changes'} nothing in this version: \`rules\` decides, and no model is asked`,
-  ];
 }

@@ -37,6 +37,48 @@ function wholeNumber(min: number, max: number) {
     .pipe(z.number().int(expected).min(min, expected).max(max, expected));
 }
 
+/** Money and amounts: more than nothing, since a budget of 0 is a daemon that never does its work and never says why. */
+function positiveNumber(expected: string) {
+  return z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^(?:\d+\.?\d*|\.\d+)$/, expected)
+          .transform(Number),
+      ],
+      { error: expected },
+    )
+    .pipe(z.number(expected).positive(expected).max(1_000_000_000, expected));
+}
+
+const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** `90s`, `5m`, `2h`. */
+function duration(minMs: number, maxMs: number, expected: string) {
+  return z
+    .string(expected)
+    .regex(/^\d{1,9}(?:ms|s|m|h)$/, expected)
+    .transform((text) => {
+      const [, count = '', unit = 's'] = /^(\d+)(ms|s|m|h)$/.exec(text) ?? [];
+      return Number(count) * unitMs[unit as keyof typeof unitMs];
+    })
+    .pipe(z.number().min(minMs, expected).max(maxMs, expected));
+}
+
+function isHttpUrl(text: string): boolean {
+  return /^https?:\/\//.test(text) && URL.canParse(text);
+}
+
+const expectedBaseUrl = 'expected http://host:port/v1 or https://…';
+const baseUrl = z
+  .string(expectedBaseUrl)
+  .refine(isHttpUrl, expectedBaseUrl)
+  .transform((text) => text.replace(/\/+$/, ''));
+
+const modelName = z.string().regex(/^[\x21-\x7e]{1,200}$/, 'expected the name of a model');
+
 function isDatabaseUrl(text: string): boolean {
   return /^postgres(ql)?:\/\//.test(text) && URL.canParse(text);
 }
@@ -102,35 +144,98 @@ export const configSchema = z.strictObject({
     secret: 'value',
     about: 'Bearer token that /metrics asks for. Unset: open.',
   }),
-  decider: setting(
-    z
-      .enum(['rules'], {
-        error: ({ input }) =>
-          input === 'llm'
-            ? 'a language model as decider comes with a later version; `rules` is what there is now'
-            : 'expected `rules`',
-      })
-      .default('rules'),
-    { variable: 'ENGRAMD_DECIDER', about: 'What decides how memories become observations. `rules` needs no model.' },
+  openaiApiKey: setting(token.optional(), {
+    variable: 'OPENAI_API_KEY',
+    secret: 'value',
+    about: 'Key of the language model endpoint, and of embeddings unless they have their own.',
+  }),
+  openaiBaseUrl: setting(baseUrl.optional(), {
+    variable: 'OPENAI_BASE_URL',
+    secret: 'url',
+    about: 'Any OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, …). Unset: https://api.openai.com/v1.',
+  }),
+  decider: setting(z.enum(['rules', 'llm'], { error: 'expected `rules` or `llm`' }).optional(), {
+    variable: 'ENGRAMD_DECIDER',
+    about:
+      'What decides how memories become observations: `llm`, or `rules`, which needs no model. Unset: `llm` where a key or base URL is set, else `rules`.',
+  }),
+  llmModel: setting(modelName.default('gpt-5-mini'), {
+    variable: 'ENGRAMD_LLM_MODEL',
+    about: 'Language model for everything that has none of its own.',
+  }),
+  llmModelConsolidate: setting(modelName.optional(), {
+    variable: 'ENGRAMD_LLM_MODEL_CONSOLIDATE',
+    about: 'Language model that turns batches of memories into operations.',
+  }),
+  llmModelAdjudicate: setting(modelName.optional(), {
+    variable: 'ENGRAMD_LLM_MODEL_ADJUDICATE',
+    about: 'Language model that judges pairs of texts. A smaller one often does.',
+  }),
+  llmContextTokens: setting(wholeNumber(2048, 10_000_000).optional(), {
+    variable: 'ENGRAMD_LLM_CONTEXT_TOKENS',
+    about: 'Context window of the model, prompt and answer together. Unset: what is known of the model, else 8192.',
+  }),
+  llmTimeoutMs: setting(duration(1000, 3_600_000, 'expected a duration from 1s to 1h, e.g. 2m').default(120_000), {
+    variable: 'ENGRAMD_LLM_TIMEOUT',
+    about: 'Longest wait for an answer about a batch; half of it for a pair.',
+  }),
+  embedder: setting(z.enum(['local', 'openai'], { error: 'expected `local` or `openai`' }).optional(), {
+    variable: 'ENGRAMD_EMBEDDER',
+    about:
+      'What makes vectors: `local` runs in the process and downloads nothing, `openai` asks an endpoint. Unset: what the database has; at first use `openai` where a key or base URL is set, else `local`.',
+  }),
+  embeddingModel: setting(modelName.default('text-embedding-3-small'), {
+    variable: 'ENGRAMD_EMBEDDING_MODEL',
+    about: 'Embedding model of the endpoint.',
+  }),
+  embeddingBaseUrl: setting(baseUrl.optional(), {
+    variable: 'ENGRAMD_EMBEDDING_BASE_URL',
+    secret: 'url',
+    about: 'Endpoint of the embeddings. Unset: OPENAI_BASE_URL.',
+  }),
+  embeddingApiKey: setting(token.optional(), {
+    variable: 'ENGRAMD_EMBEDDING_API_KEY',
+    secret: 'value',
+    about: 'Key of the embeddings endpoint. Unset: OPENAI_API_KEY.',
+  }),
+  embeddingDimensions: setting(wholeNumber(8, 16_000).optional(), {
+    variable: 'ENGRAMD_EMBEDDING_DIMENSIONS',
+    about: 'Asks the embedding model for shorter vectors, where it can make them. Unset: its own length.',
+  }),
+  budgetUsdPerDay: setting(positiveNumber('expected an amount of dollars above 0, e.g. 1.50').default(1), {
+    variable: 'ENGRAMD_BUDGET_USD_PER_DAY',
+    about: 'Most that models may cost from local midnight to midnight. Nothing is sent beyond it.',
+  }),
+  budgetTokensPerDay: setting(
+    positiveNumber('expected a whole number of tokens above 0')
+      .pipe(z.number().int('expected a whole number of tokens above 0'))
+      .optional(),
+    {
+      variable: 'ENGRAMD_BUDGET_TOKENS_PER_DAY',
+      about: 'Most tokens a day, whatever they cost. Unset: 2,000,000 for models whose price is unknown.',
+    },
   ),
-  embedder: setting(
+  pricesFile: setting(
     z
-      .enum(['local'], {
-        error: ({ input }) =>
-          input === 'openai'
-            ? 'embeddings over HTTP come with a later version; `local` is what there is now'
-            : 'expected `local`',
-      })
-      .default('local'),
-    { variable: 'ENGRAMD_EMBEDDER', about: 'What makes vectors. `local` runs in the process and downloads nothing.' },
+      .string()
+      .regex(/^[^\0]+$/, 'expected a path')
+      .optional(),
+    {
+      variable: 'ENGRAMD_PRICES_FILE',
+      about: 'JSON file with prices of further models in dollars per million tokens; stands above the built-in table.',
+    },
   ),
+  apply: setting(z.enum(['auto', 'review'], { error: 'expected `auto` or `review`' }).default('auto'), {
+    variable: 'ENGRAMD_APPLY',
+    about: '`review`: what is decided waits until `engramd changes approve`.',
+  }),
   dbPoolMax: setting(wholeNumber(1, 1000).default(10), {
     variable: 'ENGRAMD_DB_POOL_MAX',
     about: 'Most database connections. Two are enough: none is held while a model works.',
   }),
   llmConcurrency: setting(wholeNumber(1, 1000).default(16), {
     variable: 'ENGRAMD_LLM_CONCURRENCY',
-    about: 'Consolidation batches in flight at once.',
+    about: 'Calls of the language model in flight at once.',
   }),
   logLevel: setting(z.enum(logLevels, { error: `expected one of ${logLevels.join(', ')}` }).default('info'), {
     variable: 'LOG_LEVEL',
@@ -139,7 +244,8 @@ export const configSchema = z.strictObject({
   }),
 });
 
-export type Config = z.output<typeof configSchema>;
+/** As loaded: what the settings leave open is worked out by `loadConfig`. */
+export type Config = Omit<z.output<typeof configSchema>, 'decider'> & { readonly decider: 'rules' | 'llm' };
 export type SettingKey = keyof Config;
 
 export const settingKeys = Object.keys(configSchema.shape) as SettingKey[];

@@ -212,7 +212,13 @@ class BatchRun {
     await this.#reach('batch:recalled', memories);
 
     const presentation = present({ mission: this.#request.mission, memories, observations, newId: deps.newId });
-    const proposal = await this.#phase('propose', () => deps.decider.propose(presentation.batch, { signal }));
+    const proposal = await this.#phase('propose', () =>
+      deps.decider.propose(presentation.batch, {
+        signal,
+        bankId,
+        subjectIds: [...memories, ...observations].map((row) => row.id),
+      }),
+    );
     await this.#reach('batch:proposed', memories);
 
     const judged = validateProposal(presentation.batch, proposal);

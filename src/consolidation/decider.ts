@@ -1,8 +1,9 @@
 /**
- * The door between consolidation and whatever decides: `rules` here, a language model later.
+ * The door between consolidation and whatever decides: `rules` or a language model.
  *
  * A decider is shown one batch of one scope under batch-local aliases and answers with operations on those aliases. It
- * sees no ids, opens no connection and writes nothing; what it answers is judged before anything is applied.
+ * sees no ids but those it accounts its calls to, opens no connection and writes nothing to the store of memories; what
+ * it answers is judged before anything is applied.
  */
 
 /** `m1`… for memories of the batch, `o1`… for observations shown, `n1`… for observations that this answer creates. */
@@ -36,6 +37,8 @@ export interface Batch {
   readonly memories: readonly BatchMemory[];
   /** Live roots of the same scope. */
   readonly observations: readonly BatchObservation[];
+  /** Why an earlier answer about these memories was not taken, a sentence each; empty the first time. */
+  readonly notes: readonly string[];
 }
 
 /** An observation shown, or one created by an earlier operation of the same answer. */
@@ -93,6 +96,8 @@ export type OpKind = ProposedOp['op'];
 export interface Proposal {
   /** In the order in which they are to take effect. Every memory of the batch is named by at least one. */
   readonly ops: readonly ProposedOp[];
+  /** Elements of the answer that are no operations; the others are judged all the same. */
+  readonly malformed?: readonly { readonly memories: readonly Alias[]; readonly reason: string }[];
 }
 
 /** One text beside another of the same scope; `held` is what the store says, `offered` what is about to be written. */
@@ -104,6 +109,11 @@ export interface PairToJudge {
 
 export type Verdict = 'same' | 'different' | 'supersedes' | 'superseded_by' | 'contradicts';
 
+export interface Judgement {
+  readonly verdict: Verdict;
+  readonly reason: string;
+}
+
 /** An observation one of whose sources changed or went, to be said again from what is left. */
 export interface RewriteRequest {
   readonly text: string;
@@ -111,21 +121,48 @@ export interface RewriteRequest {
   readonly sources: readonly { readonly text: string; readonly mentionedAt: Date | null }[];
 }
 
+/** How much a batch may hold so that it fits the decider. */
+export interface BatchLimits {
+  readonly memories: number;
+  readonly memoryTokens: number;
+  readonly observationTokens: number;
+  readonly tokensOf: (text: string) => number;
+}
+
+/** Whom a call is for and what it may cost. */
+export interface DecideOptions {
+  readonly signal: AbortSignal;
+  readonly bankId: string;
+  /** Memories and observations whose texts the call holds. */
+  readonly subjectIds: readonly string[];
+  /** Told, and awaited, before a request that costs money is sent; its hash finds the answer again after a crash. */
+  readonly onRequest?: ((requestHash: Buffer) => Promise<void>) | undefined;
+  /** Of a batch that died: an answer stored under this hash is taken instead of asking. */
+  readonly answeredBefore?: Buffer | undefined;
+}
+
 export interface Decider {
-  /** Stored on every change set, e.g. `rules/1`: grows when the same input may be decided otherwise. */
+  /**
+   * Stored on every change set and memory, e.g. `rules/1` or `llm/1 gpt-5-mini`: differs when the same input may be
+   * decided otherwise.
+   */
   readonly name: string;
+  /** Whether a decision costs money or time elsewhere: then requests are recorded before they are sent and verdicts kept. */
+  readonly asksModel: boolean;
+  /** Read before each packing: a model's own figures get better as it answers. */
+  readonly limits: BatchLimits;
   /** Whether `propose` looks at the sources of observations; else they are not fetched, which is half of a recall's cost. */
   readonly readsSources: boolean;
-  propose(batch: Batch, options: { readonly signal: AbortSignal }): Promise<Proposal>;
+  propose(batch: Batch, options: DecideOptions): Promise<Proposal>;
   /** `admissible` is what the value guard left; the answer is one of it. */
-  adjudicate(
-    pair: PairToJudge,
-    admissible: readonly Verdict[],
-    options: { readonly signal: AbortSignal },
-  ): Promise<{ readonly verdict: Verdict; readonly reason: string }>;
-  /** The new text and which sources carry it (indexes into `sources`). The same text back means: nothing to rewrite. */
-  rewrite(
-    request: RewriteRequest,
-    options: { readonly signal: AbortSignal },
-  ): Promise<{ readonly text: string; readonly reason: string }>;
+  adjudicate(pair: PairToJudge, admissible: readonly Verdict[], options: DecideOptions): Promise<Judgement>;
+  /** The new text and why. The same text back means: nothing to rewrite. */
+  rewrite(request: RewriteRequest, options: DecideOptions): Promise<{ readonly text: string; readonly reason: string }>;
+  /** Null: it can decide now. Else when to look again: its endpoint is out of order, or the budget is spent. */
+  readyAt(): Promise<Date | null>;
+  /**
+   * Whom to blame for a failure over one memory alone: an error is the memory's only if the decider has come to an answer
+   * about another one since (law L8).
+   */
+  blames(thrown: unknown): Promise<'memory' | 'model'>;
 }

@@ -140,6 +140,8 @@ async function settleCreate(
     };
     const { verdict, reason } = await deps.decider.adjudicate(pair, admissibleVerdicts(pair), {
       signal: request.signal,
+      bankId: request.bankId,
+      subjectIds: [held.id, ...op.memories.map((alias) => request.aliases.memory(alias).id)],
     });
     if (verdict === 'different') continue;
     const target: Alias = request.aliases.add(held);

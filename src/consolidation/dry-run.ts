@@ -43,7 +43,14 @@ export async function dryRun(
       withSources: deps.decider.readsSources,
     });
     const { batch } = present({ mission, memories, observations, newId: deps.newId });
-    const judged = validateProposal(batch, await deps.decider.propose(batch, { signal: options.signal }));
+    const judged = validateProposal(
+      batch,
+      await deps.decider.propose(batch, {
+        signal: options.signal,
+        bankId,
+        subjectIds: [...memories, ...observations].map((row) => row.id),
+      }),
+    );
     const textOfAlias = new Map<Alias, string>([
       ...batch.memories.map((memory): [Alias, string] => [memory.alias, memory.text]),
       ...batch.observations.map((observation): [Alias, string] => [observation.alias, observation.text]),

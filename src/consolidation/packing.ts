@@ -1,13 +1,19 @@
 import type { DueMemory } from '../store/due-memories.ts';
+import type { BatchLimits } from './decider.ts';
 import { type AttemptEnd, type Suspicion, suspicionOf } from './suspects.ts';
 
-/** A batch is one call of a decider: few enough to be read closely, small enough for a modest context window. */
-export const batchLimits = { memories: 12, memoryTokens: 3_000, observationTokens: 3_000 } as const;
-
-/** Four characters a token, the usual rule of thumb for English; a model's own tokenizer may replace it. */
+/** Four characters a token, the usual rule of thumb for English; a model brings its own figure. */
 export function estimateTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
+
+/** A batch is one call of a decider: few enough to be read closely, small enough for a modest context window. */
+export const batchLimits = {
+  memories: 12,
+  memoryTokens: 3_000,
+  observationTokens: 3_000,
+  tokensOf: estimateTokens,
+} as const satisfies BatchLimits;
 
 export interface PackedBatch {
   readonly memories: readonly DueMemory[];

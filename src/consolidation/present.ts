@@ -22,6 +22,7 @@ export function present(options: {
   readonly memories: readonly EmbeddedMemory[];
   readonly observations: readonly RelatedObservation[];
   readonly newId: () => string;
+  readonly notes?: readonly string[];
 }): Presentation {
   const memories = new Map(options.memories.map((memory, index) => [`m${index + 1}`, memory]));
   const observations = new Map(options.observations.map((observation, index) => [`o${index + 1}`, observation]));
@@ -47,6 +48,7 @@ export function present(options: {
         embedding: observation.embedding,
         sources: observation.sources,
       })),
+      notes: options.notes ?? [],
     },
     aliases: new AliasTable(memories, observations, options.newId),
     memoryIdOf: (alias) => memories.get(alias)?.id,

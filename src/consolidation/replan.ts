@@ -112,7 +112,10 @@ async function toGroup(
     text: embeddingText({ text: source.text ?? '' }),
     mentionedAt: source.mentionedAt,
   }));
-  const { text, reason } = await deps.decider.rewrite({ text: target.text, sources }, { signal });
+  const { text, reason } = await deps.decider.rewrite(
+    { text: target.text, sources },
+    { signal, bankId, subjectIds: [target.id, ...memories.map((memory) => memory.id)] },
+  );
   const embedding = await vectorOf(deps, target, text, signal);
   const twins = await twinsOf(deps, bankId, { ...target, text, embedding }, signal);
   return {
@@ -168,7 +171,11 @@ async function twinsOf(
   for (const other of others) {
     const pair = { held: target, offered: other, similarity: similarity.get(other.id) ?? 0 };
     if (!admissibleVerdicts(pair).includes('same')) continue;
-    const { verdict, reason } = await deps.decider.adjudicate(pair, ['same', 'different'], { signal });
+    const { verdict, reason } = await deps.decider.adjudicate(pair, ['same', 'different'], {
+      signal,
+      bankId,
+      subjectIds: [target.id, other.id],
+    });
     if (verdict === 'same') twins.push({ ...other, reason });
   }
   return twins;

@@ -24,7 +24,7 @@ export async function openEmbedder(options: {
   readonly inner: Embedder | undefined;
 }): Promise<{ embedder: Embedder; configuredModel: EmbeddingModel }> {
   const { config, db } = options;
-  const embedder = options.inner ?? createConfigured(config.embedder);
+  const embedder = options.inner ?? createConfigured(config.embedder ?? 'local');
   const pinned = await pinEmbeddingModel(db, embedder.model);
   if (pinned.id !== embedder.model.id) {
     throw new EmbeddingModelUnavailableError(
@@ -34,10 +34,12 @@ export async function openEmbedder(options: {
   return { embedder, configuredModel: embedder.model };
 }
 
-function createConfigured(kind: Config['embedder']): Embedder {
+function createConfigured(kind: NonNullable<Config['embedder']>): Embedder {
   switch (kind) {
     case 'local':
       return createLocalEmbedder();
+    case 'openai':
+      throw new EmbeddingModelUnavailableError('not yet');
     default:
       return kind satisfies never;
   }

@@ -75,6 +75,34 @@ export function createMetrics() {
     opsRejected: counter('ops_rejected_total', 'Proposed operations refused, by validator.', ['validator']),
     replans: counter('replans_total', 'Op groups decided again because the store had moved on.', ['reason']),
 
+    modelCalls: counter('model_calls_total', 'Calls of models, by purpose, model and outcome.', [
+      'purpose',
+      'model',
+      'outcome',
+    ]),
+    modelCallSeconds: histogram(
+      'model_call_duration_seconds',
+      'Time from the request to the answer of a model.',
+      [0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+      ['purpose', 'model'],
+    ),
+    modelTokens: counter('model_tokens_total', 'Tokens charged by models; `cached` are part of `prompt`.', [
+      'purpose',
+      'model',
+      'kind',
+    ]),
+    modelCost: counter('model_cost_usd_total', 'What models cost, in dollars; models without a known price count 0.', [
+      'purpose',
+      'model',
+    ]),
+    modelBreakerOpen: gauge('model_breaker_open', '1 while an endpoint and model is left alone after failures.', [
+      'model',
+    ]),
+    budgetLeftRatio: gauge('budget_left_ratio', 'Share of the budget of the day that is neither spent nor reserved.'),
+    storedAnswers: counter('model_answers_reused_total', 'Stored answers and verdicts used instead of a call.', [
+      'kind',
+    ]),
+
     embeddings: counter('embeddings_total', 'Texts embedded, by purpose.', ['purpose']),
     vectorCacheBytes: gauge('vector_cache_bytes', 'What the cached vectors of the exact scan occupy; 0 with pgvector.'),
     recallSeconds: histogram(

@@ -24,6 +24,13 @@ export const racepointNames = [
   'slice:before-complete',
   'slice:completed-uncommitted',
   'slice:after-complete',
+  'call:reserved',
+  'call:answered',
+  'call:settled',
+  'review:before-commit',
+  'undo:before-commit',
+  'forget:before-commit',
+  'switch:before-commit',
 ] as const;
 
 export type RacepointName = (typeof racepointNames)[number];

@@ -93,7 +93,11 @@ async function outcomeOf(
   vectors: ReadonlyMap<string, Float32Array>,
 ): Promise<Outcome> {
   const batch = batchOf(pair, vectors);
-  const proposal = await decider.propose(batch, { signal: new AbortController().signal });
+  const proposal = await decider.propose(batch, {
+    signal: new AbortController().signal,
+    bankId: 'golden',
+    subjectIds: [],
+  });
   const judged = validateProposal(batch, proposal);
   const [op] = judged.accepted;
   return judged.rejected.length > 0 || !op ? 'refused' : outcomeOfOp(op);
@@ -139,6 +143,7 @@ function batchOf({ a, b }: GoldenPair, vectors: ReadonlyMap<string, Float32Array
         embedding: vectorOf(b.text),
       },
     ],
+    notes: [],
     observations: [
       {
         alias: 'o1',

@@ -20,7 +20,7 @@ describe('no connection waits on a model (L1)', () => {
       const { db } = bench.database;
       const before = await violations();
       const { signal } = new AbortController();
-      const batch = { mission: '', memories: [], observations: [] };
+      const batch = { mission: '', memories: [], observations: [], notes: [] };
       const calls: Record<typeof what, () => Promise<unknown>> = {
         decider: () => bench.decider.propose(batch),
         embedder: () => guardedEmbedder(bench.embedder, assertNoLease).embed(['a text'], { purpose: 'query', signal }),

@@ -3,6 +3,7 @@ import { createConsolidationEngine } from '../../src/consolidation/create-engine
 import type { Batch, Decider, ProposedOp, Verdict } from '../../src/consolidation/decider.ts';
 import type { ConsolidationDeps } from '../../src/consolidation/dependencies.ts';
 import type { ConsolidationEngine, SliceReport } from '../../src/consolidation/engine.ts';
+import { batchLimits } from '../../src/consolidation/packing.ts';
 import { assertNoLease } from '../../src/db/lease.ts';
 import { guardedEmbedder } from '../../src/models/embedder.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
@@ -32,6 +33,8 @@ const keepIfSaid = (text: string, sources: readonly string[]): string | Promise<
 /** A decider that does what the test tells it; by default every memory becomes an observation of its own. */
 export class ScriptedDecider implements Decider {
   readonly name = 'scripted/1';
+  readonly asksModel = false;
+  readonly limits = batchLimits;
   readonly readsSources = true;
   batches: Batch[] = [];
   pairs: [held: string, offered: string][] = [];
@@ -68,6 +71,14 @@ export class ScriptedDecider implements Decider {
       request.sources.map((source) => source.text),
     );
     return { text, reason: 'scripted' };
+  }
+
+  async readyAt() {
+    return null;
+  }
+
+  async blames() {
+    return 'memory' as const;
   }
 }
 

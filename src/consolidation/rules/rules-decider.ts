@@ -10,6 +10,7 @@ import type {
   RewriteRequest,
   Verdict,
 } from '../decider.ts';
+import { batchLimits } from '../packing.ts';
 import { judgeRead, type PairJudgement, type PairLabel, type ReadText, readText } from './judge-pair.ts';
 import { rewriteFromSources } from './rewrite.ts';
 import { smallTalk } from './small-talk.ts';
@@ -25,6 +26,8 @@ export function createRulesDecider(): Decider {
   const read = rememberedReadings();
   return {
     name,
+    asksModel: false,
+    limits: batchLimits,
     readsSources: false,
     async propose(batch, { signal }) {
       signal.throwIfAborted();
@@ -38,6 +41,9 @@ export function createRulesDecider(): Decider {
       signal.throwIfAborted();
       return rewriteFromSources(request);
     },
+    readyAt: () => Promise.resolve(null),
+    // Nothing outside can have failed.
+    blames: () => Promise.resolve('memory'),
   };
 }
 

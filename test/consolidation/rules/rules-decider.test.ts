@@ -7,6 +7,7 @@ import { wordVector } from '../../support/fake-embedder.ts';
 
 const decider = createRulesDecider();
 const { signal } = new AbortController();
+const options = { signal, bankId: 'any', subjectIds: [] };
 const day = (number: number) => new Date(Date.UTC(2026, 2, number));
 
 type Said = readonly [text: string, on: number | null];
@@ -23,6 +24,7 @@ function batchOf(memories: readonly Said[], held: readonly Said[] = []): Batch {
       mentionedAt: on === null ? null : day(on),
       embedding: wordVector(text),
     })),
+    notes: [],
     observations: held.map(([text, on], index) => ({
       alias: `o${index + 1}`,
       text,
@@ -37,7 +39,7 @@ function batchOf(memories: readonly Said[], held: readonly Said[] = []): Batch {
 
 async function propose(memories: readonly Said[], held: readonly Said[] = []): Promise<readonly ProposedOp[]> {
   const batch = batchOf(memories, held);
-  const proposal = await decider.propose(batch, { signal });
+  const proposal = await decider.propose(batch, options);
   expect(validateProposal(batch, proposal)).toMatchObject({ rejected: [], unnamed: [] });
   return proposal.ops;
 }
@@ -76,7 +78,7 @@ describe('a proposal by rules', () => {
     const batch = batchOf([['The pass is closed.', 9]]);
     const [memory] = batch.memories;
     const memories = memory ? [{ ...memory, occurredStart: day(2) }] : [];
-    expect((await decider.propose({ ...batch, memories }, { signal })).ops[0]).toMatchObject({ validFrom: day(2) });
+    expect((await decider.propose({ ...batch, memories }, options)).ops[0]).toMatchObject({ validFrom: day(2) });
   });
 
   it('reinforces what is held, in whatever case it comes', async () => {
@@ -188,9 +190,9 @@ describe('a proposal by rules', () => {
   });
 
   it('stops when it is told to', async () => {
-    await expect(decider.propose(batchOf([]), { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
-      'enough',
-    );
+    await expect(
+      decider.propose(batchOf([]), { ...options, signal: AbortSignal.abort(new Error('enough')) }),
+    ).rejects.toThrow('enough');
   });
 
   it('names every memory exactly once, in ops that every validator accepts', async () => {
@@ -236,7 +238,7 @@ describe('a verdict by rules', () => {
     similarity: 0.9,
   });
   const verdict = async (one: PairToJudge, admissible = all) =>
-    (await decider.adjudicate(one, admissible, { signal })).verdict;
+    (await decider.adjudicate(one, admissible, options)).verdict;
 
   it.each<[Verdict, Said, Said]>([
     ['same', ['Ana lives in Oslo.', 1], ['ana lives in OSLO', 2]],
@@ -262,7 +264,7 @@ describe('a rewrite by rules', () => {
     (
       await decider.rewrite(
         { text, sources: sources.map(([source, on]) => ({ text: source, mentionedAt: on === null ? null : day(on) })) },
-        { signal },
+        options,
       )
     ).text;
 

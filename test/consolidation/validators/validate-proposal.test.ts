@@ -31,6 +31,7 @@ const batch: Batch = {
       march(8),
     ),
   ],
+  notes: [],
   observations: [
     observation('o1', 'Order 1123 left the warehouse on 5 March 2026.', march(5)),
     observation('o2', 'The backup runs on Sundays.', march(1)),

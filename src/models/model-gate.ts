@@ -1,0 +1,65 @@
+import type { ModelContentError } from './provider-errors.ts';
+
+/** What a call is made for; a metric label and a column of `cost`, so the set is closed. */
+export const modelPurposes = ['consolidate', 'adjudicate', 'rewrite', 'embed', 'check'] as const;
+export type ModelPurpose = (typeof modelPurposes)[number];
+
+/** A call that is about to be made. */
+export interface CallFacts {
+  readonly purpose: ModelPurpose;
+  /** Whose call it is; null where it is no bank's (a query across none, a check). */
+  readonly bankId: string | null;
+  /** SHA-256 over everything that the answer depends on. */
+  readonly requestHash: Buffer;
+  /** Memories and observations whose texts are in the request: erasing one erases the stored answer. */
+  readonly subjectIds: readonly string[];
+  /** Memories that the call is about, for the cost per 1,000. */
+  readonly memories: number;
+  /** UTF-8 bytes of all that is sent, the schema included: no tokenizer makes more tokens than bytes, so this bounds the price. */
+  readonly promptBytes: number;
+  readonly maxOutputTokens: number;
+  /** `query` has somebody waiting for it and goes first. */
+  readonly urgent?: boolean;
+}
+
+export interface TokenUsage {
+  readonly promptTokens: number;
+  /** Of the prompt tokens, those that the provider had cached. */
+  readonly cachedTokens: number;
+  /** Reasoning included. */
+  readonly outputTokens: number;
+}
+
+/** What a transport brought back. */
+export interface Performed<T> {
+  readonly value: T;
+  /** Null where the server does not say; then the reservation counts as spent. */
+  readonly usage: TokenUsage | null;
+  /** Kept under the request hash (law L19); undefined keeps nothing. JSON. */
+  readonly answer?: unknown;
+}
+
+/**
+ * The only way to an endpoint: one gate for each endpoint and model (and kind of use). Admits (concurrency, slow start,
+ * breaker), reserves, performs, settles, and keeps the answer. Holds no database connection while it performs (law L1).
+ */
+export interface ModelGate {
+  /** The base URL without credentials, path included. */
+  readonly endpoint: string;
+  readonly model: string;
+  /**
+   * @throws ModelUnavailableError, BudgetSpentError, ModelContentError, or the signal's reason
+   */
+  run<T>(facts: CallFacts, perform: (signal: AbortSignal) => Promise<Performed<T>>, signal: AbortSignal): Promise<T>;
+  /** An answer kept under this hash; undefined where there is none. */
+  storedAnswer(bankId: string, requestHash: Buffer): Promise<unknown>;
+  /** Null: a call may be made now. Else when to look again: the breaker is open, or the budget is spent. */
+  readyAt(): Promise<Date | null>;
+  /** Tokens of a text by what this model has charged so far (tokens a byte), a cautious constant before the first answer. */
+  tokensOf(text: string): number;
+  /**
+   * A memory alone failed by its content. `memory`: the model has answered another request since, so the memory is to
+   * blame. `model`: it has not; three of these in a row open the breaker as `model_unfit` (law L8).
+   */
+  contentFailed(error: ModelContentError): Promise<'memory' | 'model'>;
+}

@@ -1,0 +1,43 @@
+-- Change sets that wait for a person, and that were taken back.
+
+alter table engram.change_sets
+  -- Only what consolidation retires counts as loss (law L18); an undo or a person's decision does not.
+  add column kind text not null default 'consolidation' check (kind in ('consolidation', 'undo', 'curation', 'contradictions')),
+  -- The set that this one took back.
+  add column undoes uuid,
+  add column decided_at timestamptz;
+
+create index change_sets_run on engram.change_sets (bank_id, run_id);
+
+alter table engram.change_ops drop constraint change_ops_status_check;
+alter table engram.change_ops
+  add constraint change_ops_status_check check (status in ('applied', 'rejected', 'proposed', 'conflicted', 'undone')),
+  -- Ops of one group stand or fall together (law L2), also when a person decides.
+  add column group_no integer not null default 1,
+  -- Of a proposed op: all that is needed to apply it later (consolidation/stored-plan.ts); its vector is after_embedding.
+  add column plan jsonb,
+  -- Its texts were erased; it cannot be undone any more.
+  add column erased_at timestamptz;
+
+-- Versions of memory_ids, in their order, as the op saw them: undo leaves alone what was edited since.
+alter table engram.change_ops add column memory_versions bigint[] not null default '{}';
+
+alter table engram.conflicts
+  add column resolution text check (resolution in ('left', 'right', 'both')),
+  add column change_set_id uuid;
+
+-- What was erased on request, without what it said.
+create table engram.erasures (
+  bank_id text not null,
+  memory_id uuid not null,
+  observation_ids uuid[] not null default '{}',
+  erased_at timestamptz not null default now(),
+  primary key (bank_id, memory_id)
+);
+
+-- How far the search for contradictions has come in a bank: rows that changed before this transaction have been looked at.
+create table engram.contradiction_marks (
+  bank_id text primary key references engram.banks (id) on delete cascade,
+  seen_xid xid8 not null,
+  updated_at timestamptz not null default now()
+);
