@@ -21,8 +21,16 @@ function shown(key: SettingKey, value: Config[SettingKey]): string | number | nu
   if (value === undefined) return null;
   if (typeof value === 'object') return value.length === 0 ? null : value.join(',');
   const { secret } = metaOf(key);
+  if (key === 'llmTimeoutMs') return formatDuration(Number(value));
   if (secret === 'value') return '[redacted]';
   return secret === 'url' ? withoutPassword(String(value)) : value;
+}
+
+/** In the largest unit that leaves no rest: 90s, 2m. */
+function formatDuration(ms: number): string {
+  if (ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
+  if (ms % 60_000 === 0) return `${ms / 60_000}m`;
+  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;
 }
 
 /** A connection string as it may be shown: libpq takes the password in front of the @ and as a parameter. */

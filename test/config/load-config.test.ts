@@ -62,7 +62,8 @@ describe('secrets', () => {
   const url = 'postgres://user:hunter2@db.example/engram';
 
   it.each(secrets.map((meta) => meta.variable))('reads %s from the file that its _FILE names', (variable) => {
-    const value = variable === 'DATABASE_URL' ? url : 'sesame-open';
+    const urls: Readonly<Record<string, string>> = { DATABASE_URL: url };
+    const value = urls[variable] ?? (variable.endsWith('_URL') ? 'http://models.example/v1' : 'sesame-open');
     const path = write(`${variable}.secret`, `${value}\n`);
     const key = settingKeys.find((candidate) => metaOf(candidate).variable === variable);
     const { config, sources } = load({ env: { [`${variable}_FILE`]: path } });
@@ -86,6 +87,9 @@ describe('secrets', () => {
       DATABASE_URL: 'postgres://user:hunter2@db.example/engram?password=hunter3&sslmode=require',
       ENGRAMD_API_TOKEN: 'hunter4',
       ENGRAMD_METRICS_TOKEN: 'hunter5',
+      OPENAI_API_KEY: 'hunter6',
+      ENGRAMD_EMBEDDING_API_KEY: 'hunter7',
+      OPENAI_BASE_URL: 'http://user:hunter8@models.example/v1',
     };
     const printed = JSON.stringify(describeConfig(load({ env })));
     expect(printed).not.toContain('hunter');
@@ -108,9 +112,25 @@ describe('a value that cannot be used', () => {
     ['ENGRAMD_HTTP_PORT', '-1', 'expected a whole number from 0 to 65535'],
     ['ENGRAMD_API_TOKEN', 'two words', 'expected printable ASCII'],
     ['ENGRAMD_METRICS_TOKEN', 'schlüssel', 'expected printable ASCII'],
-    ['ENGRAMD_DECIDER', 'llm', '.*comes with a later version'],
-    ['ENGRAMD_DECIDER', 'coin', 'expected `rules`'],
-    ['ENGRAMD_EMBEDDER', 'openai', '.*come with a later version'],
+    ['ENGRAMD_DECIDER', 'llm', 'llm needs OPENAI_API_KEY, or OPENAI_BASE_URL'],
+    ['ENGRAMD_DECIDER', 'coin', 'expected `rules` or `llm`'],
+    ['ENGRAMD_EMBEDDER', 'coin', 'expected `local` or `openai`'],
+    ['OPENAI_BASE_URL', 'localhost:11434', 'expected http://host:port/v1'],
+    ['ENGRAMD_EMBEDDING_BASE_URL', 'ftp://x', 'expected http://host:port/v1'],
+    ['ENGRAMD_LLM_MODEL', 'two words', 'expected the name of a model'],
+    ['ENGRAMD_LLM_TIMEOUT', '0s', 'expected a duration from 1s to 1h'],
+    ['ENGRAMD_LLM_TIMEOUT', '2', 'expected a duration from 1s to 1h'],
+    ['ENGRAMD_LLM_CONTEXT_TOKENS', '1000', 'expected a whole number from 2048'],
+    ['ENGRAMD_EMBEDDING_DIMENSIONS', '0', 'expected a whole number from 8'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', '0', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', '0.00', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', '-1', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', 'much', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', 'NaN', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_USD_PER_DAY', '1e3', 'expected an amount of dollars above 0'],
+    ['ENGRAMD_BUDGET_TOKENS_PER_DAY', '0', 'expected a whole number of tokens above 0'],
+    ['ENGRAMD_BUDGET_TOKENS_PER_DAY', '1.5', 'expected a whole number of tokens above 0'],
+    ['ENGRAMD_APPLY', 'later', 'expected `auto` or `review`'],
     ['ENGRAMD_DB_POOL_MAX', '0', 'expected a whole number from 1 to 1000'],
     ['ENGRAMD_LLM_CONCURRENCY', 'many', 'expected a whole number from 1 to 1000'],
     ['LOG_LEVEL', 'loud', 'expected one of trace, debug'],
@@ -160,19 +180,36 @@ describe('what is said without being an error', () => {
       'ENGRAMD_SOCKET is not a setting of this version and is ignored',
     ]);
   });
+});
 
-  it('says that a key changes nothing yet, once, and never shows it', () => {
-    const { warnings, config } = load({ env: { OPENAI_API_KEY: 'sk-hunter2', OPENAI_BASE_URL: 'http://x' } });
-    expect(warnings).toEqual([
-      'OPENAI_API_KEY and OPENAI_BASE_URL change nothing in this version: `rules` decides, and no model is asked',
-    ]);
-    expect(config.decider).toBe('rules');
+describe('what decides', () => {
+  it.each([
+    [{}, 'rules'],
+    [{ OPENAI_API_KEY: 'sk-1' }, 'llm'],
+    [{ OPENAI_BASE_URL: 'http://localhost:11434/v1/' }, 'llm'],
+    [{ OPENAI_API_KEY: 'sk-1', ENGRAMD_DECIDER: 'rules' }, 'rules'],
+    [{ ENGRAMD_EMBEDDING_BASE_URL: 'http://localhost:11434/v1' }, 'rules'],
+  ])('with %j it is %s', (env, decider) => {
+    expect(load({ env }).config.decider).toBe(decider);
+  });
+
+  it('takes a base URL with or without a slash at its end', () => {
+    expect(load({ env: { OPENAI_BASE_URL: 'http://localhost:11434/v1/' } }).config.openaiBaseUrl).toBe(
+      'http://localhost:11434/v1',
+    );
+  });
+
+  it('says durations as a person writes them', () => {
+    const lines = describeConfig(load({ env: { ENGRAMD_LLM_TIMEOUT: '90s' } }));
+    expect(lines.find(({ variable }) => variable === 'ENGRAMD_LLM_TIMEOUT')?.value).toBe('90s');
   });
 });
 
 it('has no setting that the README does not tell of, with its flag and its default', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const { config, sources } = load({ env: {} });
+  const loaded = load({ env: {} });
+  const { config, sources } = loaded;
+  const shown = new Map(describeConfig(loaded).map(({ variable, value }) => [variable, value]));
   for (const key of settingKeys) {
     const { variable, flag } = metaOf(key);
     const row = readme.split('\n').find((line) => line.startsWith(`| \`${variable}\` |`));
@@ -184,7 +221,7 @@ it('has no setting that the README does not tell of, with its flag and its defau
       config[key] !== undefined &&
       key !== 'dataDir'
     ) {
-      expect(row).toContain(`| \`${config[key]}\` |`);
+      expect(row).toContain(`| \`${shown.get(variable)}\` |`);
     }
   }
 });
