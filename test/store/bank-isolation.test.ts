@@ -26,6 +26,7 @@ import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
+import * as verdicts from '../../src/store/verdicts.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { wordVector } from '../support/fake-embedder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -316,6 +317,18 @@ const cases: Record<string, Case> = {
   'scopes:readScopeEpoch': { call: (b, _, db) => scopes.readScopeEpoch(db, b, tags), gives: 0 },
   'scopes:lockScope': { call: (b, _, db) => scopes.lockScope(db, b, tags), gives: null },
   'scopes:advanceScope': { call: (b, _, db) => scopes.advanceScope(db, b, tags, 99), gives: undefined },
+  'verdicts:findVerdict': {
+    call: (b, v, db) => verdicts.findVerdict(db, b, { key: v.verdictKey, subjectIds: [v.live] }),
+    gives: undefined,
+  },
+  'verdicts:storeVerdict': {
+    call: (b, v, db) =>
+      db.tx({ label: 'test' }, (tx) =>
+        verdicts.storeVerdict(tx, b, { key: v.verdictKey, subjectIds: [v.live], verdict: 'same', reason: 'stolen' }),
+      ),
+    gives: false,
+  },
+  'verdicts:eraseVerdicts': { call: (b, v, db) => verdicts.eraseVerdicts(db, b, [v.live]), gives: 0 },
   'vectors/exact-index:createExactIndex': {
     async call(b, _, db) {
       const index = createExactIndex({ db, log: silentLog });
@@ -460,6 +473,7 @@ test('the same calls on the bank itself do give something', async () => {
     recallRows.loadCandidates(db, recallScope(own), victim).then(({ coverage }) => coverage.length),
     replanWork.selectReplans(db, own, { limit: 9, inHand: [] }).then((rows) => rows.length),
     scopes.readScopeEpoch(db, own, tags),
+    verdicts.findVerdict(db, own, { key: victim.verdictKey, subjectIds: [] }).then((found) => (found ? 1 : 0)),
   ]);
   expect(found.every((count) => count > 0)).toBe(true);
 });

@@ -12,6 +12,7 @@ import { insertMemories, type NewMemory, storeEmbeddings } from '../../src/store
 import { insertObservations, upsertLinks } from '../../src/store/observations.ts';
 import { insertRun } from '../../src/store/runs.ts';
 import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
+import { storeVerdict } from '../../src/store/verdicts.ts';
 import { wordVector } from '../support/fake-embedder.ts';
 
 export const model = 'local/fake-512';
@@ -36,6 +37,7 @@ export interface VictimBank {
   readonly conflictId: string;
   readonly sourceRef: string;
   readonly ingestKey: string;
+  readonly verdictKey: Buffer;
   readonly memories: readonly string[];
   readonly observations: readonly string[];
 }
@@ -122,6 +124,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
     bankId,
     sourceRef: 'victim/ref',
     ingestKey: 'victim-key',
+    verdictKey: Buffer.from('victim verdict'),
     memories,
     observations,
   };
@@ -192,6 +195,8 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
         detail: {},
       },
     ]);
+    const judged = { key: victim.verdictKey, subjectIds: [victim.live, victim.rival] };
+    await storeVerdict(tx, bankId, { ...judged, verdict: 'different', reason: 'secret reason' });
     const request = { scope: bankId, key: 'k', requestHash: Buffer.from('hash') };
     await claimIdempotencyKey(tx, request);
     await storeAnswer(tx, request, { status: 201, response: { secret: 'answer' } });

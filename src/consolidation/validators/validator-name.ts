@@ -1,5 +1,6 @@
 /** Every judge of a proposed operation. A metric label and a key of reports, so the set is closed. */
 export const validatorNames = [
+  'malformed-op',
   'alias-in-range',
   'source-exists',
   'depends-on-rejected',
