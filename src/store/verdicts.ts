@@ -1,5 +1,6 @@
 import type { Queryable, Tx } from '../db/database.ts';
 import { lockBank } from './apply-locks.ts';
+import { mayKeepSayingOf } from './erasures.ts';
 
 /**
  * What a model said of a pair of texts, kept under a hash of everything that it depends on. No text stands in here but
@@ -47,16 +48,7 @@ export async function findVerdict(db: Queryable, bankId: string, use: VerdictUse
 export async function storeVerdict(tx: Tx, bankId: string, verdict: VerdictUse & StoredVerdict): Promise<boolean> {
   if (!(await lockBank(tx, bankId, 'shared'))) return false;
   const ids = [...new Set(verdict.subjectIds)];
-  // Primary keys. The weakest lock, which only a delete waits for; by id, and memories first (law L4).
-  const { rowCount: memories } = await tx.query(
-    'select 1 from engram.memories where bank_id = $1 and id = any($2::uuid[]) order by id for key share',
-    [bankId, ids],
-  );
-  const { rowCount: observations } = await tx.query(
-    'select 1 from engram.observations where bank_id = $1 and id = any($2::uuid[]) order by id for key share',
-    [bankId, ids],
-  );
-  if (memories + observations < ids.length) return false;
+  if (!(await mayKeepSayingOf(tx, bankId, ids))) return false;
   await tx.query(
     `insert into engram.verdicts (bank_id, key, verdict, reason, subject_ids) values ($1, $2, $3, $4, $5)
      on conflict (bank_id, key) do nothing`,
