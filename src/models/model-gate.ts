@@ -37,6 +37,12 @@ export interface Performed<T> {
   readonly usage: TokenUsage | null;
   /** Kept under the request hash (law L19); undefined keeps nothing. JSON. */
   readonly answer?: unknown;
+  /**
+   * False: it answered, but not with what was asked for (no JSON, cut off, refused, nothing that the reader takes). Paid for
+   * like any other, but no sign that the model is fit, and nothing to hold the failure of another memory against (law L8).
+   * Default true.
+   */
+  readonly isUsable?: boolean;
 }
 
 /**
