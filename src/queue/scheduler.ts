@@ -64,7 +64,7 @@ export function createScheduler(deps: { readonly db: Database; readonly boss: Bo
           if (standing?.id !== placement.jobId) return null;
           const again = placeJob({ ...wish, at: placement.at }, standing, null);
           if (again.kind !== 'move') return null;
-          await boss.move(tx, queue, standing.id, payload, again.at);
+          await boss.move(tx, queue, standing.id, { bankId, trigger: again.trigger }, again.at);
           return { kind: 'moved', jobId: standing.id, at: again.at };
         });
     }

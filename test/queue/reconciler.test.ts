@@ -168,8 +168,28 @@ describe('the reconciler', () => {
     await addMemories(database.db, 'b');
     await queue.reconcile();
     const [job] = await jobRows(database.db);
-    expect(job).toMatchObject({ trigger: 'reconciler' });
+    expect(job).toMatchObject({ trigger: 'deferred' });
     expect(job?.startsIn).toBeLessThan(31);
+  });
+
+  test('brings a job that was deferred a day forward for a new memory; its slice defers again, and nothing fails', async () => {
+    const script = async () => ({ outcome: 'deferred', retryAt: new Date(Date.now() + 86_400_000) }) as const;
+    const { queue, engine } = await startRig({ engine: createScriptedEngine({ script }) });
+    await addMemories(database.db, 'b', { ageSeconds: 3600 });
+    await queue.requestConsolidation('b');
+    await eventually(async () => expect(await jobRows(database.db)).toMatchObject([{ trigger: 'deferred' }]));
+    await addMemories(database.db, 'b');
+    await queue.hint('b');
+    // Overdue as the bank is, its job keeps the quiet time of the deferral.
+    await eventually(async () => expect((await jobRows(database.db))[0]?.startsIn).toBeLessThan(31));
+    expect((await jobRows(database.db))[0]?.startsIn).toBeGreaterThan(20);
+    await makeJobStart(database.db, 'b');
+    await eventually(() => expect(engine.calls).toHaveLength(2));
+    await eventually(async () => {
+      const [job] = await jobRows(database.db);
+      expect(job).toMatchObject({ trigger: 'deferred', state: 'created', retryCount: 0 });
+      expect(job?.startsIn).toBeGreaterThan(86_000);
+    });
   });
 
   test('a hint brings the deferred job forward too', async () => {
