@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Queryable } from '../db/database.ts';
+import { canonicalJson } from '../models/canonical-json.ts';
 import { claimIdempotencyKey, type IdempotentRequest, storeAnswer } from '../store/idempotency.ts';
 import { IdempotencyKeyReusedError } from './ingest-errors.ts';
 
-/** `body` is the request as it was understood: the same fields in another order are the same request. */
+/**
+ * `body` is the request as it was understood: the same fields in another order are the same request. Its depth is
+ * bounded by the schema that it has passed.
+ */
 export function idempotentRequest(scope: string, key: string, route: string, body: unknown): IdempotentRequest {
   const requestHash = createHash('sha256')
     .update(`${route}\n${canonicalJson(body)}`)
@@ -37,15 +41,4 @@ export async function idempotently<T>(
       return { answer, replayed: false };
     }
   }
-}
-
-/** JSON with sorted keys. Depth is bounded by the schemas that bodies have passed. */
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
-  return `{${entries
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`)
-    .join(',')}}`;
 }

@@ -105,6 +105,7 @@ export async function createScriptedModel(options: ScriptedModelOptions = {}): P
       headers: message.headers,
       body,
       bytes: Buffer.byteLength(text),
+      clientPort: message.socket.remotePort ?? 0,
       get clientHungUp() {
         return hungUp.signal.aborted;
       },

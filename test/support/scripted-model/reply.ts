@@ -12,6 +12,8 @@ export interface ScriptedRequest {
   readonly body: Readonly<Record<string, unknown>>;
   /** UTF-8 bytes of the body. */
   readonly bytes: number;
+  /** Tells connections apart. */
+  readonly clientPort: number;
   /** Whether the client closed the connection before it had the whole answer. */
   readonly clientHungUp: boolean;
 }
