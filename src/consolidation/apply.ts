@@ -1,24 +1,16 @@
 import type { Database, Tx } from '../db/database.ts';
-import { lockBank, lockMemories, lockObservations, pointedAtBeside } from '../store/apply-locks.ts';
-import { insertConflicts, insertEvents, settleMemories } from '../store/apply-writes.ts';
+import { insertEvents, settleMemories } from '../store/apply-writes.ts';
 import { finishAttempt } from '../store/attempts.ts';
-import { linksOf } from '../store/evidence.ts';
-import {
-  deleteLinks,
-  insertObservations,
-  lossFigures,
-  updateObservations,
-  upsertLinks,
-  writtenSince,
-} from '../store/observations.ts';
-import { advanceScope, lockScope } from '../store/scopes.ts';
+import { lossFigures } from '../store/observations.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { carryOut } from './carry-out.ts';
-import { type MissReason, missOf } from './guards.ts';
-import { insertHistory, type RejectedOp } from './history.ts';
+import type { MissReason } from './guards.ts';
+import { insertHistory, proposedRows, type RejectedOp } from './history.ts';
+import { type Judged, lockAndJudge } from './judge-groups.ts';
 import { allowedRetirements } from './loss-budget.ts';
-import { memoriesOf, type OpGroup, type PlannedOp, replanOf, targetsOf, textOf } from './plan.ts';
+import type { OpGroup } from './plan.ts';
+import { writeGroups } from './write-groups.ts';
 
 export interface ApplyRequest {
   readonly bankId: string;
@@ -27,6 +19,8 @@ export interface ApplyRequest {
   /** Ended, as applied, in the same transaction where `endsAttempt`. */
   readonly attemptId: string | null;
   readonly decider: string;
+  /** What the memories were decided by, so that it is not decided again alike (consolidation/decision-key.ts). */
+  readonly decidedBy: string;
   /** The scope of everything in it (law L7). */
   readonly tags: readonly string[];
   readonly embeddingModel: string;
@@ -41,6 +35,8 @@ export interface ApplyRequest {
 
 export interface ApplyResult {
   readonly applied: readonly OpGroup[];
+  /** In review mode: what waits for a person now. */
+  readonly proposed: readonly OpGroup[];
   readonly missed: readonly { readonly group: OpGroup; readonly reason: MissReason }[];
   /** Retirements over the loss budget: listed as proposed, not done. */
   readonly heldBack: readonly OpGroup[];
@@ -52,11 +48,16 @@ export interface ApplyDeps {
   readonly clock: Clock;
   readonly racepoints: Racepoints;
   readonly newId: () => string;
+  /** `review`: whatever holds waits for a person, and nothing but the proposal is written. */
+  readonly apply: 'auto' | 'review';
 }
+
+const overBudget = 'more retirements than the loss budget allows without review';
 
 /**
  * Applies every group whose guards hold, all in one transaction (law L2): texts, vectors, links, states, history,
- * timeline and the end of the attempt. Groups that miss are left exactly as they were and returned.
+ * timeline and the end of the attempt. Groups that miss are left exactly as they were and returned. In review mode the
+ * same groups, under the same guards, become a change set that waits.
  */
 export async function applyGroups(deps: ApplyDeps, request: ApplyRequest): Promise<ApplyResult> {
   const memoryIds = request.groups.flatMap((group) => group.memberIds);
@@ -67,93 +68,57 @@ export async function applyGroups(deps: ApplyDeps, request: ApplyRequest): Promi
 }
 
 async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Promise<ApplyResult> {
-  const { bankId } = request;
-  const ops = request.groups.flatMap((group) => group.ops);
-  const memberIds = [...new Set(request.groups.flatMap((group) => group.memberIds))];
-  const retiring = ops.some((op) => op.op === 'retire' && op.wasLive);
-  const showsText = ops.some(mayShowText);
+  const memoryIds = [...new Set(request.groups.flatMap((group) => group.memberIds))];
+  const isReview = deps.apply === 'review';
+  const judged = await lockAndJudge(
+    tx,
+    { ...request, memberState: 'pending' },
+    { weighsLosses: !isReview, onLocked: () => deps.racepoints.reach('apply:locked', { memoryIds }) },
+  );
+  if (judged === null) return { applied: [], proposed: [], missed: [], heldBack: [], bankGone: true };
+  const { applied, heldBack } = isReview
+    ? { applied: [], heldBack: [] }
+    : await weighLosses(tx, request, judged.holding);
+  const proposed = isReview ? judged.holding : [];
 
-  if (!(await lockBank(tx, bankId, retiring ? 'exclusive' : 'shared'))) {
-    return { applied: [], missed: [], heldBack: [], bankGone: true };
-  }
-  const epoch = showsText ? await lockScope(tx, bankId, request.tags) : null;
-  if (showsText && epoch === null) return { applied: [], missed: [], heldBack: [], bankGone: true };
-  const memories = await lockMemories(tx, bankId, {
-    members: memberIds,
-    sources: [...new Set(ops.flatMap((op) => memoriesOf(op).map((memory) => memory.id)))],
+  const now = deps.clock.now();
+  const writes = await writeGroups(tx, { ...request, now, newId: deps.newId }, judged, applied);
+  await deps.racepoints.reach('apply:ops-written', { memoryIds });
+  await propose(tx, request, proposed, 'review');
+  await propose(tx, request, heldBack, 'loss-budget');
+  await insertHistory(tx, request, {
+    done: writes.changeOps,
+    proposed: rowsOf(deps, request, judged, proposed, { id: request.changeSetId, now }),
+    heldBack: rowsOf(deps, request, judged, heldBack, { id: deps.newId(), now, verdict: overBudget }),
   });
-  const movingIds = [...new Set(ops.flatMap((op) => (op.op === 'fold' || op.op === 'retire' ? [op.target.id] : [])))];
-  const targets = ops.flatMap((op) => targetsOf(op)).filter((target) => target.seen !== null);
-  const locked = await lockObservations(tx, bankId, [...new Set(targets.map((target) => target.id))], movingIds);
-  const pointedAt = await pointedAtBeside(tx, bankId, movingIds, [...locked.keys()]);
-  await deps.racepoints.reach('apply:locked', { memoryIds: memberIds });
-
-  const replans = ops.flatMap((op) => ('target' in op && replanOf(op) ? [op.target.id] : []));
-  const links = await linksOf(tx, bankId, replans);
-  const fresh =
-    epoch !== null && epoch > request.scopeEpoch
-      ? await writtenSince(tx, {
-          bankId,
-          tags: request.tags,
-          epoch: request.scopeEpoch,
-          embeddingModel: request.embeddingModel,
-        })
-      : [];
-
-  const { tags, repeatSimilarity } = request;
-  const ground = { tags, repeatSimilarity, memories, locked, pointedAtBeside: pointedAt, links, fresh };
-  const missed: { group: OpGroup; reason: MissReason }[] = [];
-  const holding: OpGroup[] = [];
-  for (const group of request.groups) {
-    const reason = missOf(group, ground);
-    if (reason === null) holding.push(group);
-    else missed.push({ group, reason });
+  await insertEvents(tx, request.bankId, writes.events);
+  if (request.attemptId !== null && judged.missed.length === 0) {
+    await finishAttempt(tx, { bankId: request.bankId, id: request.attemptId, outcome: 'applied' });
   }
-  const { applied, heldBack } = await weighLosses(tx, request, holding);
+  await deps.racepoints.reach('apply:before-commit', { memoryIds });
+  return { applied, proposed, missed: judged.missed, heldBack, bankGone: false };
+}
 
-  const writes = carryOut({
-    groups: applied,
-    locked,
-    changeSetId: request.changeSetId,
-    now: deps.clock.now(),
-    newId: deps.newId,
-  });
-  if (writes.changeOps.length + request.rejected.length + heldBack.length > 0) {
-    const scopeEpoch = (epoch ?? request.scopeEpoch) + 1;
-    await insertObservations(tx, {
-      bankId,
-      tags: request.tags,
-      scopeEpoch,
-      embeddingModel: request.embeddingModel,
-      observations: writes.inserted,
-    });
-    await updateObservations(tx, {
-      bankId,
-      scopeEpoch,
-      embeddingModel: request.embeddingModel,
-      observations: writes.updated,
-    });
-    await deleteLinks(tx, bankId, writes.droppedLinks);
-    await upsertLinks(tx, bankId, writes.links);
-    await insertConflicts(tx, bankId, writes.conflicts);
-    await deps.racepoints.reach('apply:ops-written', { memoryIds: memberIds });
-    await settleMemories(tx, bankId, [
-      ...writes.memories,
-      ...heldBack.flatMap((group) =>
-        group.memberIds.map((id) => ({ id, state: 'proposed' as const, reason: 'loss-budget' })),
-      ),
-    ]);
-    if (writes.inserted.length > 0 || writes.updated.some((row) => row.embedding !== null || row.surfaced)) {
-      await advanceScope(tx, bankId, request.tags, scopeEpoch);
-    }
-    await insertHistory(tx, request, { id: deps.newId(), done: writes.changeOps, heldBack });
-    await insertEvents(tx, bankId, writes.events);
-  }
-  if (request.attemptId !== null && missed.length === 0) {
-    await finishAttempt(tx, { bankId, id: request.attemptId, outcome: 'applied' });
-  }
-  await deps.racepoints.reach('apply:before-commit', { memoryIds: memberIds });
-  return { applied, missed, heldBack, bankGone: false };
+/** Their memories wait with them, so that nobody decides them again meanwhile. */
+function propose(tx: Tx, request: ApplyRequest, groups: readonly OpGroup[], reason: 'review' | 'loss-budget') {
+  const ids = [...new Set(groups.flatMap((group) => group.memberIds))];
+  const proposed = ids.map((id) => ({ id, state: 'proposed' as const, reason }));
+  return settleMemories(tx, request.bankId, proposed, request.decidedBy);
+}
+
+/** What the groups would come to, as rows of a change set that waits. */
+function rowsOf(
+  deps: ApplyDeps,
+  request: ApplyRequest,
+  judged: Judged,
+  groups: readonly OpGroup[],
+  set: { readonly id: string; readonly now: Date; readonly verdict?: string },
+) {
+  const { embeddingModel } = request;
+  const { locked, links } = judged;
+  const { id: changeSetId, now, verdict } = set;
+  const { changeOps } = carryOut({ groups, locked, links, embeddingModel, changeSetId, now, newId: deps.newId });
+  return { id: changeSetId, reason: verdict ?? null, ops: proposedRows(request, groups, changeOps, verdict) };
 }
 
 /** Takes out the retirements that the loss budget does not cover; the oldest marks go first (law L18). */
@@ -177,9 +142,4 @@ async function weighLosses(
     }
   }
   return { applied, heldBack };
-}
-
-/** Whether a text of the scope may be one that nobody could be compared with before. */
-function mayShowText(op: PlannedOp): boolean {
-  return textOf(op) !== null || op.op === 'retire' || replanOf(op) !== null;
 }

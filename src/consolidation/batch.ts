@@ -4,6 +4,7 @@ import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
 import { type ApplyResult, applyGroups } from './apply.ts';
 import type { Alias, ProposedOp } from './decider.ts';
+import { decisionKey } from './decision-key.ts';
 import { dedup } from './dedup.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import { type MissReason, sameScope } from './guards.ts';
@@ -300,6 +301,7 @@ class BatchRun {
       changeSetId: this.#deps.newId(),
       attemptId: options.endsAttempt ? this.#attemptId : null,
       decider: this.#deps.decider.name,
+      decidedBy: decisionKey(this.#deps.decider),
       tags: this.#tags,
       embeddingModel: this.#deps.embedder.model.id,
       scopeEpoch: decision.scopeEpoch,

@@ -1,9 +1,18 @@
 import type { LockedObservation } from '../store/apply-locks.ts';
 import type { TimelineEvent } from '../store/apply-writes.ts';
-import type { AfterImage, BeforeImage, ChangeOpRow, ObservationImage } from '../store/change-ops.ts';
+import {
+  type AfterImage,
+  type BeforeImage,
+  type ChangeOpRow,
+  type ConflictImage,
+  emptyOp,
+  type ObservationImage,
+} from '../store/change-ops.ts';
 import type { ChangedObservation, Link } from '../store/observations.ts';
+import { encodeRealBytes } from '../store/vectors/vector-bytes.ts';
+import { isShown, linkKey, sameImage, widened } from './observation-rows.ts';
 import type { MemoryRef, NewText, OpGroup, PlannedOp, TargetRef } from './plan.ts';
-import { memoriesOf, textOf } from './plan.ts';
+import { memoriesOf, observationIdsOf, textOf } from './plan.ts';
 
 /** What the store has to write so that the groups have happened. */
 export interface Writes {
@@ -11,12 +20,7 @@ export interface Writes {
   readonly updated: readonly ChangedObservation[];
   readonly links: readonly Link[];
   readonly droppedLinks: readonly Link[];
-  readonly conflicts: readonly {
-    readonly id: string;
-    readonly left: string;
-    readonly right: string;
-    readonly reason: string;
-  }[];
+  readonly conflicts: readonly ConflictImage[];
   readonly memories: readonly { readonly id: string; readonly state: 'consolidated'; readonly reason: string | null }[];
   readonly changeOps: readonly ChangeOpRow[];
   readonly events: readonly TimelineEvent[];
@@ -32,58 +36,66 @@ interface Entry {
   changed: boolean;
 }
 
+export interface CarryOutOptions {
+  readonly groups: readonly OpGroup[];
+  readonly locked: ReadonlyMap<string, LockedObservation>;
+  /** Links, as they stand, between observations that the ops add evidence to and that evidence. */
+  readonly links: readonly Link[];
+  readonly changeSetId: string;
+  /** Of the texts written. */
+  readonly embeddingModel: string;
+  readonly now: Date;
+  readonly newId: () => string;
+}
+
 /**
  * Plays the ops, in their order, over the locked rows. Pure: the same rows and ops give the same writes, so that a
  * transaction that met a deadlock can simply run again.
  */
-export function carryOut(options: {
-  readonly groups: readonly OpGroup[];
-  readonly locked: ReadonlyMap<string, LockedObservation>;
-  readonly changeSetId: string;
-  readonly now: Date;
-  readonly newId: () => string;
-}): Writes {
+export function carryOut(options: CarryOutOptions): Writes {
   const play = new Play(options);
-  for (const group of options.groups) for (const op of group.ops) play.run(op);
+  options.groups.forEach((group, index) => {
+    for (const op of group.ops) play.run(op, { no: index + 1, members: new Set(group.memberIds) });
+  });
   return play.writes(options.groups.flatMap((group) => group.memberIds));
 }
 
+/** The group that an op belongs to. */
+interface Group {
+  readonly no: number;
+  readonly members: ReadonlySet<string>;
+}
+
 class Play {
+  readonly #options: CarryOutOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #locked: ReadonlyMap<string, LockedObservation>;
-  readonly #changeSetId: string;
   readonly #now: string;
-  readonly #newId: () => string;
+  /** Links as they stand while the ops are played. */
+  readonly #held: Map<string, Link>;
   readonly #links: Link[] = [];
   readonly #dropped: Link[] = [];
-  readonly #conflicts: Writes['conflicts'][number][] = [];
-  readonly #rows: ChangeOpRow[] = [];
+  readonly #conflicts: ConflictImage[] = [];
+  readonly #rows: { readonly row: ChangeOpRow; readonly wrote: Float32Array | null }[] = [];
   readonly #events: TimelineEvent[] = [];
   readonly #skipReasons = new Map<string, string>();
 
-  constructor(options: {
-    readonly locked: ReadonlyMap<string, LockedObservation>;
-    readonly changeSetId: string;
-    readonly now: Date;
-    readonly newId: () => string;
-  }) {
-    this.#locked = options.locked;
-    this.#changeSetId = options.changeSetId;
+  constructor(options: CarryOutOptions) {
+    this.#options = options;
     this.#now = options.now.toISOString();
-    this.#newId = options.newId;
+    this.#held = new Map(options.links.map((link) => [linkKey(link), link]));
     for (const [id, row] of options.locked) {
       const wasShown = isShown(row.image);
       this.#entries.set(id, { image: row.image, wasShown, isNew: false, embedding: null, changed: false });
     }
   }
 
-  run(op: PlannedOp): void {
+  run(op: PlannedOp, group: Group): void {
     switch (op.op) {
       case 'create': {
         const superseder = op.supersededBy === null ? null : this.#image(op.supersededBy);
         const created = this.#create(op.id, op.content, op.memories, op.validFrom);
         if (superseder) this.#change(op.id, { supersededBy: superseder.id, validTo: superseder.validFrom });
-        this.#record(op, { created: this.#entry(op.id).image, links: this.#link(created.id, op.memories) });
+        this.#record(op, group, { created: this.#entry(op.id).image, ...this.#link(created.id, op.memories) });
         return;
       }
       case 'reinforce': {
@@ -93,7 +105,8 @@ class Play {
           ...(op.replan === null ? {} : { needsReplanAt: null }),
         });
         const dropped = this.#drop(op.replan?.dropped ?? []);
-        this.#record(op, { before, droppedLinks: dropped, links: this.#link(op.target.id, op.memories) });
+        const { links, moved } = this.#link(op.target.id, op.memories);
+        this.#record(op, group, { before, links, moved: [...dropped, ...moved] });
         return;
       }
       case 'revise': {
@@ -104,9 +117,11 @@ class Play {
           version: before.version + 1,
           needsReplanAt: null,
         });
+        const replaced = this.#vectorOf(op.target.id);
         this.#entry(op.target.id).embedding = op.content.embedding;
         const dropped = this.#drop(op.replan?.dropped ?? []);
-        this.#record(op, { before, droppedLinks: dropped, links: this.#link(op.target.id, op.memories) });
+        const { links, moved } = this.#link(op.target.id, op.memories);
+        this.#record(op, group, { before, links, moved: [...dropped, ...moved], replaced });
         return;
       }
       case 'supersede': {
@@ -117,15 +132,14 @@ class Play {
           validTo: created.validFrom,
           version: before.version + 1,
         });
-        this.#record(op, { before, created, links: this.#link(created.id, op.memories) });
+        this.#record(op, group, { before, created, ...this.#link(created.id, op.memories) });
         return;
       }
       case 'conflict': {
         const before = this.#image(op.target);
         const created = this.#create(op.id, op.content, op.memories, op.validFrom);
-        const conflictId = this.#newId();
-        this.#conflicts.push({ id: conflictId, left: op.target.id, right: created.id, reason: op.reason });
-        this.#record(op, { before, created, conflictId, links: this.#link(created.id, op.memories) });
+        const conflict = this.#conflict(op.target.id, created.id, op.reason);
+        this.#record(op, group, { before, created, conflict, ...this.#link(created.id, op.memories) });
         return;
       }
       case 'fold': {
@@ -140,7 +154,7 @@ class Play {
             ...(image.supersededBy === op.target.id ? { supersededBy: op.into.id } : {}),
           });
         }
-        this.#record(op, { before, repointed });
+        this.#record(op, group, { before, repointed });
         return;
       }
       case 'retire': {
@@ -161,12 +175,12 @@ class Play {
           });
         }
         const dropped = this.#drop(op.replan?.dropped ?? []);
-        this.#record(op, { before, repointed: reopened, droppedLinks: dropped });
+        this.#record(op, group, { before, repointed: reopened, moved: dropped });
         return;
       }
       case 'skip': {
         for (const memory of op.memories) this.#skipReasons.set(memory.id, op.reason);
-        this.#record(op, {});
+        this.#record(op, group, {});
         return;
       }
       default:
@@ -183,7 +197,8 @@ class Play {
       updated: entries
         .filter((entry) => !entry.isNew && entry.changed)
         .map(({ image, embedding, wasShown }) => ({ image, embedding, surfaced: !wasShown && isShown(image) })),
-      links: deduplicated(this.#links),
+      // One row a pair: an upsert may not touch a row twice in one statement.
+      links: [...new Map(this.#links.map((link) => [linkKey(link), link])).values()],
       droppedLinks: this.#dropped,
       conflicts: this.#conflicts,
       memories: [...new Set(memberIds)].map((id) => ({
@@ -191,7 +206,7 @@ class Play {
         state: 'consolidated' as const,
         reason: this.#skipReasons.get(id) ?? null,
       })),
-      changeOps: this.#rows,
+      changeOps: this.#rows.map(({ row, wrote }) => this.#withVector(row, wrote)),
       events: this.#events,
     };
   }
@@ -245,64 +260,104 @@ class Play {
       .filter((image) => image.id !== id && (image.canonicalId === id || image.supersededBy === id));
   }
 
-  #link(observationId: string, memories: readonly MemoryRef[]): Link[] {
-    const links = memories.map((memory) => ({ observationId, memoryId: memory.id, memoryVersion: memory.version }));
+  /** Adds links; `moved` are those that stood there before, as they were. */
+  #link(observationId: string, memories: readonly MemoryRef[]): { links: readonly Link[]; moved: readonly Link[] } {
+    const moved: Link[] = [];
+    const links = memories.map((memory): Link => {
+      const key = linkKey({ observationId, memoryId: memory.id });
+      const held = this.#held.get(key);
+      if (held) moved.push(held);
+      const memoryVersion = Math.max(memory.version, held?.memoryVersion ?? 0);
+      const link = { observationId, memoryId: memory.id, memoryVersion };
+      this.#held.set(key, link);
+      return link;
+    });
     this.#links.push(...links);
-    return links;
+    return { links, moved };
   }
 
   #drop(links: readonly Link[]): readonly Link[] {
     this.#dropped.push(...links);
+    for (const link of links) this.#held.delete(linkKey(link));
     return links;
+  }
+
+  #conflict(a: string, b: string, reason: string): ConflictImage {
+    const [left, right] = a < b ? [a, b] : [b, a];
+    const id = this.#options.newId();
+    const unresolved = { status: 'open', resolution: null, resolvedAt: null, changeSetId: null } as const;
+    const conflict = { id, left, right, reason, ...unresolved, createdAt: null };
+    this.#conflicts.push(conflict);
+    return conflict;
+  }
+
+  /** The vector that stands in a row by now, as history keeps it. */
+  #vectorOf(id: string): { bytes: Buffer; model: string } | null {
+    const { embedding } = this.#entry(id);
+    if (embedding !== null) return { bytes: encodeRealBytes(embedding), model: this.#options.embeddingModel };
+    const row = this.#options.locked.get(id);
+    return row ? { bytes: row.embedding, model: row.embeddingModel } : null;
+  }
+
+  /** A vector that an op of the same plan has replaced since stands in no row, and is kept by its bytes. */
+  #withVector(row: ChangeOpRow, wrote: Float32Array | null): ChangeOpRow {
+    if (wrote === null) return row;
+    const isInRow = this.#entry(row.resultId ?? row.targetId ?? '').embedding === wrote;
+    const bytes = { bytes: encodeRealBytes(wrote), model: this.#options.embeddingModel };
+    return { ...row, afterVector: isInRow ? 'in-row' : bytes };
   }
 
   #record(
     op: PlannedOp,
+    group: Group,
     seen: {
       readonly before?: ObservationImage;
       readonly created?: ObservationImage;
       readonly repointed?: readonly ObservationImage[];
       readonly links?: readonly Link[];
-      readonly droppedLinks?: readonly Link[];
-      readonly conflictId?: string;
+      /** Links that went, or stood there in another version. */
+      readonly moved?: readonly Link[];
+      readonly conflict?: ConflictImage;
+      readonly replaced?: { readonly bytes: Buffer; readonly model: string } | null;
     },
   ): void {
+    const { repointed = [], links = [], moved = [], conflict, replaced } = seen;
     const targetId = seen.before?.id ?? null;
     const memoryIds = memoriesOf(op).map((memory) => memory.id);
-    const before: BeforeImage = {
-      target: seen.before ?? null,
-      repointed: seen.repointed ?? [],
-      links: seen.droppedLinks ?? [],
-    };
+    const before: BeforeImage = { target: seen.before ?? null, repointed, links: moved };
     const after: AfterImage = {
       target: targetId === null ? null : this.#entry(targetId).image,
       created: seen.created ?? null,
-      repointed: (seen.repointed ?? []).map((image) => this.#entry(image.id).image),
-      links: seen.links ?? [],
-      conflictId: seen.conflictId ?? null,
+      repointed: repointed.map((image) => this.#entry(image.id).image),
+      links,
+      conflictId: conflict?.id ?? null,
+      ...(conflict ? { conflicts: [conflict] } : {}),
     };
-    const replacedVector = op.op === 'revise' ? this.#locked.get(op.target.id) : undefined;
-    this.#rows.push({
+    const touched = [...observationIdsOf(op), ...repointed.map(({ id }) => id)];
+    const row: ChangeOpRow = {
+      ...emptyOp,
       op: op.op,
       status: 'applied',
+      groupNo: group.no,
       targetId,
       baseVersion: seen.before?.version ?? null,
       resultId: seen.created?.id ?? (op.op === 'fold' ? op.into.id : null),
+      observationIds: [...new Set([...touched, ...[...links, ...moved].map((link) => link.observationId)])],
       memoryIds,
-      sourceIds: memoryIds,
+      memoryVersions: memoriesOf(op).map((memory) => memory.version),
+      sourceIds: memoryIds.filter((id) => !group.members.has(id)),
       before: op.op === 'skip' ? null : before,
       after: op.op === 'skip' ? null : after,
-      beforeEmbedding: replacedVector?.embedding ?? null,
-      beforeEmbeddingModel: replacedVector?.embeddingModel ?? null,
-      wroteVector: textOf(op) !== null,
+      beforeEmbedding: replaced?.bytes ?? null,
+      beforeEmbeddingModel: replaced?.model ?? null,
       reason: op.reason,
-      verdicts: [],
-    });
+    };
+    this.#rows.push({ row, wrote: textOf(op)?.embedding ?? null });
     this.#events.push({
       kind: op.op === 'skip' ? 'memory.skipped' : `observation.${eventNames[op.op]}`,
       memoryId: memoryIds.length === 1 ? (memoryIds[0] ?? null) : null,
       observationId: targetId ?? seen.created?.id ?? null,
-      changeSetId: this.#changeSetId,
+      changeSetId: this.#options.changeSetId,
       detail: seen.created && targetId !== null ? { by: seen.created.id } : {},
     });
   }
@@ -317,43 +372,3 @@ const eventNames = {
   fold: 'folded',
   retire: 'retired',
 } as const;
-
-/** The bounds of an observation are those of all that supports it; evidence that dates it dates it from then on. */
-function widened(
-  image: ObservationImage,
-  memories: readonly MemoryRef[],
-): Pick<ObservationImage, 'validFrom' | 'occurredStart' | 'occurredEnd'> {
-  return {
-    validFrom: extreme('earliest', [image.validFrom, ...memories.map((memory) => memory.heldAt)]),
-    occurredStart: extreme('earliest', [image.occurredStart, ...memories.map((memory) => memory.occurredStart)]),
-    occurredEnd: extreme('latest', [
-      image.occurredEnd,
-      ...memories.map((memory) => memory.occurredEnd ?? memory.occurredStart),
-    ]),
-  };
-}
-
-function extreme(which: 'earliest' | 'latest', times: readonly (Date | string | null)[]): string | null {
-  const known = times.filter((time) => time !== null).map((time) => new Date(time).getTime());
-  if (known.length === 0) return null;
-  return new Date(which === 'earliest' ? Math.min(...known) : Math.max(...known)).toISOString();
-}
-
-function isShown(image: ObservationImage): boolean {
-  return [image.supersededBy, image.canonicalId, image.retiredAt, image.needsReplanAt].every((mark) => mark === null);
-}
-
-function sameImage(a: ObservationImage, b: ObservationImage): boolean {
-  return (Object.keys(a) as (keyof ObservationImage)[]).every((key) => a[key] === b[key]);
-}
-
-/** One row a pair: an upsert may not touch a row twice in one statement. */
-function deduplicated(links: readonly Link[]): Link[] {
-  const newest = new Map<string, Link>();
-  for (const link of links) {
-    const key = `${link.observationId}/${link.memoryId}`;
-    const known = newest.get(key);
-    if (!known || known.memoryVersion < link.memoryVersion) newest.set(key, link);
-  }
-  return [...newest.values()];
-}

@@ -17,6 +17,8 @@ export interface ConsolidationDeps {
   readonly instanceId: string;
   /** Batches at the decider at once. */
   readonly concurrency: number;
+  /** `review`: what is decided waits for a person. */
+  readonly apply: 'auto' | 'review';
   /** Memories a batch; default `batchLimits.memories`. */
   readonly batchMemories?: number;
   readonly log: Log;

@@ -28,6 +28,8 @@ export interface Ground {
   readonly tags: readonly string[];
   /** Cosine from which a text written meanwhile is worth deciding again. */
   readonly repeatSimilarity: number;
+  /** In which the memories of a group have to be: `proposed` where a person has approved what waited. */
+  readonly memberState: 'pending' | 'proposed';
   readonly memories: ReadonlyMap<string, LockedMemory>;
   readonly locked: ReadonlyMap<string, LockedObservation>;
   /** Observations about to be folded or retired at which something points that is not locked. */
@@ -50,7 +52,7 @@ function memoriesHold(group: OpGroup, ground: Ground): boolean {
   return group.ops.flatMap(memoriesOf).every((memory) => {
     const row = ground.memories.get(memory.id);
     if (!row?.isValid || row.version !== memory.version) return false;
-    return !members.has(memory.id) || row.state === 'pending';
+    return !members.has(memory.id) || row.state === ground.memberState;
   });
 }
 

@@ -1,6 +1,9 @@
 import type { Tx } from '../db/database.ts';
-import { type ChangeOpRow, insertChangeSet } from '../store/change-ops.ts';
-import { memoriesOf, type OpGroup, type PlannedOp, targetsOf } from './plan.ts';
+import { insertEvents } from '../store/apply-writes.ts';
+import { type ChangeOpRow, emptyOp, insertChangeSet } from '../store/change-ops.ts';
+import { encodeRealBytes } from '../store/vectors/vector-bytes.ts';
+import { type OpGroup, textOf } from './plan.ts';
+import { encodePlan } from './stored-plan.ts';
 import type { ValidatorName } from './validators/validator-name.ts';
 
 export interface RejectedOp {
@@ -10,74 +13,90 @@ export interface RejectedOp {
   readonly memoryIds: readonly string[];
 }
 
-/** One change set for what happened and what was refused, one more for what waits for a person. */
+interface HistoryRequest {
+  readonly bankId: string;
+  readonly runId: string;
+  readonly decider: string;
+  readonly changeSetId: string;
+  readonly rejected: readonly RejectedOp[];
+}
+
+interface Waiting {
+  readonly id: string;
+  readonly reason: string | null;
+  readonly ops: readonly ChangeOpRow[];
+}
+
+/**
+ * One change set for what happened, or in review mode is to happen, with what was refused; one more for retirements that
+ * wait for a person while the rest has happened.
+ */
 export async function insertHistory(
   tx: Tx,
-  request: {
-    readonly bankId: string;
-    readonly runId: string;
-    readonly decider: string;
-    readonly changeSetId: string;
-    readonly rejected: readonly RejectedOp[];
-  },
-  history: { readonly id: string; readonly done: readonly ChangeOpRow[]; readonly heldBack: readonly OpGroup[] },
+  request: HistoryRequest,
+  history: { readonly done: readonly ChangeOpRow[]; readonly proposed: Waiting; readonly heldBack: Waiting },
 ): Promise<void> {
-  const { done, heldBack } = history;
-  const set = { bankId: request.bankId, runId: request.runId, decider: request.decider };
+  const { done, proposed, heldBack } = history;
+  const { bankId, runId, decider } = request;
   const refused = request.rejected.map(
     (rejection): ChangeOpRow => ({
-      ...emptyRow,
+      ...emptyOp,
       op: rejection.op,
-      status: 'rejected',
       memoryIds: rejection.memoryIds,
       reason: rejection.reason,
       verdicts: [{ validator: rejection.validator, reason: rejection.reason }],
     }),
   );
-  if (done.length + refused.length > 0) {
-    await insertChangeSet(
-      tx,
-      { ...set, id: request.changeSetId, status: done.length > 0 ? 'applied' : 'rejected', reason: null },
-      [...done, ...refused],
-    );
+  const ops = [...done, ...proposed.ops, ...refused];
+  if (ops.length > 0) {
+    const status = done.length > 0 ? 'applied' : proposed.ops.length > 0 ? 'proposed' : 'rejected';
+    await insertChangeSet(tx, { bankId, runId, decider, id: request.changeSetId, status, reason: null }, ops);
   }
-  if (heldBack.length > 0) {
-    const reason = 'more retirements than the loss budget allows without review';
-    await insertChangeSet(
-      tx,
-      { ...set, id: history.id, status: 'proposed', reason },
-      heldBack.flatMap((group) => group.ops.map((op) => heldBackRow(op, reason))),
-    );
+  if (heldBack.ops.length > 0) {
+    const { id, reason } = heldBack;
+    await insertChangeSet(tx, { bankId, runId, decider, id, status: 'proposed', reason }, heldBack.ops);
   }
+  const waiting = [proposed, heldBack].filter((set) => set.ops.length > 0);
+  await insertEvents(
+    tx,
+    bankId,
+    waiting.map((set) => ({
+      kind: 'changes.proposed',
+      memoryId: null,
+      observationId: null,
+      changeSetId: set.id,
+      detail: { ops: set.ops.length },
+    })),
+  );
 }
 
-const emptyRow: ChangeOpRow = {
-  op: 'skip',
-  status: 'rejected',
-  targetId: null,
-  baseVersion: null,
-  resultId: null,
-  memoryIds: [],
-  sourceIds: [],
-  before: null,
-  after: null,
-  beforeEmbedding: null,
-  beforeEmbeddingModel: null,
-  wroteVector: false,
-  reason: '',
-  verdicts: [],
-};
-
-function heldBackRow(op: PlannedOp, reason: string): ChangeOpRow {
-  const target = targetsOf(op)[0];
-  return {
-    ...emptyRow,
-    op: op.op,
-    status: 'proposed',
-    targetId: target?.id ?? null,
-    baseVersion: target?.seen?.version ?? null,
-    memoryIds: memoriesOf(op).map((memory) => memory.id),
-    reason: op.reason,
-    verdicts: [{ validator: 'loss-budget' satisfies ValidatorName, reason }],
-  };
+/** What `carryOut` made of the groups, turned into proposals: with all that is needed to apply them later. */
+export function proposedRows(
+  request: {
+    readonly tags: readonly string[];
+    readonly scopeEpoch: number;
+    readonly decidedBy: string;
+    readonly embeddingModel: string;
+  },
+  groups: readonly OpGroup[],
+  rows: readonly ChangeOpRow[],
+  verdict: string | undefined,
+): ChangeOpRow[] {
+  const { tags, scopeEpoch, decidedBy, embeddingModel: model } = request;
+  const ops = groups.flatMap((group) => group.ops);
+  return rows.flatMap((row, index) => {
+    const op = ops[index];
+    if (!op) return [];
+    const content = textOf(op);
+    return {
+      ...row,
+      status: 'proposed',
+      // What it replaces is written down when it does.
+      beforeEmbedding: null,
+      beforeEmbeddingModel: null,
+      afterVector: content === null ? null : { bytes: encodeRealBytes(content.embedding), model },
+      plan: encodePlan({ tags, scopeEpoch, decidedBy, op }),
+      verdicts: verdict === undefined ? [] : [{ validator: 'loss-budget' satisfies ValidatorName, reason: verdict }],
+    };
+  });
 }

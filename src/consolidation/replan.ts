@@ -5,6 +5,7 @@ import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
 import { applyGroups } from './apply.ts';
 import { admissibleVerdicts } from './dedup.ts';
+import { decisionKey } from './decision-key.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import type { MissReason } from './guards.ts';
 import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks, TargetRef } from './plan.ts';
@@ -73,6 +74,7 @@ export async function runReplan(
     changeSetId: deps.newId(),
     attemptId: null,
     decider: deps.decider.name,
+    decidedBy: decisionKey(deps.decider),
     tags: target.tags,
     embeddingModel: deps.embedder.model.id,
     scopeEpoch,

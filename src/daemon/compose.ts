@@ -150,6 +150,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     decider: options.decider ?? createRulesDecider(),
     instanceId,
     concurrency: config.llmConcurrency,
+    apply: config.apply,
     log,
     clock,
     metrics,

@@ -59,7 +59,7 @@ interface ObservationRow {
   superseded_by: string | null;
   canonical_id: string | null;
   retired_at: Date | null;
-  needs_replan_at: Date | null;
+  needs_replan_at: string | null;
   tags: string[];
   is_live: boolean;
   embedding: Buffer;
@@ -77,7 +77,8 @@ export async function lockObservations(
   // Primary key, observations_canonical, observations_superseded. Sorted before it locks: LockRows sits above the sort.
   const { rows } = await tx.query<ObservationRow>(
     `select id, text, version, valid_from, valid_to, occurred_start, occurred_end, superseded_by, canonical_id, retired_at,
-       needs_replan_at, tags, is_live, array_send(embedding) as embedding, embedding_model
+       to_char(needs_replan_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as needs_replan_at,
+       tags, is_live, array_send(embedding) as embedding, embedding_model
      from engram.observations
      where bank_id = $1 and (id = any($2::uuid[]) or canonical_id = any($3::uuid[]) or superseded_by = any($3::uuid[]))
      order by id for no key update`,
@@ -119,7 +120,8 @@ function toLocked(row: ObservationRow): LockedObservation {
       supersededBy: row.superseded_by,
       canonicalId: row.canonical_id,
       retiredAt: row.retired_at?.toISOString() ?? null,
-      needsReplanAt: row.needs_replan_at?.toISOString() ?? null,
+      // The one time here that the database's clock sets: cut to milliseconds, an undo would not bring it back.
+      needsReplanAt: row.needs_replan_at?.replace(/000Z$/, 'Z') ?? null,
     },
     tags: row.tags,
     isLive: row.is_live,

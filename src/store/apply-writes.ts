@@ -1,6 +1,9 @@
 import type { Queryable } from '../db/database.ts';
 
-/** Batch members leave `pending`: the caller holds their locks and has seen state and version. */
+/**
+ * Batch members leave `pending`, or `proposed` once approved: the caller holds their locks and has seen state and version.
+ * `decidedBy` names what decided them, so that it is not decided again alike.
+ */
 export async function settleMemories(
   tx: Queryable,
   bankId: string,
@@ -9,14 +12,15 @@ export async function settleMemories(
     readonly state: 'consolidated' | 'proposed';
     readonly reason: string | null;
   }[],
+  decidedBy: string,
 ): Promise<void> {
   if (memories.length === 0) return;
   // Primary key.
   await tx.query(
-    `update engram.memories m set state = s.state, state_reason = s.reason, attempts = 0
+    `update engram.memories m set state = s.state, state_reason = s.reason, attempts = 0, decided_by = $5
      from unnest($2::uuid[], $3::text[], $4::text[]) as s(id, state, reason)
      where m.bank_id = $1 and m.id = s.id`,
-    [bankId, memories.map((m) => m.id), memories.map((m) => m.state), memories.map((m) => m.reason)],
+    [bankId, memories.map((m) => m.id), memories.map((m) => m.state), memories.map((m) => m.reason), decidedBy],
   );
 }
 

@@ -28,3 +28,22 @@ export async function linksOf(tx: Queryable, bankId: string, rootIds: readonly s
   }
   return links;
 }
+
+/** Those of the pairs that are linked, in the version that they are linked in. The caller holds the observations' locks. */
+export async function linksBetween(
+  tx: Queryable,
+  bankId: string,
+  pairs: readonly { readonly observationId: string; readonly memoryId: string }[],
+): Promise<Link[]> {
+  if (pairs.length === 0) return [];
+  // Primary key (bank_id, observation_id, memory_id).
+  const { rows } = await tx.query<Link>(
+    `select distinct s.observation_id as "observationId", s.memory_id as "memoryId", s.memory_version as "memoryVersion"
+     from engram.observation_sources s
+     join unnest($2::uuid[], $3::uuid[]) as p(observation_id, memory_id)
+       on p.observation_id = s.observation_id and p.memory_id = s.memory_id
+     where s.bank_id = $1`,
+    [bankId, pairs.map((pair) => pair.observationId), pairs.map((pair) => pair.memoryId)],
+  );
+  return rows;
+}

@@ -85,9 +85,7 @@ export async function updateObservations(
   );
 }
 
-export interface Link extends LinkImage {
-  readonly observationId: string;
-}
+export type Link = LinkImage;
 
 /** Adds links; one that is there moves to the newer version of its memory. */
 export async function upsertLinks(tx: Queryable, bankId: string, links: readonly Link[]): Promise<void> {
@@ -148,7 +146,7 @@ export async function lossFigures(
        count(*) filter (where s.run_id = $2) as by_run,
        count(*) as in_90_days
      from engram.change_ops o join engram.change_sets s on s.bank_id = o.bank_id and s.id = o.change_set_id
-     where o.bank_id = $1 and o.op = 'retire' and o.status = 'applied' and s.status = 'applied'
+     where o.bank_id = $1 and o.op = 'retire' and o.status = 'applied' and s.kind = 'consolidation'
        and o.before -> 'target' ->> 'canonicalId' is null and o.before -> 'target' ->> 'supersededBy' is null
        and s.created_at > now() - interval '90 days'`,
     [bankId, runId],

@@ -79,6 +79,7 @@ beforeAll(async () => {
     decider,
     instanceId: deps.instance.id,
     concurrency: 1,
+    apply: 'auto',
     random: () => 0.5,
   });
   const consolidate = () =>

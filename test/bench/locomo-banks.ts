@@ -94,6 +94,7 @@ export async function openBench(): Promise<Bench> {
     decider: createRulesDecider(),
     instanceId,
     concurrency: 16,
+    apply: 'auto',
     log,
     clock,
     metrics,

@@ -131,6 +131,7 @@ async function measure(
       decider: createRulesDecider(),
       instanceId,
       concurrency: 16,
+      apply: 'auto',
       batchMemories: 4,
       log: silentLog,
       clock: systemClock,

@@ -23,13 +23,14 @@ export async function applyOps(
 ): Promise<ApplyResult> {
   const request = more.runId ? more : { ...more, runId: await startRun(bench) };
   return applyGroups(
-    { db: bench.database.db, clock: systemClock, racepoints: bench.races, newId: () => uuid() },
+    { db: bench.database.db, clock: systemClock, racepoints: bench.races, newId: () => uuid(), apply: 'auto' },
     {
       bankId: bench.bankId,
       runId: '',
       changeSetId: uuid(),
       attemptId: null,
       decider: 'scripted/1',
+      decidedBy: 'scripted/1 validators/1',
       tags: [],
       embeddingModel: bench.embedder.model.id,
       scopeEpoch: await readScopeEpoch(bench.database.db, bench.bankId, more.tags ?? []),

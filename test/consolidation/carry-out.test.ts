@@ -32,6 +32,8 @@ function play(ops: readonly PlannedOp[], ...rows: readonly LockedObservation[]) 
   return carryOut({
     groups: groupOps(ops),
     locked: new Map(rows.map((locked) => [locked.image.id, locked])),
+    links: [],
+    embeddingModel: 'model',
     changeSetId: 'set',
     now,
     newId: () => ids.shift() ?? '',

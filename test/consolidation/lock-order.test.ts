@@ -72,13 +72,14 @@ describe('applies that cite the same rows in opposite orders (L4)', () => {
       const some = <T>(items: readonly T[]) => shuffled(items, below).slice(0, 2 + below(6));
       const ops = some(targets).map((target): PlannedOp => reinforceWith(target, some([...sources, ...victims])));
       return applyGroups(
-        { db: bench.database.db, clock: systemClock, racepoints: bench.races, newId: () => uuid() },
+        { db: bench.database.db, clock: systemClock, racepoints: bench.races, newId: () => uuid(), apply: 'auto' },
         {
           bankId: bench.bankId,
           runId,
           changeSetId: uuid(),
           attemptId: null,
           decider: 'scripted/1',
+          decidedBy: 'scripted/1 validators/1',
           tags: [],
           embeddingModel: bench.embedder.model.id,
           scopeEpoch: 1,

@@ -162,6 +162,7 @@ export async function createWorkbench(
       decider,
       instanceId,
       concurrency: 4,
+      apply: 'auto',
       log,
       clock: systemClock,
       metrics: database.metrics,

@@ -70,6 +70,7 @@ const cases: Record<string, Case> = {
         db,
         b,
         v.memories.map((id) => ({ id, state: 'consolidated' as const, reason: 'stolen' })),
+        'stolen',
       ),
     gives: undefined,
   },
@@ -130,7 +131,7 @@ const cases: Record<string, Case> = {
       changeOps.insertChangeSet(
         db,
         { bankId: b, id: uuid(), runId: v.runId, decider: 'x', status: 'applied', reason: null },
-        [{ ...opRow(v.live, v.memories), wroteVector: true }],
+        [{ ...opRow(v.live, v.memories), afterVector: 'in-row' }],
       ),
     gives: 'refused',
   },
@@ -180,6 +181,10 @@ const cases: Record<string, Case> = {
   'evidence:linksOf': {
     call: async (b, v, db) => [...(await evidence.linksOf(db, b, [v.live])).values()],
     gives: [[]],
+  },
+  'evidence:linksBetween': {
+    call: (b, v, db) => evidence.linksBetween(db, b, [{ observationId: v.live, memoryId: v.consolidated }]),
+    gives: [],
   },
   'idempotency:claimIdempotencyKey': {
     call: (b, _, db) => idempotency.claimIdempotencyKey(db, { scope: b, key: 'k', requestHash: Buffer.from('hash') }),

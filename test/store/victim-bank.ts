@@ -3,7 +3,7 @@ import type { Database } from '../../src/db/database.ts';
 import { insertConflicts, insertEvents } from '../../src/store/apply-writes.ts';
 import { startAttempt } from '../../src/store/attempts.ts';
 import { createBank } from '../../src/store/banks.ts';
-import { type ChangeOpRow, insertChangeSet, type ObservationImage } from '../../src/store/change-ops.ts';
+import { type ChangeOpRow, emptyOp, insertChangeSet, type ObservationImage } from '../../src/store/change-ops.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { linkEntities } from '../../src/store/entities.ts';
 import { claimIdempotencyKey, storeAnswer } from '../../src/store/idempotency.ts';
@@ -81,20 +81,18 @@ export function image(id: string, text: string, more: Partial<ObservationImage> 
 
 export function opRow(targetId: string, memoryIds: readonly string[]): ChangeOpRow {
   return {
+    ...emptyOp,
     op: 'reinforce',
     status: 'applied',
     targetId,
     baseVersion: 1,
     resultId: targetId,
     memoryIds,
-    sourceIds: memoryIds,
+    observationIds: [targetId],
+    memoryVersions: memoryIds.map(() => 1),
     before: { target: image(targetId, 'victim before'), repointed: [], links: [] },
     after: null,
-    beforeEmbedding: null,
-    beforeEmbeddingModel: null,
-    wroteVector: false,
     reason: 'victim reason',
-    verdicts: [],
   };
 }
 

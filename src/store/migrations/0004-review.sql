@@ -17,9 +17,17 @@ alter table engram.change_ops
   -- Of a proposed op: all that is needed to apply it later (consolidation/stored-plan.ts); its vector is after_embedding.
   add column plan jsonb,
   -- Its texts were erased; it cannot be undone any more.
-  add column erased_at timestamptz;
+  add column erased_at timestamptz,
+  -- In which order ops that share a row took effect: given under the locks of those rows, and anew where a proposal is
+  -- applied. Neither created_at nor an id tells, being made before the locks are.
+  add column applied_no bigint generated always as identity,
+  -- Every observation whose row or links the op changed or leaned on: what later stands on it is found by these.
+  add column observation_ids uuid[] not null default '{}';
+update engram.change_ops set observation_ids = array_remove(array[target_id, result_id], null);
+create index change_ops_observations on engram.change_ops using gin (observation_ids);
 
--- Versions of memory_ids, in their order, as the op saw them: undo leaves alone what was edited since.
+-- Versions of memory_ids, in their order, as the op saw them: undo leaves alone what was edited since. From here on
+-- source_ids are those among memory_ids that the op only cites; it takes the others out of `pending`.
 alter table engram.change_ops add column memory_versions bigint[] not null default '{}';
 
 alter table engram.conflicts

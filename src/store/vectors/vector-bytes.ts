@@ -72,3 +72,18 @@ export function encodeRealArray(vector: Float32Array): string {
     return `{${Array.from(vector, (value) => (Object.is(value, -0) ? '-0' : value)).join(',')}}`;
   return `{${vector.join(',')}}`;
 }
+
+/** The bytes that `array_send` makes of the vector: what history keeps of a vector that stands in no row. */
+export function encodeRealBytes(vector: Float32Array): Buffer {
+  const bytes = Buffer.alloc(realArrayByteLength(vector.length));
+  bytes.writeInt32BE(1, 0);
+  bytes.writeInt32BE(realOid, 8);
+  bytes.writeInt32BE(vector.length, 12);
+  bytes.writeInt32BE(1, 16);
+  vector.forEach((value, index) => {
+    const at = headerBytes + index * elementBytes;
+    bytes.writeInt32BE(4, at);
+    bytes.writeFloatBE(value, at + 4);
+  });
+  return bytes;
+}

@@ -1,0 +1,103 @@
+import type { Tx } from '../db/database.ts';
+import {
+  type LockedObservation,
+  lockBank,
+  lockMemories,
+  lockObservations,
+  pointedAtBeside,
+} from '../store/apply-locks.ts';
+import { linksBetween, linksOf } from '../store/evidence.ts';
+import { type Link, writtenSince } from '../store/observations.ts';
+import { lockScope } from '../store/scopes.ts';
+import { type Ground, type MissReason, missOf } from './guards.ts';
+import { memoriesOf, type OpGroup, type PlannedOp, replanOf, targetsOf, textOf } from './plan.ts';
+
+/** Groups about to happen, with what their decision saw. */
+export interface GroupsToJudge {
+  readonly bankId: string;
+  /** The scope of everything in it (law L7). */
+  readonly tags: readonly string[];
+  readonly embeddingModel: string;
+  /** Read before the scope was searched for what the texts may repeat. */
+  readonly scopeEpoch: number;
+  /** Cosine from which a text written meanwhile is worth deciding again. */
+  readonly repeatSimilarity: number;
+  readonly groups: readonly OpGroup[];
+  /** The state in which the memories of the groups have to be. */
+  readonly memberState: Ground['memberState'];
+}
+
+export interface Judged {
+  readonly holding: readonly OpGroup[];
+  readonly missed: readonly { readonly group: OpGroup; readonly reason: MissReason }[];
+  readonly locked: ReadonlyMap<string, LockedObservation>;
+  /** Links between the observations that get evidence and that evidence, as they stand. */
+  readonly links: readonly Link[];
+  /** That of the scope, under its lock; null where no text of the scope comes into sight. */
+  readonly epoch: number | null;
+}
+
+/** Takes every lock that the groups need, in order (law L4), and tells which of them still hold; null: the bank is gone. */
+export async function lockAndJudge(
+  tx: Tx,
+  request: GroupsToJudge,
+  options: { readonly weighsLosses: boolean; readonly onLocked: () => Promise<void> },
+): Promise<Judged | null> {
+  const { bankId, tags } = request;
+  const ops = request.groups.flatMap((group) => group.ops);
+  const showsText = ops.some(mayShowText);
+  const retiring = ops.some((op) => op.op === 'retire' && op.wasLive);
+
+  if (!(await lockBank(tx, bankId, options.weighsLosses && retiring ? 'exclusive' : 'shared'))) return null;
+  const epoch = showsText ? await lockScope(tx, bankId, tags) : null;
+  if (showsText && epoch === null) return null;
+  const memories = await lockMemories(tx, bankId, {
+    members: [...new Set(request.groups.flatMap((group) => group.memberIds))],
+    sources: [...new Set(ops.flatMap((op) => memoriesOf(op).map((memory) => memory.id)))],
+  });
+  const movingIds = [...new Set(ops.flatMap((op) => (op.op === 'fold' || op.op === 'retire' ? [op.target.id] : [])))];
+  const targets = ops.flatMap((op) => targetsOf(op)).filter((target) => target.seen !== null);
+  const locked = await lockObservations(tx, bankId, [...new Set(targets.map((target) => target.id))], movingIds);
+  const beside = await pointedAtBeside(tx, bankId, movingIds, [...locked.keys()]);
+  await options.onLocked();
+
+  const replans = ops.flatMap((op) => ('target' in op && replanOf(op) ? [op.target.id] : []));
+  const fresh =
+    epoch !== null && epoch > request.scopeEpoch
+      ? await writtenSince(tx, {
+          bankId,
+          tags,
+          epoch: request.scopeEpoch,
+          embeddingModel: request.embeddingModel,
+        })
+      : [];
+  const ground: Ground = {
+    tags,
+    repeatSimilarity: request.repeatSimilarity,
+    memberState: request.memberState,
+    memories,
+    locked,
+    pointedAtBeside: beside,
+    links: await linksOf(tx, bankId, replans),
+    fresh,
+  };
+  const judged = request.groups.map((group) => ({ group, reason: missOf(group, ground) }));
+  return {
+    holding: judged.flatMap(({ group, reason }) => (reason === null ? [group] : [])),
+    missed: judged.flatMap(({ group, reason }) => (reason === null ? [] : [{ group, reason }])),
+    locked,
+    links: await linksBetween(tx, bankId, ops.flatMap(linksAdded)),
+    epoch,
+  };
+}
+
+/** Evidence added to observations that are there already: it may be linked in an older version. */
+function linksAdded(op: PlannedOp): { observationId: string; memoryId: string }[] {
+  if (op.op !== 'reinforce' && op.op !== 'revise') return [];
+  return op.memories.map((memory) => ({ observationId: op.target.id, memoryId: memory.id }));
+}
+
+/** Whether a text of the scope may be one that nobody could be compared with before. */
+function mayShowText(op: PlannedOp): boolean {
+  return textOf(op) !== null || op.op === 'retire' || replanOf(op) !== null;
+}
