@@ -13,12 +13,12 @@ export function rewriteFromSources(request: RewriteRequest): { text: string; rea
       text === request.text || judgeRead(readText({ text, validFrom: null }), wanted, 1).label === 'reinforce',
   );
   if (carries) return { text: request.text, reason: 'a source still says so' };
-  const newest = request.sources.reduce((latest, source) =>
-    // Oldest first: of two that cannot be compared, the one that came later.
-    (source.mentionedAt?.getTime() ?? Number.NEGATIVE_INFINITY) >=
-    (latest.mentionedAt?.getTime() ?? Number.NEGATIVE_INFINITY)
-      ? source
-      : latest,
-  );
+  const newest = newestSource(request.sources);
   return { text: newest.text, reason: 'the words of the newest source left' };
+}
+
+/** Of two that cannot be compared, the one that came later: they stand oldest first. There is at least one. */
+export function newestSource<Source extends { readonly mentionedAt: Date | null }>(sources: readonly Source[]): Source {
+  const saidAt = (source: Source) => source.mentionedAt?.getTime() ?? Number.NEGATIVE_INFINITY;
+  return sources.reduce((latest, source) => (saidAt(source) >= saidAt(latest) ? source : latest));
 }

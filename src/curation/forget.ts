@@ -1,0 +1,253 @@
+import type { Database, Queryable, Tx } from '../db/database.ts';
+import type { Embedder } from '../models/embedder.ts';
+import { lockBank } from '../store/apply-locks.ts';
+import { insertEvents } from '../store/apply-writes.ts';
+import { emptyOp, insertChangeSet, type ObservationImage } from '../store/change-ops.ts';
+import {
+  deleteLinksTo,
+  deleteMemory,
+  deleteObservations,
+  lockForErasure,
+  lockObservationsForErasure,
+  lockScopes,
+  reopenMemories,
+} from '../store/erasure.ts';
+import { scrubByproducts, scrubHistory } from '../store/erasure-scrub.ts';
+import { insertErasure } from '../store/erasures.ts';
+import { lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
+import { markWriter } from '../store/memories.ts';
+import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
+import { updateObservations } from '../store/observations.ts';
+import { finishRun, insertRun } from '../store/runs.ts';
+import { advanceScope } from '../store/scopes.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import { EngramdError } from '../telemetry/engramd-error.ts';
+import type { Racepoints } from '../telemetry/racepoints.ts';
+import { boundsWithout, type Fate, fateOf, fingerprintOf, type Lineage, repointed } from './erasure-plan.ts';
+
+export interface ForgetDeps {
+  readonly db: Database;
+  readonly embedder: Embedder;
+  readonly instanceId: string;
+  readonly clock: Clock;
+  readonly racepoints: Racepoints;
+  readonly newId: () => string;
+  /** Told after the commit: what was written again is looked at once more. */
+  readonly hint: (bankId: string) => Promise<void>;
+}
+
+export interface ForgetReport {
+  readonly memoryId: string;
+  /** Observations that live on other memories, and say what those say. */
+  readonly rewritten: readonly string[];
+  /** Observations that had nothing else to stand on. */
+  readonly deleted: readonly string[];
+  /** Entries of the history that lost their texts and can no longer be undone. */
+  readonly scrubbedOps: number;
+  /** Change sets that waited for a person and can no longer be approved. */
+  readonly conflicted: readonly string[];
+}
+
+/** Whatever stands on the memory kept changing. Nothing was erased. */
+export class ForgetContendedError extends EngramdError {
+  readonly code = 'FORGET_CONTENDED';
+  override readonly retryable = true;
+}
+
+const rounds = 10;
+
+/**
+ * Erases a memory and every text made from it, at once and without a language model. What is computed (texts, vectors) is
+ * computed with no transaction open, from a reading that is compared with another one under the locks; if anything moved,
+ * it starts over.
+ *
+ * @returns null where there is no such memory
+ * @throws ForgetContendedError; what the embedder throws, where a source that stays has no vector yet. Nothing is erased then.
+ */
+export async function forget(
+  deps: ForgetDeps,
+  request: { readonly bankId: string; readonly memoryId: string; readonly signal: AbortSignal },
+): Promise<ForgetReport | null> {
+  const { bankId, memoryId } = request;
+  for (let round = 0; round < rounds; round += 1) {
+    request.signal.throwIfAborted();
+    const [memory] = await loadMemories(deps.db, bankId, [memoryId]);
+    if (!memory) return null;
+    const plan = await makePlan(deps, bankId, memory, request.signal);
+    const report = await deps.db.tx({ label: 'forget' }, (tx) => carryOut(tx, deps, bankId, plan));
+    if (report === 'moved') continue;
+    await deps.hint(bankId);
+    return report;
+  }
+  throw new ForgetContendedError(`what stands on memory ${memoryId} keeps changing; try again`);
+}
+
+interface ErasurePlan {
+  readonly memory: MemoryRow;
+  readonly lineage: Lineage;
+  readonly fates: ReadonlyMap<string, Fate>;
+  /** Of texts that change, by observation. */
+  readonly vectors: ReadonlyMap<string, Float32Array>;
+}
+
+async function readLineage(db: Queryable, bankId: string, memoryId: string): Promise<Lineage> {
+  const observationIds = await lineageOf(db, bankId, memoryId);
+  const observations = await loadLineage(db, bankId, observationIds);
+  const beside = await memoriesBeside(db, bankId, { memoryId, observationIds });
+  const known = new Set(observationIds);
+  return {
+    observationIds,
+    observations,
+    pointerIds: (await pointersAt(db, bankId, observationIds)).filter((id) => !known.has(id)),
+    proposedIds: beside.proposed,
+    explainedIds: beside.explained,
+  };
+}
+
+async function makePlan(
+  deps: ForgetDeps,
+  bankId: string,
+  memory: MemoryRow,
+  signal: AbortSignal,
+): Promise<ErasurePlan> {
+  const lineage = await readLineage(deps.db, bankId, memory.id);
+  const fates = new Map(lineage.observations.map((row) => [row.id, fateOf(row, memory.id)]));
+  const vectors = new Map<string, Float32Array>();
+  const unembedded: { readonly id: string; readonly text: string }[] = [];
+  for (const row of lineage.observations) {
+    const fate = fates.get(row.id);
+    if (fate?.kind !== 'write' || fate.words.text === row.text) continue;
+    const { text, embedding, embeddingModel } = fate.words;
+    // A text that is a memory's own has that memory's vector; so that nothing outside is needed to forget.
+    if (embedding !== null && embeddingModel === deps.embedder.model.id) vectors.set(row.id, embedding);
+    else unembedded.push({ id: row.id, text });
+  }
+  if (unembedded.length > 0) {
+    const made = await deps.embedder.embed(
+      unembedded.map(({ text }) => text),
+      { purpose: 'observation', signal },
+    );
+    unembedded.forEach(({ id }, index) => {
+      const vector = made[index];
+      if (!vector) throw new Error('the embedder returned no vector');
+      vectors.set(id, vector);
+    });
+  }
+  return { memory, lineage, fates, vectors };
+}
+
+async function carryOut(
+  tx: Tx,
+  deps: ForgetDeps,
+  bankId: string,
+  plan: ErasurePlan,
+): Promise<ForgetReport | 'moved' | null> {
+  const { memory, lineage, fates } = plan;
+  await markWriter(tx, deps.instanceId);
+  if (!(await lockBank(tx, bankId, 'shared'))) return null;
+  const scopes = new Map(
+    [memory.tags, ...lineage.observations.map((row) => row.tags)].map((t) => [JSON.stringify(t), t]),
+  );
+  const epochs = await lockScopes(tx, bankId, [...scopes.values()]);
+  const members = [...lineage.proposedIds, ...lineage.explainedIds];
+  const sources = lineage.observations.flatMap((row) => row.sources.map((source) => source.memoryId));
+  const locked = await lockForErasure(tx, bankId, {
+    memoryId: memory.id,
+    members,
+    sources: [...new Set(sources)].filter((id) => id !== memory.id && !members.includes(id)),
+  });
+  if (!locked) return null;
+  const rows = await lockObservationsForErasure(tx, bankId, [
+    ...lineage.observations.map((row) => row.id),
+    ...lineage.pointerIds,
+  ]);
+  const now = await readLineage(tx, bankId, memory.id);
+  if (locked.version !== memory.version || fingerprintOf(now) !== fingerprintOf(lineage)) return 'moved';
+
+  const at = deps.clock.now().toISOString();
+  const gone = new Map(
+    [...rows].flatMap(([id, row]) => (fates.get(id)?.kind === 'delete' ? [[id, row.image] as const] : [])),
+  );
+  const rewritten: string[] = [];
+  const changed: { tags: readonly string[]; image: ObservationImage; embedding: Float32Array | null }[] = [];
+  for (const [id, row] of rows) {
+    if (gone.has(id)) continue;
+    const fate = fates.get(id);
+    const moved = repointed(row.image, gone, at);
+    if (fate?.kind !== 'write') {
+      if (moved !== row.image) changed.push({ tags: row.tags, image: moved, embedding: null });
+      continue;
+    }
+    const embedding = plan.vectors.get(id) ?? null;
+    const image: ObservationImage = {
+      ...moved,
+      ...boundsWithout(moved, memory, fate.sources),
+      text: fate.words.text,
+      version: row.image.version + 1,
+      // Whoever decides may say it better; until then nobody is shown it.
+      needsReplanAt: row.isLive ? (moved.needsReplanAt ?? at) : moved.needsReplanAt,
+    };
+    rewritten.push(id);
+    changed.push({ tags: row.tags, image, embedding });
+  }
+
+  const changeSetId = await recordForgetting(tx, deps, bankId, { rewritten, deleted: [...gone.keys()] });
+  for (const [key, tags] of scopes) {
+    const epoch = epochs.get(key);
+    if (epoch === undefined) continue;
+    await updateObservations(tx, {
+      bankId,
+      scopeEpoch: epoch + 1,
+      embeddingModel: deps.embedder.model.id,
+      observations: changed
+        .filter((row) => JSON.stringify(row.tags) === key)
+        .map(({ image, embedding }) => ({ image, embedding, surfaced: false })),
+    });
+    await advanceScope(tx, bankId, tags, epoch + 1);
+  }
+  await deleteObservations(tx, bankId, [...gone.keys()]);
+  await deleteLinksTo(tx, bankId, memory.id);
+  await reopenMemories(tx, bankId, lineage.proposedIds);
+  const erased = { memoryId: memory.id, observationIds: lineage.observationIds, explainedIds: lineage.explainedIds };
+  const { ops, conflicted } = await scrubHistory(tx, bankId, erased);
+  await scrubByproducts(tx, bankId, erased);
+  await deleteMemory(tx, bankId, memory.id);
+  await insertErasure(tx, bankId, erased);
+  const none = { memoryId: null, observationId: null, changeSetId, detail: {} };
+  await insertEvents(tx, bankId, [
+    { ...none, kind: 'memory.forgotten', memoryId: memory.id },
+    ...rewritten.map((id) => ({ ...none, kind: 'observation.revised', observationId: id })),
+    ...[...gone.keys()].map((id) => ({ ...none, kind: 'observation.erased', observationId: id })),
+  ]);
+  await deps.racepoints.reach('forget:before-commit', { memoryId: memory.id });
+  return { memoryId: memory.id, rewritten, deleted: [...gone.keys()], scrubbedOps: ops, conflicted };
+}
+
+/**
+ * That something happened stays in the history, what it was about does not: these ops are scrubbed like the others, and
+ * stand above them. Null where no observation had to do with the memory.
+ */
+async function recordForgetting(
+  tx: Tx,
+  deps: ForgetDeps,
+  bankId: string,
+  done: { readonly rewritten: readonly string[]; readonly deleted: readonly string[] },
+): Promise<string | null> {
+  if (done.rewritten.length + done.deleted.length === 0) return null;
+  const [runId, changeSetId] = [deps.newId(), deps.newId()];
+  await insertRun(tx, { bankId, id: runId, trigger: 'forget', instanceId: deps.instanceId });
+  const op = (kind: 'revise' | 'retire', id: string) => ({
+    ...emptyOp,
+    op: kind,
+    status: 'applied' as const,
+    targetId: id,
+    observationIds: [id],
+  });
+  await insertChangeSet(
+    tx,
+    { bankId, id: changeSetId, runId, decider: 'forget', status: 'applied', reason: null, kind: 'curation' },
+    [...done.rewritten.map((id) => op('revise', id)), ...done.deleted.map((id) => op('retire', id))],
+  );
+  await finishRun(tx, { bankId, id: runId, outcome: 'drained', counts: {} });
+  return changeSetId;
+}

@@ -1,0 +1,153 @@
+import type { Queryable } from '../db/database.ts';
+import { eraseVerdicts } from './verdicts.ts';
+
+/** What stands where a text was erased. */
+export const erasedText = '[erased]';
+
+interface Erased {
+  readonly memoryId: string;
+  /** Its lineage, those that are gone included. */
+  readonly observationIds: readonly string[];
+}
+
+export interface ScrubbedHistory {
+  readonly ops: number;
+  /** Change sets that waited for a person and can no longer be approved. */
+  readonly conflicted: readonly string[];
+}
+
+/**
+ * Takes the texts of the lineage out of the history. Ops that cite the memory or hold a text of the lineage lose images,
+ * plans and vectors, and cannot be undone any more. Their change sets lose all reasons: whoever gave them had read it.
+ */
+export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased): Promise<ScrubbedHistory> {
+  // change_ops_memories and change_ops_observations (both gin); plans only of what waits for a person, by
+  // change_sets_proposed. What took back a set in question repeats its reasons.
+  const { rows } = await tx.query<{
+    set_id: string;
+    seq: number;
+    before: unknown;
+    after: unknown;
+    holds_text: boolean;
+  }>(
+    `with found as materialized (
+       select change_set_id, seq from engram.change_ops
+       where bank_id = $1 and (memory_ids @> array[$2::uuid] or observation_ids && $3::uuid[])
+       union
+       select o.change_set_id, o.seq from engram.change_sets s
+       join engram.change_ops o on o.bank_id = s.bank_id and o.change_set_id = s.id
+       where s.bank_id = $1 and s.status = 'proposed' and o.plan is not null
+         and exists (select from unnest($3::uuid[] || $2::uuid) as t(id) where position(t.id::text in o.plan::text) > 0)),
+     sets as (
+       select change_set_id as id from found
+       union select s.id from found f join engram.change_sets s on s.bank_id = $1 and s.undoes = f.change_set_id)
+     select o.change_set_id as set_id, o.seq, o.before, o.after,
+       exists (select from found f where f.change_set_id = o.change_set_id and f.seq = o.seq) as holds_text
+     from sets join engram.change_ops o on o.bank_id = $1 and o.change_set_id = sets.id
+     order by o.change_set_id, o.seq for update of o`,
+    [bankId, erased.memoryId, erased.observationIds],
+  );
+  if (rows.length === 0) return { ops: 0, conflicted: [] };
+  const ids = new Set(erased.observationIds);
+  // Primary key.
+  await tx.query(
+    `update engram.change_ops o set before = r.before, after = r.after,
+       plan = case when r."holdsText" then null else o.plan end,
+       before_embedding = case when r."holdsText" then null else o.before_embedding end,
+       before_embedding_model = case when r."holdsText" then null else o.before_embedding_model end,
+       after_embedding = case when r."holdsText" then null else o.after_embedding end,
+       after_embedding_model = case when r."holdsText" then null else o.after_embedding_model end,
+       erased_at = case when r."holdsText" then coalesce(o.erased_at, now()) else o.erased_at end,
+       reason = case when o.reason = '' then '' else $3 end,
+       verdicts = (select coalesce(jsonb_agg(jsonb_build_object('validator', v->'validator', 'reason', $3::text)), '[]')
+         from jsonb_array_elements(o.verdicts) as v)
+     from jsonb_to_recordset($2::jsonb) as r("setId" uuid, seq int, before jsonb, after jsonb, "holdsText" boolean)
+     where o.bank_id = $1 and o.change_set_id = r."setId" and o.seq = r.seq`,
+    [
+      bankId,
+      JSON.stringify(
+        rows.map((row) => ({
+          setId: row.set_id,
+          seq: row.seq,
+          before: scrubbed(row.before, ids),
+          after: scrubbed(row.after, ids),
+          holdsText: row.holds_text,
+        })),
+      ),
+      erasedText,
+    ],
+  );
+  const conflicted = await scrubSets(tx, bankId, [...new Set(rows.map((row) => row.set_id))]);
+  return { ops: rows.filter((row) => row.holds_text).length, conflicted };
+}
+
+/** An open change set cannot be approved without its plans. */
+async function scrubSets(tx: Queryable, bankId: string, setIds: readonly string[]): Promise<string[]> {
+  // Primary keys.
+  const { rows } = await tx.query<{ id: string }>(
+    `with open as materialized (
+       select id from engram.change_sets where bank_id = $1 and id = any($2::uuid[]) and status = 'proposed'),
+     ended as (
+       update engram.change_ops o set status = 'conflicted' from open
+       where o.bank_id = $1 and o.change_set_id = open.id and o.status = 'proposed'),
+     scrubbed as (
+       update engram.change_sets s set
+         reason = case when s.status = 'proposed' or s.reason is not null then $3 end,
+         status = case when s.status = 'proposed' then 'conflicted' else s.status end,
+         decided_at = case when s.status = 'proposed' then now() else s.decided_at end
+       where s.bank_id = $1 and s.id = any($2::uuid[]))
+     select id from open order by id`,
+    [bankId, setIds, erasedText],
+  );
+  return rows.map((row) => row.id);
+}
+
+/** A copy without the texts of these observations, wherever their images stand in it, and without any reason. */
+function scrubbed(value: unknown, ids: ReadonlySet<string>): unknown {
+  if (Array.isArray(value)) return value.map((inner) => scrubbed(inner, ids));
+  if (typeof value !== 'object' || value === null) return value;
+  const isErased = 'id' in value && typeof value.id === 'string' && ids.has(value.id);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => {
+      const isText = (isErased && key === 'text') || (key === 'reason' && inner !== null && inner !== '');
+      return [key, isText ? erasedText : scrubbed(inner, ids)];
+    }),
+  );
+}
+
+/** Takes away what was said over these texts beside the history: by models, as reasons of conflicts and of skips. */
+export async function scrubByproducts(
+  tx: Queryable,
+  bankId: string,
+  /** `explainedIds`: memories, locked, that keep the reason of a skip that had read the text. */
+  erased: Erased & { readonly explainedIds: readonly string[] },
+): Promise<void> {
+  const ids = [erased.memoryId, ...erased.observationIds];
+  // Primary key.
+  await tx.query(
+    `update engram.memories set state_reason = $3
+     where bank_id = $1 and id = any($2::uuid[]) and state_reason is not null`,
+    [bankId, erased.explainedIds, erasedText],
+  );
+  // One pass over the bank's conflicts, which are few.
+  await tx.query(
+    `update engram.conflicts set reason = $3
+     where bank_id = $1 and (left_id = any($2::uuid[]) or right_id = any($2::uuid[])) and reason <> ''`,
+    [bankId, erased.observationIds, erasedText],
+  );
+  // Index attempts_memories (gin).
+  await tx.query(
+    `update engram.attempts set shown = null, request_hash = null
+     where bank_id = $1 and memory_ids @> array[$2::uuid] and (shown is not null or request_hash is not null)`,
+    [bankId, erased.memoryId],
+  );
+  // Index model_answers_subjects (gin).
+  await tx.query('delete from engram.model_answers where bank_id = $1 and subject_ids && $2::uuid[]', [bankId, ids]);
+  await eraseVerdicts(tx, bankId, ids);
+  // Primary key (bank_id, target, row_id).
+  await tx.query(
+    `delete from engram.next_embeddings where bank_id = $1
+       and (target = 'memories' and row_id = $2 or target = 'observations' and row_id = any($3::uuid[]))`,
+    [bankId, erased.memoryId, erased.observationIds],
+  );
+}
