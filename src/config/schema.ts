@@ -184,9 +184,9 @@ export const configSchema = z.strictObject({
     about:
       'What makes vectors: `local` runs in the process and downloads nothing, `openai` asks an endpoint. Unset: what the database has; at first use `openai` where a key or base URL is set, else `local`.',
   }),
-  embeddingModel: setting(modelName.default('text-embedding-3-small'), {
+  embeddingModel: setting(modelName.optional(), {
     variable: 'ENGRAMD_EMBEDDING_MODEL',
-    about: 'Embedding model of the endpoint.',
+    about: 'Embedding model of the endpoint. Unset: what the database has; at first use text-embedding-3-small.',
   }),
   embeddingBaseUrl: setting(baseUrl.optional(), {
     variable: 'ENGRAMD_EMBEDDING_BASE_URL',

@@ -1,3 +1,5 @@
+import type { EmbeddingModel } from '../models/embedder.ts';
+
 /**
  * From which cosine on two texts of a scope are worth a decision, by embedding model. It nominates and never decides, so
  * it is low: what it misses becomes a duplicate, what it nominates in vain costs one look. Cut-offs do not carry over
@@ -12,6 +14,7 @@ const byModel: Readonly<Record<string, number>> = {
 /** For a model that nobody has calibrated. */
 const uncalibrated = 0.85;
 
-export function repeatSimilarityOf(modelId: string): number {
-  return byModel[modelId] ?? uncalibrated;
+/** As the person's own `calibrate` found it, else built in, else cautious. */
+export function repeatSimilarityOf(model: Pick<EmbeddingModel, 'id' | 'repeatSimilarity'>): number {
+  return model.repeatSimilarity ?? byModel[model.id] ?? uncalibrated;
 }

@@ -29,14 +29,22 @@ export function validateEmbeddings(
   return vectors.map((vector, index) => unitVector(vector, index, expected.dimensions));
 }
 
-function unitVector(vector: Float32Array, index: number, dimensions: number): Float32Array {
-  if (vector.length !== dimensions) {
-    throw new InvalidEmbeddingError(index, `${vector.length} dimensions, expected ${dimensions}`);
-  }
+/** What is wrong with a vector; null: nothing. */
+export function embeddingFault(vector: Float32Array, dimensions: number): string | null {
+  if (vector.length !== dimensions) return `${vector.length} dimensions, expected ${dimensions}`;
   const notFinite = vector.findIndex((value) => !Number.isFinite(value));
-  if (notFinite >= 0) throw new InvalidEmbeddingError(index, `number ${notFinite} is ${vector[notFinite]}`);
-  // Squares are summed in doubles: neither the largest float (3.4e38) overflows nor the smallest (1.4e-45) vanishes.
-  const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
-  if (norm === 0) throw new InvalidEmbeddingError(index, 'all numbers are zero');
+  if (notFinite >= 0) return `number ${notFinite} is ${vector[notFinite]}`;
+  return lengthOf(vector) === 0 ? 'all numbers are zero' : null;
+}
+
+function unitVector(vector: Float32Array, index: number, dimensions: number): Float32Array {
+  const fault = embeddingFault(vector, dimensions);
+  if (fault !== null) throw new InvalidEmbeddingError(index, fault);
+  const norm = lengthOf(vector);
   return vector.map((value) => value / norm);
+}
+
+/** Squares are summed in doubles: neither the largest float (3.4e38) overflows nor the smallest (1.4e-45) vanishes. */
+function lengthOf(vector: Float32Array): number {
+  return Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
 }

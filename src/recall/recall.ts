@@ -1,5 +1,5 @@
 import type { Database } from '../db/database.ts';
-import type { Embedder } from '../models/embedder.ts';
+import { currentEmbedder, type Embedder } from '../models/embedder.ts';
 import { scrubSecrets } from '../models/scrub-secrets.ts';
 import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
 import {
@@ -74,6 +74,9 @@ export interface RecallDeps {
   readonly embedTimeoutMs?: number;
 }
 
+/** A query's vector and what made it. */
+type Asked = Pick<VectorQuery, 'model' | 'vector'>;
+
 /** Rows taken from each search, of each kind. What stands behind them in both does not come to the front of a fusion. */
 const hitsPerSearch = 100;
 /** Above this many sets of tags one unscoped search, filtered after, is cheaper than a search for each. */
@@ -88,9 +91,10 @@ export function createRecall(deps: RecallDeps): Recall {
       const scope = scopeOf(request);
       const limit = request.limit ?? 10;
       const depth = Math.max(hitsPerSearch, 2 * limit);
-      const vector = await embedQuery(request);
+      const used = await currentEmbedder(embedder);
+      const vector = await embedQuery(request, used);
       const [byVector, byText] = await Promise.all([
-        vector ? vectorHits(scope, vector, depth) : [],
+        vector ? searchByVector(request, scope, { used, vector, depth }) : [],
         textHits(db, scope, { query: request.query, limit: depth }),
       ]);
       const similarity = new Map(byVector.map((hit) => [hit.id, hit.score]));
@@ -109,7 +113,21 @@ export function createRecall(deps: RecallDeps): Recall {
     },
   };
 
-  async function embedQuery(request: RecallRequest): Promise<Float32Array | undefined> {
+  /** Where the model of the database changed meanwhile, the rows have left for the new one, all at once: again with that. */
+  async function searchByVector(
+    request: RecallRequest,
+    scope: RecallScope,
+    asked: { readonly used: Embedder; readonly vector: Float32Array; readonly depth: number },
+  ): Promise<ScoredHit[]> {
+    const { used, vector, depth } = asked;
+    const hits = await vectorHits(scope, { model: used.model.id, vector }, depth);
+    const now = await currentEmbedder(embedder);
+    if (now.model.id === used.model.id) return hits;
+    const anew = await embedQuery(request, now);
+    return anew ? vectorHits(scope, { model: now.model.id, vector: anew }, depth) : hits;
+  }
+
+  async function embedQuery(request: RecallRequest, used: Embedder): Promise<Float32Array | undefined> {
     const timeout = new AbortController();
     const over = new AbortController();
     void clock.sleep(deps.embedTimeoutMs ?? 10_000, over.signal).then(() => {
@@ -117,7 +135,11 @@ export function createRecall(deps: RecallDeps): Recall {
     });
     const signal = request.signal ? AbortSignal.any([request.signal, timeout.signal]) : timeout.signal;
     try {
-      const [vector] = await embedder.embed([scrubSecrets(request.query).value], { purpose: 'query', signal });
+      const [vector] = await used.embed([scrubSecrets(request.query).value], {
+        purpose: 'query',
+        signal,
+        bankId: request.bankId,
+      });
       metrics.embeddings.inc({ purpose: 'query' });
       return vector;
     } catch (thrown) {
@@ -129,8 +151,8 @@ export function createRecall(deps: RecallDeps): Recall {
     }
   }
 
-  async function vectorHits(scope: RecallScope, vector: Float32Array, depth: number): Promise<ScoredHit[]> {
-    const queries = await vectorQueries(scope, vector, depth);
+  async function vectorHits(scope: RecallScope, asked: Asked, depth: number): Promise<ScoredHit[]> {
+    const queries = await vectorQueries(scope, asked, depth);
     const answers = await vectors.nearest(queries);
     const best = new Map<string, ScoredHit>();
     queries.forEach(({ target }, index) => {
@@ -142,9 +164,9 @@ export function createRecall(deps: RecallDeps): Recall {
     return [...best.values()];
   }
 
-  async function vectorQueries(scope: RecallScope, vector: Float32Array, depth: number): Promise<VectorQuery[]> {
+  async function vectorQueries(scope: RecallScope, asked: Asked, depth: number): Promise<VectorQuery[]> {
     const { bankId, targets, tags } = scope;
-    const base = { bankId, model: embedder.model.id, vector, limit: depth, liveOnly: true };
+    const base = { bankId, ...asked, limit: depth, liveOnly: true };
     const scopes = tags.length === 0 ? undefined : await scopesWithTags(db, bankId, tags, mostScopes + 1);
     if (scopes?.length === 0) return [];
     return targets.flatMap((target): VectorQuery[] => {

@@ -13,7 +13,7 @@ export interface DueWork {
   readonly lastWriteAt: Date | null;
   /** The next time that anything becomes due that is not; null where there is nothing. Memories count below the limit only. */
   readonly nextAttemptAt: Date | null;
-  /** Whether a memory waits for the background embedder. */
+  /** Whether anything waits for the background embedder: memories without a vector, rows with one of another model. */
   readonly unembedded: boolean;
 }
 
@@ -62,7 +62,7 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
            where o.bank_id = b.id and o.needs_replan_at > statement_timestamp())) as next_attempt_at,
        exists (select from engram.memories m
          where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null
-           and m.state <> 'parked') as unembedded
+           and m.state <> 'parked') or engram.has_stale_embeddings(b.id) as unembedded
      from engram.banks b
      cross join lateral (
        select count(*)::int as due, min(next_attempt_at) as oldest_due_at, max(written_at) as last_write_at

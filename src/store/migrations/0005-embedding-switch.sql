@@ -5,7 +5,10 @@ alter table engram.embedding_models
   add column repeat_similarity real check (repeat_similarity between 0 and 1),
   add column calibrated_at timestamptz,
   -- Set while its vectors are being made to take over; at most one.
-  add column switch_started_at timestamptz;
+  add column switch_started_at timestamptz,
+  -- The process that makes those vectors, for as long as it says so: two would pay twice for each text.
+  add column switch_worker uuid,
+  add column switch_worker_until timestamptz;
 create unique index embedding_models_one_switch on engram.embedding_models ((true)) where switch_started_at is not null;
 
 create table engram.next_embeddings (
@@ -15,7 +18,51 @@ create table engram.next_embeddings (
   model text not null references engram.embedding_models (id) on delete cascade,
   -- Of the text that was embedded: one that changed since is embedded again (law L6).
   content_hash bytea not null,
-  embedding real[] not null,
+  -- Null: the model cannot take this text. Its row keeps the vector it has, and is not tried again until it changes.
+  embedding real[],
   primary key (bank_id, target, row_id)
 );
 alter table engram.next_embeddings alter column embedding set storage external;
+
+-- Rows whose vectors come from a model that is no longer the active one: what an undo brought back, or what was written
+-- while the models changed over. Both are ranges on either side of the active model, since <> has no index.
+create index memories_by_model on engram.memories (bank_id, embedding_model)
+  where embedding_model is not null and invalidated_at is null;
+create index observations_by_model on engram.observations (bank_id, embedding_model)
+  where retired_at is null;
+
+-- What is erased leaves nothing of its text behind, the vectors of a model to come included.
+create function engram.next_embeddings_forget() returns trigger language plpgsql as $$
+begin
+  delete from engram.next_embeddings n using deleted d
+    where n.bank_id = d.bank_id and n.target = tg_argv[0] and n.row_id = d.id;
+  return null;
+end $$;
+
+create trigger memories_forget_next after delete on engram.memories
+  referencing old table as deleted
+  for each statement execute function engram.next_embeddings_forget('memories');
+create trigger observations_forget_next after delete on engram.observations
+  referencing old table as deleted
+  for each statement execute function engram.next_embeddings_forget('observations');
+
+-- Whether anything in a bank is stale: what the background embedder of a bank is woken for.
+create function engram.has_stale_embeddings(bank text) returns boolean language sql stable as $$
+  select exists (
+    select from engram.embedding_models a
+    cross join lateral (
+      (select 'memories' as target, id, content_hash from engram.memories
+        where bank_id = bank and embedding_model < a.id and invalidated_at is null limit 1000)
+      union all
+      (select 'memories', id, content_hash from engram.memories
+        where bank_id = bank and embedding_model > a.id and invalidated_at is null limit 1000)
+      union all
+      (select 'observations', id, content_hash from engram.observations
+        where bank_id = bank and embedding_model < a.id and retired_at is null limit 1000)
+      union all
+      (select 'observations', id, content_hash from engram.observations
+        where bank_id = bank and embedding_model > a.id and retired_at is null limit 1000)
+    ) as s
+    where a.is_active and not exists (select from engram.next_embeddings n where n.bank_id = bank
+      and n.target = s.target and n.row_id = s.id and n.model = a.id and n.content_hash = s.content_hash))
+$$;

@@ -1,0 +1,23 @@
+/** What a model of an endpoint is called beside its vectors. */
+export interface EndpointModel {
+  /** As the endpoint knows it. */
+  readonly model: string;
+  /** Asked for in each request; null: as many as the model makes. */
+  readonly askedDimensions: number | null;
+}
+
+/**
+ * `openai/<model>`, with `@<dimensions>` where they were asked for: vectors of one model cut to another length are
+ * another model's. The endpoint is not part of it, since the same model answers alike wherever it runs.
+ */
+export function endpointModelId({ model, askedDimensions }: EndpointModel): string {
+  return askedDimensions === null ? `openai/${model}` : `openai/${model}@${askedDimensions}`;
+}
+
+/** The inverse; null where the id is no endpoint's. */
+export function parseEndpointModelId(id: string): EndpointModel | null {
+  const match = /^openai\/(.+?)(?:@(\d{1,5}))?$/.exec(id);
+  const [, model, dimensions] = match ?? [];
+  if (model === undefined) return null;
+  return { model, askedDimensions: dimensions === undefined ? null : Number(dimensions) };
+}
