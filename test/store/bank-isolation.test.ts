@@ -385,6 +385,8 @@ const exempt: Record<string, string> = {
   'instances:buryInstances': 'instances belong to no bank',
   'instances:finishInstance': 'instances belong to no bank',
   'memories:markWriter': 'sets a variable of its transaction',
+  'model-abilities:readModelAbilities': 'endpoints belong to no bank',
+  'model-abilities:saveModelAbilities': 'endpoints belong to no bank',
   'prune:pruneIdempotencyKeys': 'by age, over all banks',
   'prune:pruneAttempts': 'by age, over all banks',
   'server-facts:readServerFacts': 'reads no table of ours',

@@ -1,6 +1,7 @@
 import { APIConnectionError, APIError, OpenAIError } from 'openai';
 import { ModelContentError, ProviderError } from '../provider-errors.ts';
 import { type EndpointFacts, errorLine, identifier } from './error-message.ts';
+import { refusedParameter } from './refused-parameter.ts';
 import { retryAfterMs, retryHintMs } from './retry-after.ts';
 
 export interface ErrorContext extends EndpointFacts {
@@ -10,13 +11,12 @@ export interface ErrorContext extends EndpointFacts {
 }
 
 /**
- * What a failed request means (law L8). Pure. What is neither the client's nor the network's error is a bug and is thrown
- * as it is.
+ * What a failed request means (law L8). Pure. What is not the client's error (a bug, an error that has been classified
+ * already) is thrown as it is.
  */
 export function classifyOpenAiError(thrown: unknown, context: ErrorContext): ProviderError | ModelContentError {
   if (thrown instanceof APIError && thrown.status !== undefined) return answered(thrown, thrown.status, context);
-  const networkCode = networkCodeOf(thrown);
-  if (thrown instanceof APIConnectionError || networkCode !== null) return unreachable(networkCode, context);
+  if (thrown instanceof APIConnectionError) return unreachable(networkCodeOf(thrown), context);
   if (thrown instanceof SyntaxError) return unreadableAnswer('a body that is no JSON', context);
   if (thrown instanceof OpenAIError) {
     const { baseUrl, apiKey } = context.settings;
@@ -86,24 +86,12 @@ const refusedCode = /content_?(?:filter|policy|management)|responsible_?ai|inval
 const refusedText = /\bcontent (?:management |usage )?polic(?:y|ies)\b|\bcontent filter|\bsafety system\b|\bflagged\b/i;
 const modelCode = /model_not_found|invalid_model|unknown_model|model_not_available/i;
 
-/** Parts of a request that are the same for every memory: what refuses one of them refuses them all. */
-const ourParameters = [
-  'model',
-  'response_format',
-  'json_schema',
-  'max_completion_tokens',
-  'max_tokens',
-  'temperature',
-  'dimensions',
-  'encoding_format',
-] as const;
-
 function answered(error: APIError, status: number, context: ErrorContext): ProviderError | ModelContentError {
   const { settings } = context;
   const text = error.message.slice(0, 4000);
   const words = [error.code, error.type].map(identifier).filter((word) => word !== null);
   const code = words.join(' ');
-  const parameter = parameterOf(error, text);
+  const parameter = refusedParameter(error)?.parameter ?? null;
   const details = [...words, ...(parameter === null ? [] : [`\`${parameter}\``])].join(', ');
   const line = (advice: string) =>
     errorLine(context, `answered ${status}${details === '' ? '' : ` (${details})`}`, advice);
@@ -151,14 +139,16 @@ function answered(error: APIError, status: number, context: ErrorContext): Provi
       if (refusedCode.test(code)) return refused();
       if (modelCode.test(code) || parameter === 'model') return noModel();
       if (keyText.test(text)) return badKey();
-      if (parameter === 'max_tokens' || parameter === 'max_completion_tokens') {
+      const isLimit = parameter === 'max_tokens' || parameter === 'max_completion_tokens';
+      // Prompt and answer together are more than the context: a shorter prompt helps.
+      if ((parameter === null || isLimit) && tooLongText.test(text)) return tooLong();
+      if (isLimit) {
         const size = settings.size ?? settings.model;
         return failure('configuration', `correct ${size}: the model gives no answers of the length asked for`);
       }
       if (parameter !== null) {
         return failure('configuration', `choose a model or server that takes it, with ${settings.model}`);
       }
-      if (tooLongText.test(text)) return tooLong();
       if (refusedText.test(text)) return refused();
       return failure('configuration', `check ${settings.model} and ${settings.baseUrl}`);
     }
@@ -166,13 +156,4 @@ function answered(error: APIError, status: number, context: ErrorContext): Provi
       if (status >= 500) return failure('transient', 'look at the server if it stays so');
       return failure('configuration', `correct ${settings.baseUrl}, which usually ends in /v1`);
   }
-}
-
-/** The part of the request that the server names as its reason, if it is one of ours. */
-function parameterOf(error: APIError, text: string): string | null {
-  const named = typeof error.param === 'string' ? error.param.split('.')[0] : undefined;
-  if (named !== undefined && named !== '') return ourParameters.find((parameter) => parameter === named) ?? null;
-  if (tooLongText.test(text)) return null;
-  // In quotes or behind a colon or a path, as servers name parameters; the word alone may be a memory's.
-  return ourParameters.find((parameter) => new RegExp(`["'\`./]${parameter}["'\`.]`).test(text)) ?? null;
 }

@@ -119,11 +119,16 @@ describe('class', () => {
       'configuration',
     ],
     [
-      '400 answer longer than the model gives, which mentions the context',
+      '400 prompt and answer longer than the context',
       http(400, {
-        message: "'max_tokens' is too large: 9000. This model's maximum context length is 4096 tokens",
+        message: "'max_tokens' is too large: 900. This model's maximum context length is 4096 tokens",
         param: 'max_tokens',
       }),
+      'too_long',
+    ],
+    [
+      '400 answer longer than the model gives',
+      http(400, { message: 'max_tokens is too large: 90000' }),
       'configuration',
     ],
     ['422 parameter', http(422, { detail: [{ loc: ['body', 'response_format'], msg: 'extra' }] }), 'configuration'],

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import type { TokenUsage } from '../model-gate.ts';
+import type { AnswerReader } from './chat-model.ts';
+import { lenientJson, storable } from './lenient-json.ts';
+
+/** What a model said, as it is kept under the request's hash. */
+const chatAnswerSchema = z.object({
+  content: z.string(),
+  finishReason: z.string(),
+  refusal: z.string().nullable(),
+});
+
+export type ChatAnswer = Readonly<z.output<typeof chatAnswerSchema>>;
+
+/** As kept; null where that is something else. */
+export function chatAnswerOf(kept: unknown): ChatAnswer | null {
+  const parsed = chatAnswerSchema.safeParse(kept);
+  return parsed.success ? parsed.data : null;
+}
+
+const part = z.object({ text: z.string() }).transform(({ text }) => text);
+
+const completionSchema = z.object({
+  choices: z.array(
+    z.object({
+      finish_reason: z.string().nullish(),
+      message: z.object({
+        content: z
+          .union([z.string(), z.array(part.catch('')).transform((parts) => parts.join(''))])
+          .nullish()
+          .catch(null),
+        refusal: z.string().nullish().catch(null),
+      }),
+    }),
+  ),
+});
+
+const count = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).transform(Math.round);
+
+const usageSchema = z.object({
+  usage: z.object({
+    prompt_tokens: count,
+    completion_tokens: count,
+    total_tokens: count.optional().catch(undefined),
+    prompt_tokens_details: z.object({ cached_tokens: count }).nullish().catch(null),
+    prompt_cache_hit_tokens: count.optional().catch(undefined),
+  }),
+});
+
+/** The columns of the ledger are of this size; beyond it a server counts something else. */
+const mostTokens = 2 ** 31 - 1;
+
+/** The first choice of a chat completion; null where the body is none. */
+export function readCompletion(body: unknown): { answer: ChatAnswer; usage: TokenUsage | null } | null {
+  const parsed = completionSchema.safeParse(body);
+  if (!parsed.success) return null;
+  const [choice] = parsed.data.choices;
+  const { content, refusal } = choice?.message ?? {};
+  return {
+    answer: {
+      content: storable(content ?? ''),
+      finishReason: choice?.finish_reason ?? 'stop',
+      refusal: refusal ? storable(refusal) : null,
+    },
+    usage: readUsage(body),
+  };
+}
+
+/** Null where the server does not say. */
+function readUsage(body: unknown): TokenUsage | null {
+  const parsed = usageSchema.safeParse(body);
+  if (!parsed.success) return null;
+  const { usage } = parsed.data;
+  // Some count reasoning in the total only.
+  const outputTokens = Math.max(usage.completion_tokens, (usage.total_tokens ?? 0) - usage.prompt_tokens);
+  const cached = usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens ?? 0;
+  return {
+    promptTokens: Math.min(usage.prompt_tokens, mostTokens),
+    cachedTokens: Math.min(cached, usage.prompt_tokens, mostTokens),
+    outputTokens: Math.min(outputTokens, mostTokens),
+  };
+}
+
+/** What came instead of a chat completion, in a few words of ours. */
+export function describeBody(body: unknown): string {
+  if (body === undefined || body === null || body === '') return 'an empty body';
+  if (typeof body === 'string') return /^\s*</.test(body) ? 'HTML' : 'text';
+  return 'JSON that is no chat completion';
+}
+
+/** What an answer is worth. */
+export type Judged<T> =
+  | { readonly kind: 'value'; readonly value: T }
+  /** Cut off at the limit of the answer. */
+  | { readonly kind: 'truncated' }
+  | { readonly kind: 'refused' }
+  /** `problem` is for the model to read. */
+  | { readonly kind: 'malformed'; readonly problem: string };
+
+export function judge<T>(answer: ChatAnswer, read: AnswerReader<T>): Judged<T> {
+  if (answer.refusal !== null || answer.finishReason === 'content_filter') return { kind: 'refused' };
+  const isCutOff = answer.finishReason === 'length';
+  const found = lenientJson(answer.content);
+  if (!found) return isCutOff ? { kind: 'truncated' } : { kind: 'malformed', problem: 'It is no JSON.' };
+  const result = read(found.json);
+  if ('value' in result) return { kind: 'value', value: result.value };
+  return isCutOff ? { kind: 'truncated' } : { kind: 'malformed', problem: result.problem };
+}
