@@ -25,3 +25,27 @@ export async function pruneAttempts(db: Queryable): Promise<number> {
   );
   return rowCount;
 }
+
+/** What models answered more than seven days ago: its batch has long been applied, or will be asked about again. */
+export async function pruneModelAnswers(db: Queryable): Promise<number> {
+  // Index model_answers_created.
+  const { rowCount } = await db.query(
+    `delete from engram.model_answers where (bank_id, request_hash) in (
+       select bank_id, request_hash from engram.model_answers where created_at < now() - interval '7 days'
+       order by created_at limit $1)`,
+    [batchSize],
+  );
+  return rowCount;
+}
+
+/** Verdicts that nobody has asked for in ninety days. */
+export async function pruneVerdicts(db: Queryable): Promise<number> {
+  // Index verdicts_used.
+  const { rowCount } = await db.query(
+    `delete from engram.verdicts where (bank_id, key) in (
+       select bank_id, key from engram.verdicts where used_at < now() - interval '90 days'
+       order by used_at limit $1)`,
+    [batchSize],
+  );
+  return rowCount;
+}

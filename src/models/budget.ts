@@ -1,0 +1,174 @@
+import type { Database, Queryable } from '../db/database.ts';
+import { type Amounts, type DayLimits, readLedger } from '../store/budget-ledger.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { localDay, nextLocalMidnight } from './local-day.ts';
+
+/** Where ENGRAMD_BUDGET_TOKENS_PER_DAY is unset: of models whose price nobody has told. */
+const unpricedTokensPerDay = 2_000_000;
+
+export function dayLimits(settings: {
+  readonly budgetUsdPerDay: number;
+  readonly budgetTokensPerDay?: number | undefined;
+}): DayLimits {
+  return {
+    nanoUsd: Math.round(settings.budgetUsdPerDay * 1_000_000_000),
+    tokens: settings.budgetTokensPerDay ?? null,
+    unpricedTokens: settings.budgetTokensPerDay ?? unpricedTokensPerDay,
+  };
+}
+
+type LimitName = keyof Amounts;
+const limitNames = ['nanoUsd', 'tokens', 'unpricedTokens'] as const satisfies readonly LimitName[];
+
+/** Limits beyond which `used` and `wanted` go together; what is not wanted cannot be too much. */
+function limitsBroken(limits: DayLimits, used: Amounts, wanted: Amounts): LimitName[] {
+  return limitNames.filter((name) => {
+    const limit = limits[name];
+    return limit !== null && wanted[name] > 0 && used[name] + wanted[name] > limit;
+  });
+}
+
+const nothing: Amounts = { nanoUsd: 0, tokens: 0, unpricedTokens: 0 };
+
+function minus(left: Amounts, right: Amounts): Amounts {
+  return {
+    nanoUsd: left.nanoUsd - right.nanoUsd,
+    tokens: left.tokens - right.tokens,
+    unpricedTokens: left.unpricedTokens - right.unpricedTokens,
+  };
+}
+
+/** Share of the limits that is left: of the one that is nearest to its end. */
+export function leftRatio(limits: DayLimits, used: Amounts): number {
+  const shares = limitNames.map((name) => {
+    const limit = limits[name];
+    return limit === null ? 1 : (limit - used[name]) / limit;
+  });
+  return Math.min(1, Math.max(0, Math.min(...shares)));
+}
+
+/** Why a reservation was refused, and what that means for whoever asked. */
+export type Refusal =
+  /** It is more than the limit of a whole day. */
+  | { readonly kind: 'never_fits'; readonly limit: LimitName }
+  /** Something was given back meanwhile: it fits now. */
+  | { readonly kind: 'fits' }
+  /** It fits once calls under way have given back what they do not use. */
+  | { readonly kind: 'reserved_elsewhere' }
+  | { readonly kind: 'spent'; readonly retryAt: Date };
+
+/** What the gates of a process know together about the day's budget. */
+export interface Budget {
+  readonly limits: DayLimits;
+  today(): string;
+  /** A call of this process has reserved; what is returned is called when it has settled. */
+  reserved(ledger: Amounts): (ledger: Amounts | null) => void;
+  /** Calls of this process that have reserved and not settled. */
+  inFlight(): number;
+  /** Resolves when one of those settles, or when the signal aborts. */
+  nextSettlement(signal: AbortSignal): Promise<void>;
+  /** Reads why `wanted` did not go through. */
+  explainRefusal(wanted: Amounts): Promise<Refusal>;
+  /** Null: the day has room for that, or will once calls under way have settled. Else when there is again. */
+  readyAt(wanted: Amounts): Promise<Date | null>;
+}
+
+export function createBudget(deps: {
+  readonly db: Database;
+  readonly limits: DayLimits;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+}): Budget {
+  const { db, limits, clock, metrics } = deps;
+  let inFlight = 0;
+  let settlement = Promise.withResolvers<void>();
+
+  function note(ledger: Amounts): void {
+    metrics.budgetLeftRatio.set(leftRatio(limits, ledger));
+  }
+
+  return {
+    limits,
+    today: () => localDay(clock.now()),
+    reserved(ledger) {
+      inFlight += 1;
+      note(ledger);
+      return (after) => {
+        inFlight -= 1;
+        if (after) note(after);
+        const settled = settlement;
+        settlement = Promise.withResolvers();
+        settled.resolve();
+      };
+    },
+    inFlight: () => inFlight,
+    async nextSettlement(signal) {
+      const aborted = Promise.withResolvers<void>();
+      const give = () => aborted.resolve();
+      signal.addEventListener('abort', give, { once: true });
+      if (signal.aborted) give();
+      await Promise.race([settlement.promise, aborted.promise]);
+      signal.removeEventListener('abort', give);
+    },
+    async explainRefusal(wanted) {
+      const [never] = limitsBroken(limits, nothing, wanted);
+      if (never !== undefined) return { kind: 'never_fits', limit: never };
+      const now = clock.now();
+      const day = localDay(now);
+      const ledger = await readLedger(db, day);
+      note(ledger);
+      if (limitsBroken(limits, ledger, wanted).length === 0) return { kind: 'fits' };
+      if (limitsBroken(limits, minus(ledger, ledger.reserved), wanted).length === 0) {
+        return { kind: 'reserved_elsewhere' };
+      }
+      return { kind: 'spent', retryAt: nextLocalMidnight(now) };
+    },
+    async readyAt(wanted) {
+      const now = clock.now();
+      const ledger = await readLedger(db, localDay(now));
+      note(ledger);
+      const isSpent = limitsBroken(limits, minus(ledger, ledger.reserved), wanted).length > 0;
+      return isSpent ? nextLocalMidnight(now) : null;
+    },
+  };
+}
+
+/** A limit of the day with what has gone of it; dollars in billionths. */
+export interface BudgetUse {
+  readonly limit: number;
+  readonly spent: number;
+  /** Held by calls under way. */
+  readonly reserved: number;
+  readonly left: number;
+}
+
+/** What `status` and `doctor` say of today's budget. */
+export async function readBudget(
+  db: Queryable,
+  options: { readonly limits: DayLimits; readonly now: Date },
+): Promise<{
+  readonly day: string;
+  readonly resetsAt: Date;
+  readonly nanoUsd: BudgetUse;
+  /** Null where ENGRAMD_BUDGET_TOKENS_PER_DAY is not set. */
+  readonly tokens: BudgetUse | null;
+  readonly unpricedTokens: BudgetUse;
+}> {
+  const { limits, now } = options;
+  const day = localDay(now);
+  const ledger = await readLedger(db, day);
+  const use = (name: LimitName, limit: number): BudgetUse => ({
+    limit,
+    spent: ledger[name] - ledger.reserved[name],
+    reserved: ledger.reserved[name],
+    left: Math.max(0, limit - ledger[name]),
+  });
+  return {
+    day,
+    resetsAt: nextLocalMidnight(now),
+    nanoUsd: use('nanoUsd', limits.nanoUsd),
+    tokens: limits.tokens === null ? null : use('tokens', limits.tokens),
+    unpricedTokens: use('unpricedTokens', limits.unpricedTokens),
+  };
+}
