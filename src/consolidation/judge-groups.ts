@@ -6,6 +6,7 @@ import {
   lockObservations,
   pointedAtBeside,
 } from '../store/apply-locks.ts';
+import { wasErasedSince } from '../store/erasures.ts';
 import { linksBetween, linksOf } from '../store/evidence.ts';
 import { type Link, writtenSince } from '../store/observations.ts';
 import { lockScope } from '../store/scopes.ts';
@@ -25,6 +26,15 @@ export interface GroupsToJudge {
   readonly groups: readonly OpGroup[];
   /** The state in which the memories of the groups have to be. */
   readonly memberState: Ground['memberState'];
+  /** All that whoever decided had read. If any of it was erased since, no word of the answer may be kept. */
+  readonly shown?: ShownTexts | undefined;
+}
+
+export interface ShownTexts {
+  readonly memoryIds: readonly string[];
+  readonly observationIds: readonly string[];
+  /** Of the scope before any of it was read. */
+  readonly scopeEpoch: number;
 }
 
 export interface Judged {
@@ -35,6 +45,8 @@ export interface Judged {
   readonly links: readonly Link[];
   /** That of the scope, under its lock; null where no text of the scope comes into sight. */
   readonly epoch: number | null;
+  /** Something that the decision was made from has been erased: every group has missed, and reasons may quote it. */
+  readonly quotesErased: boolean;
 }
 
 /** Takes every lock that the groups need, in order (law L4), and tells which of them still hold; null: the bank is gone. */
@@ -53,7 +65,12 @@ export async function lockAndJudge(
   if (showsText && epoch === null) return null;
   const memories = await lockMemories(tx, bankId, {
     members: [...new Set(request.groups.flatMap((group) => group.memberIds))],
-    sources: [...new Set(ops.flatMap((op) => memoriesOf(op).map((memory) => memory.id)))],
+    sources: [
+      ...new Set([
+        ...ops.flatMap((op) => memoriesOf(op).map((memory) => memory.id)),
+        ...(request.shown?.memoryIds ?? []),
+      ]),
+    ],
   });
   const movingIds = [...new Set(ops.flatMap((op) => (op.op === 'fold' || op.op === 'retire' ? [op.target.id] : [])))];
   const targets = ops.flatMap((op) => targetsOf(op)).filter((target) => target.seen !== null);
@@ -81,14 +98,32 @@ export async function lockAndJudge(
     links: await linksOf(tx, bankId, replans),
     fresh,
   };
-  const judged = request.groups.map((group) => ({ group, reason: missOf(group, ground) }));
+  const quotesErased = await wasShownErased(tx, request, { memories, epoch });
+  const judged = request.groups.map((group) => ({
+    group,
+    reason: quotesErased ? ('memory_changed' as const) : missOf(group, ground),
+  }));
   return {
     holding: judged.flatMap(({ group, reason }) => (reason === null ? [group] : [])),
     missed: judged.flatMap(({ group, reason }) => (reason === null ? [] : [{ group, reason }])),
     locked,
     links: await linksBetween(tx, bankId, ops.flatMap(linksAdded)),
     epoch,
+    quotesErased,
   };
+}
+
+/** An erasure takes the lock of each memory and moves the epoch of each scope that it concerns: else it is not asked for. */
+async function wasShownErased(
+  tx: Tx,
+  { bankId, shown }: GroupsToJudge,
+  found: { readonly memories: Ground['memories']; readonly epoch: number | null },
+): Promise<boolean> {
+  if (!shown) return false;
+  const missingMemoryIds = shown.memoryIds.filter((id) => !found.memories.has(id));
+  const hasMoved = found.epoch !== null && found.epoch > shown.scopeEpoch;
+  if (missingMemoryIds.length === 0 && !hasMoved) return false;
+  return wasErasedSince(tx, bankId, { ...shown, missingMemoryIds });
 }
 
 /** Evidence added to observations that are there already: it may be linked in an older version. */

@@ -1,0 +1,268 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { decide, observe, vectorOf } from '../consolidation/decide.ts';
+import { changes, eventKinds, liveTexts, observation, observations, states } from '../consolidation/store-view.ts';
+import { createWorkbench, memoryAlias, observationAlias, type Workbench } from '../consolidation/workbench.ts';
+import { curationOf, placesOf } from './curation-bench.ts';
+
+let bench: Workbench;
+let curation: Awaited<ReturnType<typeof curationOf>>;
+beforeAll(async () => {
+  bench = await createWorkbench();
+  curation = await curationOf(bench);
+});
+beforeEach(() => bench.freshBank());
+afterAll(() => bench.close());
+
+const signal = new AbortController().signal;
+const forget = (memoryId: string) => curation.forget({ bankId: bench.bankId, memoryId, signal });
+
+describe('a memory that is forgotten', () => {
+  it('and never was consolidated is gone, and a row says so', async () => {
+    const [id = ''] = await bench.remember('Ana keeps a zanzibar parrot');
+    expect(await forget(id)).toEqual({ memoryId: id, rewritten: [], deleted: [], scrubbedOps: 0, conflicted: [] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await bench.rows('select memory_id as id from engram.erasures where bank_id = $1', [bench.bankId])).toEqual([
+      { id },
+    ]);
+    expect((await eventKinds(bench)).at(-1)).toBe('memory.forgotten');
+    expect(await forget(id), 'a second time there is nothing').toBeNull();
+  });
+
+  it('takes an observation with it that rests on nothing else', async () => {
+    const [id = ''] = await observe(bench, 'Ana keeps a zanzibar parrot');
+    const { id: observationId } = await observation(bench, 'Ana keeps a zanzibar parrot');
+    expect(await forget(id)).toMatchObject({ deleted: [observationId], rewritten: [] });
+    expect(await observations(bench)).toEqual([]);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(curation.hinted).toContain(bench.bankId);
+  });
+
+  it('leaves an observation that has another source, in the words of that one, with their vector', async () => {
+    const [first = ''] = await observe(bench, { text: 'Ana drinks tea', mentionedAt: '2026-03-04T00:00:00Z' });
+    const { id: second } = await decide(
+      bench,
+      'Ana drinks zanzibar tea',
+      (batch, m) => [
+        {
+          op: 'revise',
+          target: observationAlias(batch, 'Ana drinks tea'),
+          text: 'Ana drinks tea, namely zanzibar tea',
+          memories: [m],
+          reason: 'zanzibar',
+        },
+      ],
+      '2026-03-01T00:00:00Z',
+    );
+    const before = await observation(bench, 'Ana drinks tea, namely zanzibar tea');
+    bench.embedder.onEmbed = () => {
+      throw new Error('no embedder is needed for a text whose vector is there');
+    };
+    expect(await forget(second)).toMatchObject({ rewritten: [before.id], deleted: [] });
+    bench.embedder.onEmbed = undefined;
+    expect(await observation(bench, 'Ana drinks tea')).toMatchObject({
+      id: before.id,
+      version: before.version + 1,
+      needsReplan: true,
+      validFrom: '2026-03-04',
+      vector: await vectorOf(bench, 'Ana drinks tea'),
+      sources: [{ id: first, version: 1 }],
+    });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    await bench.consolidate();
+    expect(await observation(bench, 'Ana drinks tea')).toMatchObject({ needsReplan: false, isLive: true });
+  });
+
+  it('is nowhere, through revise, supersede, fold, conflict, refusals, proposals and what models said', async () => {
+    const word = 'zanzibar';
+    const [parrot = '', , tea = ''] = await observe(
+      bench,
+      'Ana keeps a zanzibar parrot',
+      'Ana owns a parrot',
+      'Ana drinks tea',
+      'Ana likes rain',
+    );
+    // Folded, with the word in the reason; then said again by another memory.
+    await decide(bench, 'the parrot is green', (batch, m) => [
+      {
+        op: 'fold',
+        target: observationAlias(batch, 'Ana keeps a zanzibar parrot'),
+        into: observationAlias(batch, 'Ana owns a parrot'),
+        reason: 'a zanzibar parrot is a parrot',
+      },
+      { op: 'skip', memories: [m], reason: 'zanzibar parrots are green anyway' },
+    ]);
+    const { id: harbour } = await decide(bench, 'Ben lives in zanzibar', (_, m) => [
+      {
+        op: 'create',
+        as: 'n1',
+        text: 'Ben lives in zanzibar',
+        memories: [m],
+        validFrom: new Date('2026-01-01'),
+        reason: '',
+      },
+    ]);
+    await decide(bench, 'Ben moved to Rome', (batch, m) => [
+      {
+        op: 'supersede',
+        target: observationAlias(batch, 'Ben lives in zanzibar'),
+        as: 'n1',
+        text: 'Ben moved to Rome from zanzibar',
+        memories: [m],
+        validFrom: new Date('2026-02-01'),
+        reason: 'left zanzibar',
+      },
+    ]);
+    await decide(bench, 'Ben was in Oslo all year', (batch, m) => [
+      {
+        op: 'conflict',
+        target: observationAlias(batch, 'Ben moved to Rome from zanzibar'),
+        as: 'n1',
+        text: 'Ben was in Oslo all year and not in zanzibar',
+        memories: [m],
+        validFrom: null,
+        reason: 'zanzibar or Oslo',
+      },
+    ]);
+    const { id: refused } = await decide(bench, 'zanzibar is an island', (_, m) => [
+      { op: 'create', as: 'n1', text: 'x', memories: [m], validFrom: null, reason: 'zanzibar' },
+    ]);
+    const ids = [parrot, harbour, refused];
+    const subjects = `array(select id from engram.memories where bank_id = $1 and id = any($2::uuid[])
+      union select id from engram.observations where bank_id = $1 and text like '%zanzibar%')`;
+    await bench.rows(
+      `insert into engram.model_answers (bank_id, request_hash, answer, subject_ids)
+       select $1, 'a', '"zanzibar"', array[s] from unnest(${subjects}) as s limit 1`,
+      [bench.bankId, ids],
+    );
+    await bench.rows(
+      `insert into engram.verdicts (bank_id, key, verdict, reason, subject_ids)
+       select $1, convert_to(s::text, 'UTF8'), 'different', 'zanzibar', array[s] from unnest(${subjects}) as s`,
+      [bench.bankId, ids],
+    );
+    await bench.rows(
+      `with e as (insert into engram.entities (bank_id, id, name) values ($1, gen_random_uuid(), 'Zanzibar Club'), ($1, gen_random_uuid(), 'Ana')
+         returning id)
+       insert into engram.memory_entities (bank_id, memory_id, entity_id)
+       select $1, $2, id from e union all select $1, $3, (select id from e offset 1 limit 1)`,
+      [bench.bankId, parrot, tea],
+    );
+    await bench.rows(
+      `update engram.memories set context = 'zanzibar', metadata = '{"a":"zanzibar"}', source_ref = 'zanzibar', ingest_key = 'zanzibar'
+       where bank_id = $1 and id = $2`,
+      [bench.bankId, parrot],
+    );
+    expect((await placesOf(bench, word)).length).toBeGreaterThan(12);
+
+    for (const id of ids) expect(await forget(id)).not.toBeNull();
+    expect(await placesOf(bench, word)).toEqual([]);
+    expect(await bench.rows('select name from engram.entities where bank_id = $1', [bench.bankId])).toEqual([
+      { name: 'Ana' },
+    ]);
+    const erased = await bench.rows<{ op: string; seq: number }>(
+      'select op from engram.change_ops where bank_id = $1 and erased_at is not null',
+      [bench.bankId],
+    );
+    expect(new Set(erased.map((row) => row.op))).toEqual(
+      new Set(['create', 'fold', 'supersede', 'conflict', 'retire', 'revise']),
+    );
+    expect(await liveTexts(bench)).toEqual([
+      'Ana drinks tea',
+      'Ana likes rain',
+      'Ana owns a parrot',
+      'Ben moved to Rome',
+      'Ben was in Oslo all year',
+    ]);
+    bench.logged.length = 0;
+    await bench.consolidate();
+    expect((await observations(bench)).filter((row) => row.needsReplan)).toEqual([]);
+    expect(await placesOf(bench, word)).toEqual([]);
+  });
+
+  it('gives its place back to what its observation had superseded', async () => {
+    await observe(bench, { text: 'Ana drinks tea', mentionedAt: '2026-03-01T00:00:00Z' });
+    const { id } = await decide(bench, 'Ana drinks coffee', (batch, m) => [
+      {
+        op: 'supersede',
+        target: observationAlias(batch, 'Ana drinks tea'),
+        as: 'n1',
+        text: 'Ana drinks coffee',
+        memories: [m],
+        validFrom: new Date('2026-03-05'),
+        reason: '',
+      },
+    ]);
+    await forget(id);
+    expect(await observation(bench, 'Ana drinks tea')).toMatchObject({
+      isLive: true,
+      supersededBy: null,
+      validTo: null,
+      needsReplan: true,
+    });
+    await bench.consolidate();
+    expect(await liveTexts(bench)).toEqual(['Ana drinks tea']);
+    expect((await observation(bench, 'Ana drinks tea')).needsReplan).toBe(false);
+  });
+
+  it('leaves other banks and unrelated history alone', async () => {
+    const [tea = ''] = await observe(bench, 'Ana drinks tea');
+    await observe(bench, 'Ben drinks milk');
+    const before = await changes(bench);
+    await forget(tea);
+    const after = await changes(bench);
+    const ben = (rows: typeof before) => rows.filter((row) => row.after?.created?.text === 'Ben drinks milk');
+    expect(ben(after)).toEqual(ben(before));
+    expect(ben(after)).toHaveLength(1);
+  });
+});
+
+describe('while its batch is at the decider', () => {
+  it('nothing of the answer is kept: ops, refusals and reasons that quote it', async () => {
+    const [secret = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks milk');
+    let asked = 0;
+    bench.decider.propose_ = (batch) => {
+      asked += 1;
+      const milk = memoryAlias(batch, 'Ben drinks milk');
+      if (asked > 1)
+        return [{ op: 'create', as: 'n1', text: 'Ben drinks milk', memories: [milk], validFrom: null, reason: '' }];
+      const parrot = memoryAlias(batch, 'Ana keeps a zanzibar parrot');
+      return [
+        { op: 'create', as: 'n1', text: 'x', memories: [parrot], validFrom: null, reason: 'zanzibar' },
+        { op: 'skip', memories: [milk], reason: 'unlike the zanzibar parrot' },
+      ];
+    };
+    const atDecider = bench.races.hold('batch:proposed');
+    const slice = bench.consolidate();
+    await atDecider.reached;
+    await forget(secret);
+    atDecider.release();
+    await slice;
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(asked, 'what is left is decided again').toBe(2);
+    expect(await states(bench)).toEqual({ 'Ben drinks milk': 'consolidated' });
+    expect(await liveTexts(bench)).toEqual(['Ben drinks milk']);
+  });
+
+  it('an apply that was first is erased with the rest: the erasure waits for it and starts over', async () => {
+    const [secret = ''] = await bench.remember('Ana keeps a zanzibar parrot');
+    const applying = bench.races.hold('apply:before-commit');
+    const slice = bench.consolidate();
+    await applying.reached;
+    const forgetting = forget(secret);
+    await untilBlocked();
+    applying.release();
+    await slice;
+    expect(await forgetting).toMatchObject({ deleted: [expect.any(String)] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+});
+
+/** Until a transaction of this database waits for another one's lock. */
+async function untilBlocked(): Promise<void> {
+  for (;;) {
+    const [row] = await bench.rows<{ n: number }>(
+      `select count(*)::int as n from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    if ((row?.n ?? 0) > 0) return;
+  }
+}
