@@ -4,7 +4,12 @@ import { assertNoLease } from '../db/lease.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
 import { EmbeddingModelUnavailableError } from '../models/embeddings/embedding-errors.ts';
 import { createEndpointEmbedder } from '../models/embeddings/endpoint-embedder.ts';
-import { type EndpointModel, endpointModelId, parseEndpointModelId } from '../models/embeddings/model-id.ts';
+import {
+  type EndpointModel,
+  endpointModelId,
+  parseEndpointModelId,
+  type WantedModel,
+} from '../models/embeddings/model-id.ts';
 import { createPinnedEmbedder, type PinnedEmbedder } from '../models/embeddings/pinned-embedder.ts';
 import { createEmbeddingTransport } from '../models/embeddings/request-embeddings.ts';
 import { createLocalEmbedder, localEmbeddingModel } from '../models/local/local-embedder.ts';
@@ -21,14 +26,6 @@ export interface EmbedderOptions {
   readonly clock: Clock;
   /** The gate of an embedding model at an endpoint (a base URL without credentials). */
   readonly gateOf: (endpoint: string, model: string) => ModelGate;
-}
-
-/** A model somebody asks for by its name, with what is known of its vectors. */
-export interface WantedModel {
-  readonly id: string;
-  readonly provider: 'local' | 'openai';
-  /** Null: the first answer tells. */
-  readonly dimensions: number | null;
 }
 
 export interface OpenedEmbedder {

@@ -52,14 +52,17 @@ export async function beginSwitch(db: Queryable, model: PinnedModel): Promise<bo
 }
 
 /**
- * Takes the making of vectors for so long that a chunk fits in, or takes it again. One process at a time has it; one that
- * died leaves it to the others after that.
+ * Takes the making of vectors for so long that a chunk fits in, or takes it again. One process at a time has it; what one
+ * that died or has not been heard of had is free.
  */
 export async function claimSwitch(db: Queryable, instanceId: string, leaseMs: number): Promise<EmbeddingSwitch | null> {
-  // Index embedding_models_one_switch.
+  // Index embedding_models_one_switch, primary key of instances. They are heard of every 10 s.
   const { rows } = await db.query<Row>(
     `update engram.embedding_models set switch_worker = $1, switch_worker_until = now() + $2 * interval '1 ms'
-     where switch_started_at is not null and (switch_worker = $1 or switch_worker_until is null or switch_worker_until < now())
+     where switch_started_at is not null and (
+       switch_worker = $1 or switch_worker_until is null or switch_worker_until < now() or not exists (
+         select from engram.instances i
+         where i.id = switch_worker and i.stopped_at is null and i.seen_at > now() - interval '30 s'))
      returning id, provider, dimensions, switch_started_at as started_at, switch_worker as worker_id`,
     [instanceId, leaseMs],
   );
@@ -106,4 +109,20 @@ export async function flipModel(tx: Queryable, modelId: string): Promise<void> {
   );
   // What stays says which texts the model cannot take.
   await tx.query('delete from engram.next_embeddings where model <> $1 or embedding is not null', [modelId]);
+}
+
+/** What calls for the model have cost since then, settled or not. */
+export async function switchCost(
+  db: Queryable,
+  model: string,
+  since: Date,
+): Promise<{ readonly nanoUsd: number; readonly tokens: number }> {
+  // Index model_calls_day: days are local, so one more than needed.
+  const { rows } = await db.query<{ nanoUsd: number; tokens: number }>(
+    `select coalesce(sum(nano_usd), 0)::bigint as "nanoUsd", coalesce(sum(tokens), 0)::bigint as tokens
+     from engram.model_calls
+     where day >= ($2::timestamptz - interval '1 day')::date and purpose = 'embed' and model = $1 and started_at >= $2`,
+    [model, since],
+  );
+  return rows[0] ?? { nanoUsd: 0, tokens: 0 };
 }

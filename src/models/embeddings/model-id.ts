@@ -21,3 +21,11 @@ export function parseEndpointModelId(id: string): EndpointModel | null {
   if (model === undefined) return null;
   return { model, askedDimensions: dimensions === undefined ? null : Number(dimensions) };
 }
+
+/** A model somebody asks for, with what is known of its vectors. */
+export interface WantedModel {
+  readonly id: string;
+  readonly provider: 'local' | 'openai';
+  /** Null: the first answer tells. */
+  readonly dimensions: number | null;
+}

@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { BudgetSpentError } from '../../src/models/provider-errors.ts';
+import { activeEmbeddingModel } from '../../src/store/embedding-models.ts';
+import { cancelSwitch, readSwitch } from '../../src/store/embedding-switch.ts';
+import { measureSwitch } from '../../src/store/next-embeddings.ts';
+import { createSwitchFixture, type SwitchFixture, signal } from './re-embed-fixture.ts';
+
+let fixture: SwitchFixture;
+beforeEach(async () => {
+  fixture = await createSwitchFixture();
+});
+afterEach(() => fixture.close());
+
+async function embedAll(daemon: Awaited<ReturnType<SwitchFixture['daemon']>>, bankId: string) {
+  while ((await daemon.embedPending(bankId, { signal })).remaining > 0);
+}
+
+const texts = (calls: SwitchFixture['next']['calls']) => calls.flatMap((call) => call.texts);
+
+test('all valid memories and observations that are not retired move to the new model at once', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'the kiln is in the shed', 'waits for a vector');
+  await fixture.remember('b', 'elsewhere');
+  const [gone] = await fixture.remember('a', 'invalidated');
+  await embedAll(daemon, 'a');
+  await embedAll(daemon, 'b');
+  await fixture.db.query('update engram.memories set invalidated_at = now() where id = $1', [gone]);
+  await fixture.observe('a', 'an observation');
+  await fixture.observe('a', 'a retired one', true);
+  expect(await daemon.run()).toEqual(['none']);
+
+  expect(await fixture.begin()).toBe(true);
+  expect((await daemon.run()).at(-1)).toBe('switched');
+  expect(await fixture.vectors()).toEqual({
+    'the kiln is in the shed': 'openai/next 64',
+    'waits for a vector': 'openai/next 64',
+    elsewhere: 'openai/next 64',
+    invalidated: 'local/old 512',
+    'an observation': 'openai/next 64',
+    'a retired one': 'local/old 512',
+  });
+  expect(await activeEmbeddingModel(fixture.db)).toMatchObject({ id: 'openai/next', dimensions: 64 });
+  expect(await readSwitch(fixture.db)).toBeNull();
+  expect(texts(fixture.next.calls)).toHaveLength(4);
+  const { rows } = await fixture.db.query('select 1 from engram.next_embeddings');
+  expect(rows).toHaveLength(0);
+  expect(await daemon.run()).toEqual(['none']);
+});
+
+test('a process that dies between chunks is followed by one that pays for no text twice', async () => {
+  const first = await fixture.daemon();
+  await fixture.remember('a', ...Array.from({ length: 150 }, (_, i) => `memory ${i}`));
+  await embedAll(first, 'a');
+  await fixture.begin();
+  await first.reEmbedder.step(signal);
+  await fixture.db.query('update engram.instances set stopped_at = now() where id = $1', [first.instanceId]);
+
+  const second = await fixture.daemon();
+  expect((await second.run()).at(-1)).toBe('switched');
+  expect(texts(fixture.next.calls)).toHaveLength(150);
+  expect(new Set(texts(fixture.next.calls)).size).toBe(150);
+});
+
+test('one process at a time; another finds it taken', async () => {
+  const [first, second] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'one');
+  await fixture.begin();
+  await first.reEmbedder.step(signal);
+  expect(await second.reEmbedder.step(signal)).toEqual({ kind: 'elsewhere' });
+});
+
+test('a memory edited while its old text is at the new model gets the vector of the new text', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'before', 'stays');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  let edited = false;
+  daemon.races.at('embed:before-store', async () => {
+    if (edited) return;
+    edited = true;
+    await fixture.db.query("update engram.memories set text = 'after' where text = 'before'");
+  });
+  await daemon.run();
+  expect(texts(fixture.next.calls)).toEqual(['before', 'stays', 'after']);
+  await embedAll(daemon, 'a');
+  expect(await fixture.vectors()).toEqual({ after: 'openai/next 64', stays: 'openai/next 64' });
+});
+
+test('a text that the new model cannot take keeps its vector, is marked, and is not asked for again', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'good', 'bad');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  const embed = fixture.next.embed.bind(fixture.next);
+  fixture.next.embed = async (asked, options) => {
+    const vectors = await embed(asked, options);
+    return vectors.map((vector, at) => (asked[at] === 'bad' ? vector.fill(Number.NaN) : vector));
+  };
+  expect((await daemon.run()).at(-1)).toBe('switched');
+  expect(await fixture.vectors()).toEqual({ good: 'openai/next 64', bad: 'local/old 512' });
+  const asked = fixture.next.calls.length;
+  expect(await daemon.embedPending('a', { signal })).toEqual({ embedded: 0, remaining: 0 });
+  expect(fixture.next.calls.length).toBe(asked);
+});
+
+test('recall during the switch finds every row with the old model, and with the new one afterwards', async () => {
+  const [worker, other] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'zebra crossing', 'lighthouse keeper');
+  await embedAll(worker, 'a');
+  await fixture.begin();
+  const hold = worker.races.hold('switch:before-commit');
+  const running = worker.run();
+  await hold.reached;
+  for (const daemon of [worker, other]) {
+    const during = await daemon.recall('a', 'zebra lighthouse');
+    expect(during.items).toHaveLength(2);
+    expect(daemon.embedder.model.id).toBe('local/old');
+  }
+  hold.release();
+  expect((await running).at(-1)).toBe('switched');
+  // Neither was told: each notices by itself, its cached matrix of the old model notwithstanding.
+  for (const daemon of [other, worker]) {
+    const [hit] = await daemon.vectors.nearest([
+      {
+        bankId: 'a',
+        target: 'memories',
+        model: 'openai/next',
+        limit: 5,
+        liveOnly: true,
+        vector: (await fixture.next.embed(['zebra'], { purpose: 'query' }))[0] ?? new Float32Array(64),
+      },
+    ]);
+    expect(hit).toHaveLength(2);
+    expect((await daemon.recall('a', 'zebra lighthouse')).items).toHaveLength(2);
+    expect(daemon.embedder.model.id).toBe('openai/next');
+    const [left] = await daemon.vectors.nearest([
+      {
+        bankId: 'a',
+        target: 'memories',
+        model: 'local/old',
+        limit: 5,
+        liveOnly: true,
+        vector: (await fixture.old.embed(['zebra'], { purpose: 'query' }))[0] ?? new Float32Array(512),
+      },
+    ]);
+    expect(left).toEqual([]);
+  }
+});
+
+test('a query embedded by the old model and searched after the change is asked again with the new one', async () => {
+  const [worker, other] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'zebra crossing');
+  await embedAll(worker, 'a');
+  await fixture.begin();
+  let isChanged = false;
+  fixture.old.onEmbed = async ({ purpose }) => {
+    if (purpose !== 'query' || isChanged) return;
+    isChanged = true;
+    await worker.run();
+  };
+  const found = await other.recall('a', 'zebra');
+  expect(isChanged).toBe(true);
+  expect(found.items).toHaveLength(1);
+  expect(fixture.next.calls.some((call) => call.purpose === 'query')).toBe(true);
+});
+
+test('vectors of the old model that arrive after the change are not stored', async () => {
+  const [worker, other] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'late');
+  await fixture.begin();
+  let isChanged = false;
+  other.races.at('embed:before-store', async () => {
+    if (isChanged) return;
+    isChanged = true;
+    await worker.run();
+    await fixture.db.query("update engram.memories set embedding = null, embedding_model = null where text = 'late'");
+  });
+  expect(await other.embedPending('a', { signal })).toEqual({ embedded: 0, remaining: 1 });
+  expect(await other.embedPending('a', { signal })).toEqual({ embedded: 1, remaining: 0 });
+  expect(await fixture.vectors()).toEqual({ late: 'openai/next 64' });
+});
+
+test('rows with a vector of a model that was left are embedded again, observations too', async () => {
+  const daemon = await fixture.daemon();
+  const [id] = await fixture.remember('a', 'brought back');
+  await embedAll(daemon, 'a');
+  await fixture.db.query('update engram.memories set invalidated_at = now() where id = $1', [id]);
+  await fixture.begin();
+  await daemon.run();
+  await fixture.db.query('update engram.memories set invalidated_at = null where id = $1', [id]);
+  await fixture.observe('a', 'restored');
+  await embedAll(daemon, 'a');
+  expect(await fixture.vectors()).toEqual({ 'brought back': 'openai/next 64', restored: 'openai/next 64' });
+});
+
+test('a spent budget leaves everything as it was, and the next step goes on', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'one');
+  await fixture.begin();
+  fixture.next.onEmbed = () => {
+    throw new BudgetSpentError('spent', new Date());
+  };
+  await expect(daemon.reEmbedder.step(signal)).rejects.toThrow('spent');
+  fixture.next.onEmbed = undefined;
+  expect((await daemon.run()).at(-1)).toBe('switched');
+});
+
+test('a cancelled switch leaves nothing; what was at the model is not kept', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'one', 'two');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  daemon.races.at('embed:before-store', async () => void (await cancelSwitch(fixture.db)));
+  await daemon.reEmbedder.step(signal);
+  expect(await daemon.run()).toEqual(['none']);
+  expect(await measureSwitch(fixture.db, 'openai/next')).toMatchObject({ texts: 2, done: 0 });
+  expect(await fixture.vectors()).toEqual({ one: 'local/old 512', two: 'local/old 512' });
+  const { rows } = await fixture.db.query('select 1 from engram.next_embeddings');
+  expect(rows).toHaveLength(0);
+});
+
+test('a deleted memory takes its vector of the model to come with it', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'one');
+  await fixture.begin();
+  await daemon.reEmbedder.step(signal);
+  await fixture.db.query("delete from engram.memories where text = 'one'");
+  const { rows } = await fixture.db.query('select 1 from engram.next_embeddings');
+  expect(rows).toHaveLength(0);
+});
