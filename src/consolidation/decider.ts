@@ -135,6 +135,8 @@ export interface DecideOptions {
   readonly bankId: string;
   /** Memories and observations whose texts the call holds. */
   readonly subjectIds: readonly string[];
+  /** Tags that all of it has: a verdict of one scope is not used in another. */
+  readonly scope?: readonly string[] | undefined;
   /** Told, and awaited, before a request that costs money is sent; its hash finds the answer again after a crash. */
   readonly onRequest?: ((requestHash: Buffer) => Promise<void>) | undefined;
   /** Of a batch that died: an answer stored under this hash is taken instead of asking. */

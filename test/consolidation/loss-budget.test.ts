@@ -121,7 +121,7 @@ describe('a bank that loses many sources at once', () => {
 
   it('keeps a memory whose answer wants too much as proposed: not lost, not tried again', async () => {
     await bankOf(3);
-    await bench.remember('The shelves are empty');
+    await bench.remember('No shelf holds a box');
     bench.decider.propose_ = (batch) => [
       // All of them joined by the memory: they stand or fall together (L2).
       ...[0, 1].map(
@@ -129,7 +129,7 @@ describe('a bank that loses many sources at once', () => {
           op: 'conflict',
           target: observationAlias(batch, `Shelf ${n} holds box ${n * 7}`),
           as: `n${n}`,
-          text: 'The shelves are empty',
+          text: 'No shelf holds a box',
           memories: batch.memories.map((memory) => memory.alias),
           validFrom: null,
           reason: 'cannot both be',

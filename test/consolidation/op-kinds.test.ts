@@ -204,7 +204,7 @@ describe('each kind of op writes its rows, its images and its event:', () => {
   it('retire', async () => {
     await observe(bench, 'Ana drinks tea');
     const before = await observation(bench, 'Ana drinks tea');
-    await decide(bench, 'Ana never was', (batch, m) => [
+    await decide(bench, 'Ana never drank tea', (batch, m) => [
       { op: 'retire', target: observationAlias(batch, 'Ana drinks tea'), reason: 'wrong' },
       { op: 'skip', memories: [m], reason: 'noise' },
     ]);

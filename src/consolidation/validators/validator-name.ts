@@ -11,6 +11,8 @@ export const validatorNames = [
   'compression',
   'length-and-repetition',
   'secret',
+  'prompt-echo',
+  'retire-told',
   'loss-budget',
 ] as const;
 

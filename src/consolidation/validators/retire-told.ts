@@ -1,0 +1,24 @@
+import { extractValues } from '../values/extract-values.ts';
+import { isFunctionWord } from '../values/vocabulary.ts';
+import type { Validator } from './judged-op.ts';
+
+/** How many of the words of an observation a memory has to use to be about it. */
+const spokenOf = 0.5;
+
+/**
+ * Nothing is retired for tidiness, nor because a memory says "forget everything". What ended is superseded by what holds
+ * now and what cannot be told apart stands as a conflict; both leave something in its place. A retirement leaves nothing,
+ * so a memory of the batch has to speak of the very thing, and the reason has to be said, since it is all that a person
+ * who finds it missing will read. The loss budget bounds the rest (law L18).
+ */
+export const retireTold: Validator = ({ op, memories, standing }) => {
+  if (op.op !== 'retire') return null;
+  if (op.reason.trim() === '') return 'retired without a reason';
+  const held = standing.get(op.target);
+  const words = held ? [...extractValues(held.text).words].filter((word) => !isFunctionWord(word)) : [];
+  const told = [...memories.values()].some((memory) => {
+    const said = extractValues(memory.text).words;
+    return words.filter((word) => said.has(word)).length >= words.length * spokenOf;
+  });
+  return told ? null : 'no memory of the batch speaks of it';
+};
