@@ -243,8 +243,13 @@ export const dryRunSchema = z
       }),
     ),
     rejected: z.array(verdictSchema),
+    calls: count,
+    cost_usd: z.number(),
   })
-  .meta({ id: 'DryRun', description: 'What a consolidation would do. Nothing was written.' });
+  .meta({
+    id: 'DryRun',
+    description: 'What a consolidation would do. Nothing was written; a model was asked, and the run uses its answers.',
+  });
 
 export const jobSchema = z
   .strictObject({

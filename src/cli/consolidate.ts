@@ -63,8 +63,9 @@ function printReport(terminal: Terminal, { memories, ops, rejected, pending }: C
   if (pending > 0) terminal.out(terminal.yellow(`${pending} are pending and will be tried again later`));
 }
 
-function printDryRun(terminal: Terminal, { memories, ops, rejected }: DryRun): void {
+function printDryRun(terminal: Terminal, { memories, ops, rejected, calls, cost_usd }: DryRun): void {
   terminal.out(`${memories} memories would be looked at; nothing was written`);
+  if (calls > 0) terminal.out(`${calls} calls of the model, $${cost_usd.toFixed(4)}; the run will use their answers`);
   for (const { op, before, after, sources, reason } of ops) {
     terminal.out('');
     terminal.out(`${opLabel(terminal, op)} ${opText(terminal, op, before, after)}`);

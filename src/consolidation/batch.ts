@@ -1,19 +1,20 @@
-import { embeddingText } from '../models/embedding-text.ts';
 import { finishAttempt, startAttempt } from '../store/attempts.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
 import { type ApplyResult, applyGroups } from './apply.ts';
-import type { Alias, ProposedOp } from './decider.ts';
+import type { ProposedOp } from './decider.ts';
 import { decisionKey } from './decision-key.ts';
 import { dedup } from './dedup.ts';
-import type { ConsolidationDeps } from './dependencies.ts';
+import type { EngineDeps } from './dependencies.ts';
+import { failureOf } from './failures.ts';
 import { type MissReason, sameScope } from './guards.ts';
 import type { RejectedOp } from './history.ts';
+import type { Refusal } from './notes.ts';
+import { inPhase } from './phase.ts';
 import { groupOps, type PlannedOp, resolveOps } from './plan.ts';
-import { type EmbeddedMemory, type Presentation, present } from './present.ts';
-import { recallRelated } from './recall-related.ts';
+import { type Decision, idsOf, proposeBatch } from './propose-batch.ts';
 import { repeatSimilarityOf } from './repeat-similarity.ts';
-import { validateProposal } from './validators/validate-proposal.ts';
+import type { AnsweredBatch } from './resume.ts';
 
 /** How often a batch may lose to somebody else before its memories go back to the end of the queue. */
 export const decisionRounds = 6;
@@ -24,6 +25,8 @@ export interface BatchRequest {
   readonly mission: string;
   /** All of one scope, oldest first. */
   readonly memories: readonly DueMemory[];
+  /** Where the batch goes on from an answer that is paid for. */
+  readonly answered: AnsweredBatch | null;
   readonly signal: AbortSignal;
 }
 
@@ -45,36 +48,34 @@ export interface BatchReport {
  *
  * @throws whatever the decider or embedder throws, after the attempt is closed as failed or handed back.
  */
-export async function runBatch(deps: ConsolidationDeps, request: BatchRequest): Promise<BatchReport> {
-  const { bankId, runId } = request;
+export async function runBatch(deps: EngineDeps, request: BatchRequest): Promise<BatchReport> {
+  const { bankId, runId, answered } = request;
   const memoryIds = request.memories.map((memory) => memory.id);
   const attemptId = deps.newId();
-  const started = await startAttempt(deps.db, { bankId, id: attemptId, runId, instanceId: deps.instanceId, memoryIds });
+  const started = await startAttempt(deps.db, {
+    bankId,
+    id: attemptId,
+    runId,
+    instanceId: deps.instanceId,
+    memoryIds,
+    requestHash: answered?.requestHash,
+    shown: answered?.shown,
+  });
   if (!started) return { bankGone: true, applied: [], rejected: [], replans: 0, noProgress: [], contended: [] };
   await deps.racepoints.reach('batch:attempt-recorded', { memoryIds });
   try {
     return await new BatchRun(deps, request, attemptId).run();
   } catch (thrown) {
     const outcome = request.signal.aborted ? 'handed_back' : 'failed';
+    const answerIsUseless = outcome === 'failed' && failureOf(thrown).kind === 'content';
     // Best effort: with the database gone too, the next run closes the attempt as crashed, which one crash survives.
-    await finishAttempt(deps.db, { bankId, id: attemptId, outcome }).catch(() => undefined);
+    await finishAttempt(deps.db, { bankId, id: attemptId, outcome, answerIsUseless }).catch(() => undefined);
     throw thrown;
   }
 }
 
-/** A round's proposal on its way to the store. */
-interface Decision {
-  readonly presentation: Presentation;
-  readonly shown: ReadonlyMap<string, string>;
-  readonly vectors: Map<string, Float32Array>;
-  readonly verbatim: ReadonlySet<string>;
-  readonly ops: readonly ProposedOp[];
-  readonly rejected: readonly RejectedOp[];
-  scopeEpoch: number;
-}
-
 class BatchRun {
-  readonly #deps: ConsolidationDeps;
+  readonly #deps: EngineDeps;
   readonly #request: BatchRequest;
   readonly #attemptId: string;
   readonly #tags: readonly string[];
@@ -82,18 +83,26 @@ class BatchRun {
   readonly #applied: PlannedOp[] = [];
   readonly #rejected: RejectedOp[] = [];
   readonly #mustShow = new Set<string>();
-  readonly #askedAgain = new Set<string>();
+  readonly #askedAgain: Set<string>;
   readonly #noProgress: DueMemory[] = [];
+  /**
+   * Of the memories that are asked for again, what was said of them and refused. Kept for all later rounds: without it a
+   * third request might be the first one again, whose answer is known.
+   */
+  readonly #refusals = new Map<string, readonly Refusal[]>();
+  #answered: AnsweredBatch | null;
   #replans = 0;
   #attemptEnded = false;
   #bankGone = false;
 
-  constructor(deps: ConsolidationDeps, request: BatchRequest, attemptId: string) {
+  constructor(deps: EngineDeps, request: BatchRequest, attemptId: string) {
     this.#deps = deps;
     this.#request = request;
     this.#attemptId = attemptId;
     this.#tags = request.memories[0]?.tags ?? [];
-    this.#repeatSimilarity = repeatSimilarityOf(deps.embedder.model.id);
+    this.#repeatSimilarity = repeatSimilarityOf(deps.embedder.model);
+    this.#answered = request.answered;
+    this.#askedAgain = new Set(request.answered?.shown.askedAgain);
   }
 
   async run(): Promise<BatchReport> {
@@ -120,30 +129,44 @@ class BatchRun {
   }
 
   /** One round; returns the ids of the memories that have to be decided again. */
-  async #decideOnce(candidates: readonly DueMemory[]): Promise<string[]> {
-    const memories = await this.#withVectors(candidates);
-    const decision = await this.#propose(memories);
-    const unnamed = this.#unnamed(memories, decision);
-    let ops = decision.ops;
-    let probeAll = false;
-    const again = new Set<string>(unnamed.askAgain);
+  async #decideOnce(memories: readonly DueMemory[]): Promise<string[]> {
+    const deps = this.#deps;
+    const { bankId, mission, signal } = this.#request;
+    const decision = await proposeBatch(deps, {
+      bankId,
+      tags: this.#tags,
+      mission,
+      memories,
+      mustShow: [...this.#mustShow],
+      refusals: this.#refusals,
+      askedAgain: [...this.#askedAgain],
+      answered: this.#answered,
+      attemptId: this.#attemptId,
+      signal,
+    });
+    this.#answered = null;
+    this.#rejected.push(...decision.rejected);
+    const again = new Set<string>(this.#unnamed(memories, decision));
+    for (const id of again) this.#refusals.set(id, decision.refusals.get(id) ?? []);
+    let { ops, searched, scopeEpoch } = decision;
 
     for (let round = 0; round < decisionRounds; round += 1) {
-      const judged = await this.#phase('dedup', () =>
-        dedup(this.#deps, {
-          bankId: this.#request.bankId,
+      const judged = await inPhase(deps, 'dedup', () =>
+        dedup(deps, {
+          bankId,
           tags: this.#tags,
-          model: this.#deps.embedder.model.id,
+          model: deps.embedder.model.id,
           ops,
           aliases: decision.presentation.aliases,
           vectors: decision.vectors,
           shown: decision.shown,
-          searched: probeAll ? new Set() : decision.verbatim,
+          searched,
+          comparesSiblings: deps.decider.asksModel && round === 0,
           repeatSimilarity: this.#repeatSimilarity,
-          signal: this.#request.signal,
+          signal,
         }),
       );
-      await this.#reach('batch:deduplicated', memories);
+      await deps.racepoints.reach('batch:deduplicated', { memoryIds: memories.map((memory) => memory.id) });
       if (judged.kind === 'show') {
         for (const id of judged.observationIds) this.#mustShow.add(id);
         this.#countReplan('scope_moved');
@@ -152,8 +175,8 @@ class BatchRun {
       const planned = resolveOps(judged.ops, decision.presentation.aliases, decision.vectors);
       const proposals = new Map(planned.map((op, index) => [op, judged.ops[index]]));
       const endsAttempt = again.size === 0;
-      const result = await this.#phase('apply', () =>
-        this.#apply(decision, planned, { endsAttempt, withRejected: round === 0 }),
+      const result = await inPhase(deps, 'apply', () =>
+        this.#apply(planned, { scopeEpoch, endsAttempt, rejected: round === 0 ? decision.rejected : [] }),
       );
       if (result.bankGone) {
         this.#bankGone = true;
@@ -169,107 +192,14 @@ class BatchRun {
       if (moved.length === 0) return [...again];
       // The ready vectors met something written since: the same answer, judged again beside what is there now.
       ops = moved.flatMap((group) => group.ops.flatMap((op) => proposals.get(op) ?? []));
-      probeAll = true;
-      decision.scopeEpoch = await readScopeEpoch(this.#deps.db, this.#request.bankId, this.#tags);
+      searched = new Set();
+      scopeEpoch = await readScopeEpoch(deps.db, bankId, this.#tags);
     }
     return [...again, ...this.#namedBy(decision, ops)];
   }
 
-  /** Vectors of memories that the background embedder has not reached yet; they are stored by it, not here. */
-  async #withVectors(memories: readonly DueMemory[]): Promise<EmbeddedMemory[]> {
-    const { id: model, dimensions } = this.#deps.embedder.model;
-    const missing = memories.filter(
-      (memory) => memory.embeddingModel !== model || !isUsable(memory.embedding, dimensions),
-    );
-    const vectors =
-      missing.length === 0
-        ? []
-        : await this.#phase('embed', () =>
-            this.#deps.embedder.embed(missing.map(embeddingText), { purpose: 'memory', signal: this.#request.signal }),
-          );
-    const made = new Map(missing.map((memory, index) => [memory.id, vectors[index]]));
-    return memories.flatMap((memory) => {
-      const embedding = made.get(memory.id) ?? memory.embedding;
-      return embedding === null ? [] : [{ ...memory, embedding }];
-    });
-  }
-
-  async #propose(memories: readonly EmbeddedMemory[]): Promise<Decision> {
-    const deps = this.#deps;
-    const { bankId, signal } = this.#request;
-    // Before recall, so that whatever recall could not see yet carries a higher epoch (law L3).
-    const scopeEpoch = await readScopeEpoch(deps.db, bankId, this.#tags);
-    const { observations, incomplete } = await this.#phase('recall', () =>
-      recallRelated(deps, {
-        bankId,
-        tags: this.#tags,
-        model: deps.embedder.model.id,
-        withSources: deps.decider.readsSources,
-        memories,
-        repeatSimilarity: this.#repeatSimilarity,
-        mustShow: [...this.#mustShow],
-      }),
-    );
-    await this.#reach('batch:recalled', memories);
-
-    const presentation = present({ mission: this.#request.mission, memories, observations, newId: deps.newId });
-    const proposal = await this.#phase('propose', () =>
-      deps.decider.propose(presentation.batch, {
-        signal,
-        bankId,
-        subjectIds: [...memories, ...observations].map((row) => row.id),
-      }),
-    );
-    await this.#reach('batch:proposed', memories);
-
-    const judged = validateProposal(presentation.batch, proposal);
-    const rejected = judged.rejected.map(
-      (rejection): RejectedOp => ({
-        op: rejection.op.op,
-        validator: rejection.validator,
-        reason: rejection.reason,
-        memoryIds: idsOf(presentation, 'memories' in rejection.op ? rejection.op.memories : []),
-      }),
-    );
-    for (const rejection of rejected) deps.metrics.opsRejected.inc({ validator: rejection.validator });
-    this.#rejected.push(...rejected);
-    await this.#reach('batch:validated', memories);
-
-    const vectors = await this.#vectorsOf(judged.accepted, memories);
-    await this.#reach('batch:embedded', memories);
-    return {
-      presentation,
-      shown: new Map(observations.map((observation) => [observation.id, observation.text])),
-      vectors,
-      verbatim: new Set(memories.filter((_, index) => !incomplete.has(index)).map(embeddingText)),
-      ops: judged.accepted,
-      rejected,
-      scopeEpoch,
-    };
-  }
-
-  /** A text that is a memory's own, word for word, has that memory's vector; the others are embedded now. */
-  async #vectorsOf(
-    ops: readonly ProposedOp[],
-    memories: readonly EmbeddedMemory[],
-  ): Promise<Map<string, Float32Array>> {
-    const vectors = new Map(memories.map((memory) => [embeddingText(memory), memory.embedding]));
-    const texts = [...new Set(ops.flatMap((op) => ('text' in op ? [op.text] : [])))].filter(
-      (text) => !vectors.has(text),
-    );
-    if (texts.length === 0) return vectors;
-    const made = await this.#phase('embed', () =>
-      this.#deps.embedder.embed(texts, { purpose: 'observation', signal: this.#request.signal }),
-    );
-    texts.forEach((text, index) => {
-      const vector = made[index];
-      if (vector) vectors.set(text, vector);
-    });
-    return vectors;
-  }
-
-  /** Memories that no accepted op names: asked for once more, then without progress (law L5). */
-  #unnamed(memories: readonly DueMemory[], decision: Decision): { askAgain: string[] } {
+  /** Memories that no accepted op names: asked for once more, told why, then without progress (law L5). */
+  #unnamed(memories: readonly DueMemory[], decision: Decision): string[] {
     const named = new Set(this.#namedBy(decision, decision.ops));
     const askAgain: string[] = [];
     for (const memory of memories) {
@@ -280,7 +210,7 @@ class BatchRun {
         askAgain.push(memory.id);
       }
     }
-    return { askAgain };
+    return askAgain;
   }
 
   #namedBy(decision: Decision, ops: readonly ProposedOp[]): string[] {
@@ -291,9 +221,12 @@ class BatchRun {
   }
 
   #apply(
-    decision: Decision,
     planned: readonly PlannedOp[],
-    options: { readonly endsAttempt: boolean; readonly withRejected: boolean },
+    options: {
+      readonly scopeEpoch: number;
+      readonly endsAttempt: boolean;
+      readonly rejected: readonly RejectedOp[];
+    },
   ): Promise<ApplyResult> {
     return applyGroups(this.#deps, {
       bankId: this.#request.bankId,
@@ -304,10 +237,10 @@ class BatchRun {
       decidedBy: decisionKey(this.#deps.decider),
       tags: this.#tags,
       embeddingModel: this.#deps.embedder.model.id,
-      scopeEpoch: decision.scopeEpoch,
+      scopeEpoch: options.scopeEpoch,
       repeatSimilarity: this.#repeatSimilarity,
       groups: groupOps(planned),
-      rejected: options.withRejected ? decision.rejected : [],
+      rejected: options.rejected,
     });
   }
 
@@ -327,29 +260,4 @@ class BatchRun {
     this.#replans += 1;
     this.#deps.metrics.replans.inc({ reason });
   }
-
-  #reach(
-    name: 'batch:recalled' | 'batch:proposed' | 'batch:validated' | 'batch:embedded' | 'batch:deduplicated',
-    memories: readonly DueMemory[],
-  ) {
-    return this.#deps.racepoints.reach(name, { memoryIds: memories.map((memory) => memory.id) });
-  }
-
-  async #phase<T>(phase: 'recall' | 'propose' | 'embed' | 'dedup' | 'apply', work: () => Promise<T>): Promise<T> {
-    const startedMs = this.#deps.clock.monotonicMs();
-    try {
-      return await work();
-    } finally {
-      this.#deps.metrics.batchPhaseSeconds.observe({ phase }, (this.#deps.clock.monotonicMs() - startedMs) / 1000);
-    }
-  }
-}
-
-function idsOf(presentation: Presentation, aliases: readonly Alias[]): string[] {
-  return [...new Set(aliases.flatMap((alias) => presentation.memoryIdOf(alias) ?? []))];
-}
-
-/** Plain SQL may have stored anything under the model's name. */
-function isUsable(embedding: Float32Array | null, dimensions: number): boolean {
-  return embedding !== null && embedding.length === dimensions && embedding.every(Number.isFinite);
 }

@@ -1,9 +1,10 @@
 import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
 import { cosine } from './cosine.ts';
-import type { Alias, PairToJudge, ProposedOp, Verdict } from './decider.ts';
+import type { Alias, Judgement, PairToJudge, ProposedOp } from './decider.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
+import { asJudged, type Create, judgePair, renamed } from './pair-verdict.ts';
 import { type AliasTable, aliasOf } from './plan.ts';
-import { compareTexts } from './values/compare-values.ts';
+import { settleSiblings } from './siblings.ts';
 
 const nearestPerText = 5;
 
@@ -23,8 +24,16 @@ export interface DedupRequest {
   readonly shown: ReadonlyMap<string, string>;
   /** Texts that need no search of their own: recall searched for them before the decider spoke, and nothing came since. */
   readonly searched: ReadonlySet<string>;
+  /** Whether texts of the answer that are alike are put before the decider: rules have compared them all already. */
+  readonly comparesSiblings: boolean;
   readonly repeatSimilarity: number;
   readonly signal: AbortSignal;
+}
+
+/** The first pair of a create that is not two different things. */
+interface Found {
+  readonly held: RelatedObservation;
+  readonly judgement: Judgement;
 }
 
 /**
@@ -33,30 +42,36 @@ export interface DedupRequest {
  * `same` (law L9), and the decider chooses from what is left.
  */
 export async function dedup(deps: ConsolidationDeps, asked: DedupRequest): Promise<DedupResult> {
-  const request = { ...asked, ops: withoutRepeats(asked.ops) };
-  const written = request.ops.flatMap((op) => ('text' in op && !request.searched.has(op.text) ? [op.text] : []));
-  if (written.length === 0) return { kind: 'ops', ops: request.ops };
+  const once = withoutRepeats(asked.ops);
+  const ops = asked.comparesSiblings ? await settleSiblings(deps, { ...asked, ops: once }) : once;
+  const request = { ...asked, ops };
+  const written = ops.flatMap((op) => ('text' in op && !request.searched.has(op.text) ? [op.text] : []));
+  if (written.length === 0) return { kind: 'ops', ops };
   const found = await similarUnseen(deps, request, [...new Set(written)]);
-  if (found.size === 0) return { kind: 'ops', ops: request.ops };
+  if (found.size === 0) return { kind: 'ops', ops };
 
-  const show = request.ops.flatMap((op) =>
-    'text' in op && op.op !== 'create' ? (found.get(op.text) ?? []).map((observation) => observation.id) : [],
-  );
+  const candidatesOf = (op: ProposedOp) => ('text' in op ? (found.get(op.text) ?? []) : []);
+  const show = ops.flatMap((op) => (op.op === 'create' ? [] : candidatesOf(op).map((observation) => observation.id)));
   if (show.length > 0) return { kind: 'show', observationIds: [...new Set(show)] };
 
-  const ops: ProposedOp[] = [];
+  // Side by side: a model takes seconds a pair, and none of them depends on another.
+  const judged = await Promise.all(
+    ops.map((op) => (op.op === 'create' ? judgeCreate(deps, request, op, candidatesOf(op)) : null)),
+  );
+  const settled: ProposedOp[] = [];
   const superseded = new Set<Alias>();
-  for (const op of request.ops) {
-    const candidates = op.op === 'create' ? (found.get(op.text) ?? []) : [];
+  for (const [index, op] of ops.entries()) {
+    const candidates = candidatesOf(op);
     // What one op of the answer has just ended cannot be the target of another.
     if (candidates.some((held) => superseded.has(aliasOf(held)))) {
       return { kind: 'show', observationIds: candidates.map((held) => held.id) };
     }
-    const settled = op.op === 'create' ? await settleCreate(deps, request, op, candidates) : op;
-    if (settled !== op && settled.op === 'supersede') superseded.add(settled.target);
-    ops.push(settled);
+    const verdict = judged[index] ?? null;
+    const next = op.op === 'create' && verdict !== null ? settleCreate(request, op, verdict) : op;
+    if (next !== op && next.op === 'supersede') superseded.add(next.target);
+    settled.push(next);
   }
-  return { kind: 'ops', ops };
+  return { kind: 'ops', ops: settled };
 }
 
 /**
@@ -81,10 +96,6 @@ export function withoutRepeats(ops: readonly ProposedOp[]): ProposedOp[] {
     standsFor.set(op.as, known);
     return { op: 'reinforce', target: known, memories: op.memories, reason: op.reason };
   });
-}
-
-function renamed<Op extends ProposedOp & { readonly target: Alias }>(op: Op, named: (alias: Alias) => Alias): Op {
-  return { ...op, target: named(op.target), ...('into' in op ? { into: named(op.into) } : {}) };
 }
 
 async function similarUnseen(
@@ -125,12 +136,13 @@ async function similarUnseen(
   return found;
 }
 
-async function settleCreate(
+/** One pair after the other, nearest first: most are settled by the first, and each of them costs. */
+async function judgeCreate(
   deps: ConsolidationDeps,
   request: DedupRequest,
-  op: Extract<ProposedOp, { op: 'create' }>,
+  op: Create,
   candidates: readonly RelatedObservation[],
-): Promise<ProposedOp> {
+): Promise<Found | null> {
   const vector = request.vectors.get(op.text);
   for (const held of candidates) {
     const pair: PairToJudge = {
@@ -138,58 +150,21 @@ async function settleCreate(
       offered: { text: op.text, validFrom: op.validFrom },
       similarity: vector ? cosine(held.embedding, vector) : 0,
     };
-    const { verdict, reason } = await deps.decider.adjudicate(pair, admissibleVerdicts(pair), {
+    const judgement = await judgePair(deps, pair, {
       signal: request.signal,
       bankId: request.bankId,
       subjectIds: [held.id, ...op.memories.map((alias) => request.aliases.memory(alias).id)],
     });
-    if (verdict === 'different') continue;
-    const target: Alias = request.aliases.add(held);
-    switch (verdict) {
-      case 'same':
-        // Whatever the answer did to its own new observation, it now does to the one that was there.
-        request.aliases.bind(op.as, target);
-        return { op: 'reinforce', target, memories: op.memories, reason };
-      case 'supersedes':
-        return {
-          op: 'supersede',
-          target,
-          as: op.as,
-          text: op.text,
-          memories: op.memories,
-          validFrom: op.validFrom,
-          reason,
-        };
-      case 'superseded_by':
-        return { ...op, supersededBy: target, reason };
-      case 'contradicts':
-        return {
-          op: 'conflict',
-          target,
-          as: op.as,
-          text: op.text,
-          memories: op.memories,
-          validFrom: op.validFrom,
-          reason,
-        };
-      default:
-        verdict satisfies never;
-    }
+    if (judgement.verdict !== 'different') return { held, judgement };
   }
-  return op;
+  return null;
 }
 
-/** What may be said of a pair at all: `same` only where every value agrees, an order in time only where both have a time. */
-export function admissibleVerdicts(pair: PairToJudge): Verdict[] {
-  const verdicts: Verdict[] = ['different', 'contradicts'];
-  // "Yesterday" said on two days is two days.
-  const saidAt = { a: pair.held.validFrom, b: pair.offered.validFrom };
-  if (compareTexts(pair.held.text, pair.offered.text, saidAt).agree) verdicts.unshift('same');
-  const { validFrom: heldFrom } = pair.held;
-  const { validFrom: offeredFrom } = pair.offered;
-  if (heldFrom !== null && offeredFrom !== null) {
-    if (offeredFrom > heldFrom) verdicts.push('supersedes');
-    if (offeredFrom < heldFrom) verdicts.push('superseded_by');
-  }
-  return verdicts;
+function settleCreate(request: DedupRequest, op: Create, { held, judgement }: Found): ProposedOp {
+  const { verdict, reason } = judgement;
+  if (verdict === 'different') return op;
+  const target: Alias = request.aliases.add(held);
+  // Whatever the answer did to its own new observation, it now does to the one that was there.
+  if (verdict === 'same') request.aliases.bind(op.as, target);
+  return asJudged(op, target, verdict, reason);
 }

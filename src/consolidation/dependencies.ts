@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import type { Decider } from './decider.ts';
+import type { InOrder, Turns } from './turns.ts';
 
 /** All that consolidation touches outside itself. */
 export interface ConsolidationDeps {
@@ -15,11 +16,11 @@ export interface ConsolidationDeps {
   readonly decider: Decider;
   /** Row of `engram.instances` that this process works as. */
   readonly instanceId: string;
-  /** Batches at the decider at once. */
+  /** Calls of the decider at once, over all banks. */
   readonly concurrency: number;
   /** `review`: what is decided waits for a person. */
   readonly apply: 'auto' | 'review';
-  /** Memories a batch; default `batchLimits.memories`. */
+  /** Memories a batch at most, instead of what the decider takes: for tests and benches. */
   readonly batchMemories?: number;
   readonly log: Log;
   readonly clock: Clock;
@@ -29,4 +30,11 @@ export interface ConsolidationDeps {
   readonly random: () => number;
   /** Ids that sort by time (UUID version 7). */
   readonly newId: () => string;
+}
+
+/** What the slices of one engine share. */
+export interface EngineDeps extends ConsolidationDeps {
+  /** Batches under way, over all banks. */
+  readonly turns: Turns;
+  readonly inApplyOrder: InOrder;
 }

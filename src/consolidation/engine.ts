@@ -54,6 +54,10 @@ export interface DryRunReport {
     readonly reason: string;
   }[];
   readonly rejected: readonly { readonly validator: ValidatorName; readonly reason: string }[];
+  /** Calls of the model that were paid for; the run over the same batches uses their answers. */
+  readonly calls: number;
+  /** What they cost; 0 for a model without a known price. */
+  readonly costUsd: number;
 }
 
 export interface ConsolidationEngine {

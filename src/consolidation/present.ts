@@ -16,15 +16,20 @@ export interface Presentation {
   readonly memoryIdOf: (alias: Alias) => string | undefined;
 }
 
+/** Of the memory at this place of a batch. */
+export function memoryAliasAt(index: number): Alias {
+  return `m${index + 1}`;
+}
+
 /** Aliases are batch-local: a model that invents `o17` names nothing, where an invented id might name a row. */
 export function present(options: {
   readonly mission: string;
   readonly memories: readonly EmbeddedMemory[];
   readonly observations: readonly RelatedObservation[];
   readonly newId: () => string;
-  readonly notes?: readonly string[];
+  readonly notes: readonly string[];
 }): Presentation {
-  const memories = new Map(options.memories.map((memory, index) => [`m${index + 1}`, memory]));
+  const memories = new Map(options.memories.map((memory, index) => [memoryAliasAt(index), memory]));
   const observations = new Map(options.observations.map((observation, index) => [`o${index + 1}`, observation]));
   return {
     batch: {
@@ -48,7 +53,7 @@ export function present(options: {
         embedding: observation.embedding,
         sources: observation.sources,
       })),
-      notes: options.notes ?? [],
+      notes: options.notes,
     },
     aliases: new AliasTable(memories, observations, options.newId),
     memoryIdOf: (alias) => memories.get(alias)?.id,

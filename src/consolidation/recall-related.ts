@@ -1,13 +1,13 @@
 import type { Database } from '../db/database.ts';
 import { loadRelated, observationsByWords, type RelatedObservation } from '../store/related-observations.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
+import type { BatchLimits } from './decider.ts';
 import { fitBudget, interleave } from './interleave.ts';
-import { batchLimits, estimateTokens } from './packing.ts';
 
 /** Per memory: enough for the twin, its rivals and a little context; the union is cut by tokens afterwards. */
 const nearestPerMemory = 8;
 const byWordsPerMemory = 4;
-const sourcesEach = 3;
+export const sourcesEach = 3;
 /** From here on a text is found: words would add only what shares some with it. */
 const certainSimilarity = 0.985;
 
@@ -32,11 +32,15 @@ export async function recallRelated(
     readonly memories: readonly { readonly text: string; readonly embedding: Float32Array }[];
     /** Cosine from which an observation may say the same. */
     readonly repeatSimilarity: number;
+    /** What the decider takes: how many tokens of observations, and what a token is. */
+    readonly limits: Pick<BatchLimits, 'observationTokens' | 'tokensOf'>;
     /** Observations to show whatever their rank and size: what an earlier decision was lost to. */
     readonly mustShow?: readonly string[];
   },
 ): Promise<Recalled> {
-  const { bankId, tags, memories } = request;
+  const { bankId, tags, memories, limits } = request;
+  const tokensOf = (observation: RelatedObservation) =>
+    observation.sources.reduce((sum, source) => sum + limits.tokensOf(source.text), limits.tokensOf(observation.text));
   const byVector = await deps.vectors.nearest(
     memories.map((memory) => ({
       bankId,
@@ -69,7 +73,7 @@ export async function recallRelated(
   // their sources make way instead.
   const wanted = new Set(request.mustShow);
   const required = inOrder.filter((row) => wanted.has(row.id)).map((row) => ({ ...row, sources: [] }));
-  const left = batchLimits.observationTokens - required.reduce((sum, row) => sum + tokensOf(row), 0);
+  const left = limits.observationTokens - required.reduce((sum, row) => sum + tokensOf(row), 0);
   const others = inOrder.filter((row) => !wanted.has(row.id));
   const observations = [...required, ...fitBudget(others, tokensOf, Math.max(0, left))];
   const shown = new Set(observations.map((observation) => observation.id));
@@ -79,11 +83,4 @@ export async function recallRelated(
       : [],
   );
   return { observations, incomplete: new Set(incomplete) };
-}
-
-function tokensOf(observation: RelatedObservation): number {
-  return observation.sources.reduce(
-    (sum, source) => sum + estimateTokens(source.text),
-    estimateTokens(observation.text),
-  );
 }

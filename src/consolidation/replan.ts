@@ -1,13 +1,14 @@
 import { embeddingText } from '../models/embedding-text.ts';
+import { finishAttempt, type ShownReplan, startAttempt } from '../store/attempts.ts';
 import type { Link } from '../store/observations.ts';
 import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
 import type { ReplanSource, ReplanTarget } from '../store/replan-work.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
 import { applyGroups } from './apply.ts';
-import { admissibleVerdicts } from './dedup.ts';
 import { decisionKey } from './decision-key.ts';
-import type { ConsolidationDeps } from './dependencies.ts';
+import type { ConsolidationDeps, EngineDeps } from './dependencies.ts';
 import type { MissReason } from './guards.ts';
+import { admissibleVerdicts, judgePair } from './pair-verdict.ts';
 import type { MemoryRef, OpGroup, PlannedOp, ReplanLinks, TargetRef } from './plan.ts';
 import { repeatSimilarityOf } from './repeat-similarity.ts';
 
@@ -50,19 +51,66 @@ export interface ReplanReport {
 
 const nearestTwins = 5;
 
+export interface ReplanRequest {
+  readonly bankId: string;
+  readonly runId: string;
+  readonly target: ReplanTarget;
+  /** Nothing else is in flight: it is suspected of killing the process. */
+  readonly alone: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Whether writing it again asks a model: then it may kill or fail as a batch may, and is recorded as one is. */
+export function asksModelToRewrite(deps: Pick<ConsolidationDeps, 'decider'>, target: ReplanTarget): boolean {
+  return deps.decider.asksModel && target.isLive && planReplan(target).kind === 'rewrite';
+}
+
+/** What a decider is about to be shown of it: an attempt accuses exactly this. */
+export function shownOf(target: ReplanTarget, alone: boolean): ShownReplan {
+  const decision = planReplan(target);
+  const from = decision.kind === 'rewrite' ? decision.from.map(toMemoryRef) : [];
+  return {
+    replan: { id: target.id, version: target.version },
+    memories: from.map(({ id, version }) => ({ id, version })),
+    alone,
+  };
+}
+
 /**
  * Writes one observation again from what is left of its evidence, or retires it (law L6, DESIGN §4). The decider and the
  * embedder are asked with no connection held; a miss leaves the mark, so that it is due again. What was written beside it
  * in the same words meanwhile is folded into it.
+ *
+ * @throws whatever the decider or embedder throws, after the attempt is closed as failed or handed back.
  */
-export async function runReplan(
-  deps: ConsolidationDeps,
-  request: {
-    readonly bankId: string;
-    readonly runId: string;
-    readonly target: ReplanTarget;
-    readonly signal: AbortSignal;
-  },
+export async function runReplan(deps: EngineDeps, request: ReplanRequest): Promise<ReplanReport> {
+  const { bankId, runId, target } = request;
+  if (!asksModelToRewrite(deps, target)) return decideAndApply(deps, request, null);
+  const attemptId = deps.newId();
+  const started = await startAttempt(deps.db, {
+    bankId,
+    id: attemptId,
+    runId,
+    instanceId: deps.instanceId,
+    memoryIds: [],
+    shown: shownOf(target, request.alone),
+  });
+  if (!started) return { applied: [], heldBack: false, missed: null, bankGone: true };
+  try {
+    const report = await decideAndApply(deps, request, attemptId);
+    if (report.missed !== null) await finishAttempt(deps.db, { bankId, id: attemptId, outcome: 'applied' });
+    return report;
+  } catch (thrown) {
+    const outcome = request.signal.aborted ? 'handed_back' : 'failed';
+    await finishAttempt(deps.db, { bankId, id: attemptId, outcome }).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+async function decideAndApply(
+  deps: EngineDeps,
+  request: ReplanRequest,
+  attemptId: string | null,
 ): Promise<ReplanReport> {
   const { target, bankId } = request;
   const scopeEpoch = await readScopeEpoch(deps.db, bankId, target.tags);
@@ -72,13 +120,13 @@ export async function runReplan(
     bankId,
     runId: request.runId,
     changeSetId: deps.newId(),
-    attemptId: null,
+    attemptId,
     decider: deps.decider.name,
     decidedBy: decisionKey(deps.decider),
     tags: target.tags,
     embeddingModel: deps.embedder.model.id,
     scopeEpoch,
-    repeatSimilarity: repeatSimilarityOf(deps.embedder.model.id),
+    repeatSimilarity: repeatSimilarityOf(deps.embedder.model),
     groups: [group],
     rejected: [],
   });
@@ -167,20 +215,18 @@ async function twinsOf(
   };
   const [hits = []] = await deps.vectors.nearest([{ ...query, liveOnly: true }]);
   const similarity = new Map(hits.map((hit) => [hit.id, hit.similarity]));
-  const near = hits.filter((hit) => hit.similarity >= repeatSimilarityOf(model) && hit.id !== target.id);
+  const near = hits.filter((hit) => hit.similarity >= repeatSimilarityOf(deps.embedder.model) && hit.id !== target.id);
   const others = await loadRelated(deps.db, { bankId, tags: scope, ids: near.map((hit) => hit.id) });
-  const twins: (RelatedObservation & { readonly reason: string })[] = [];
-  for (const other of others) {
-    const pair = { held: target, offered: other, similarity: similarity.get(other.id) ?? 0 };
-    if (!admissibleVerdicts(pair).includes('same')) continue;
-    const { verdict, reason } = await deps.decider.adjudicate(pair, ['same', 'different'], {
-      signal,
-      bankId,
-      subjectIds: [target.id, other.id],
-    });
-    if (verdict === 'same') twins.push({ ...other, reason });
-  }
-  return twins;
+  const judged = await Promise.all(
+    others.map(async (other) => {
+      const pair = { held: target, offered: other, similarity: similarity.get(other.id) ?? 0 };
+      if (!admissibleVerdicts(pair).includes('same')) return null;
+      const subjectIds = [target.id, other.id];
+      const { verdict, reason } = await judgePair(deps, pair, { signal, bankId, subjectIds }, ['same', 'different']);
+      return verdict === 'same' ? { ...other, reason } : null;
+    }),
+  );
+  return judged.filter((twin) => twin !== null);
 }
 
 function toLink(source: ReplanSource): Link {

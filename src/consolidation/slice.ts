@@ -1,42 +1,46 @@
 import { setImmediate as yieldToRequests } from 'node:timers/promises';
-import { isConnectionFailure, sqlState } from '../db/errors.ts';
-import { attemptsOf, closeCrashedAttempts, hasCrashes } from '../store/attempts.ts';
+import { attemptsOf, closeCrashedAttempts, hasCrashes, replanAttempts } from '../store/attempts.ts';
 import { bankMission } from '../store/bank-mission.ts';
-import { type DueMemory, parkMemories, postponeMemories, selectDueMemories } from '../store/due-memories.ts';
+import { type DueMemory, selectDueMemories } from '../store/due-memories.ts';
 import { postponeReplan, type ReplanTarget, selectReplans } from '../store/replan-work.ts';
 import { closeCrashedRuns, finishRun, insertRun } from '../store/runs.ts';
-import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
-import { restMs } from './back-off.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
 import { type BatchReport, runBatch } from './batch.ts';
-import type { ConsolidationDeps } from './dependencies.ts';
+import type { EngineDeps } from './dependencies.ts';
 import type { SliceOptions, SliceOutcome, SliceReport } from './engine.ts';
-import { batchLimits, type PackedBatch, packBatches } from './packing.ts';
-import { runReplan } from './replan.ts';
+import { Flights } from './flights.ts';
+import { limitsOf, type PackedBatch, packBatches } from './packing.ts';
+import { asksModelToRewrite, runReplan, shownOf } from './replan.ts';
+import { letRest, park, postpone } from './rests.ts';
+import { type AnsweredBatch, answeredBatches } from './resume.ts';
+import { SliceEnd } from './slice-end.ts';
 import { SliceTally } from './slice-tally.ts';
-import type { AttemptEnd } from './suspects.ts';
+import { type AttemptEnd, replanSuspicionOf, suspicionOf } from './suspects.ts';
 
 const defaultSelectForMs = 60_000;
-/** An outside service that fails is left alone this long, and up to twice as long by chance. */
-const deferMs = 30_000;
 const replansAtOnce = 32;
 /** An observation that could not be written again is due after this long. */
 const replanPauseMs = 3_600_000;
+/** One that killed the process twice on its own. It cannot be parked; once a day is no loop. */
+const guiltyReplanPauseMs = 24 * 3_600_000;
 
 /**
- * One slice of a bank: observations that lost evidence first, then due memories in batches, `concurrency` at once, until
- * nothing is due, the time is up, another bank waits, a service fails or the caller says stop.
+ * One slice of a bank: batches whose answer is paid for, then observations that lost evidence, then due memories, as many
+ * batches beside each other as the engine has turns, until nothing is due, the time is up, another bank waits, a service
+ * fails or the caller says stop.
  */
-export async function runSlice(deps: ConsolidationDeps, options: SliceOptions): Promise<SliceReport> {
+export async function runSlice(deps: EngineDeps, options: SliceOptions): Promise<SliceReport> {
   return new Slice(deps, options).run();
 }
 
 class Slice {
-  readonly #deps: ConsolidationDeps;
+  readonly #deps: EngineDeps;
   readonly #options: SliceOptions;
   readonly #runId: string;
   readonly #startedMs: number;
   readonly #tally = new SliceTally();
-  readonly #inFlight = new Map<Promise<void>, readonly string[]>();
+  readonly #flights = new Flights();
+  readonly #end: SliceEnd;
   readonly #seenReplans: string[] = [];
   /** Memories whose batch used up its rounds once in this slice. */
   readonly #contended = new Set<string>();
@@ -45,16 +49,13 @@ class Slice {
   #mission = '';
   #readsHistory = false;
   #runStarted = false;
-  /** Set once; no batch is selected afterwards. */
-  #ending: SliceOutcome | null = null;
-  #retryAt: Date | null = null;
-  #fatal: unknown;
 
-  constructor(deps: ConsolidationDeps, options: SliceOptions) {
+  constructor(deps: EngineDeps, options: SliceOptions) {
     this.#deps = deps;
     this.#options = options;
     this.#runId = deps.newId();
     this.#startedMs = deps.clock.monotonicMs();
+    this.#end = new SliceEnd(deps);
   }
 
   async run(): Promise<SliceReport> {
@@ -68,124 +69,186 @@ class Slice {
     await closeCrashedRuns(db, bankId, this.#runId);
     this.#readsHistory = await hasCrashes(db, bankId);
     try {
+      await this.#resumeAll();
       await this.#replanAll();
       await this.#consolidateAll();
-      if (this.#fatal !== undefined) throw this.#fatal;
     } finally {
       // Whatever ended the slice, what is in flight is finished or handed back before anybody else gets the bank.
-      await Promise.allSettled(this.#inFlight.keys());
+      await this.#flights.untilAllLand();
       await this.#finish();
     }
-    return this.#report(this.#ending ?? 'drained');
+    if (this.#end.fatal !== undefined) throw this.#end.fatal;
+    return this.#report(this.#end.outcome ?? 'drained');
+  }
+
+  /** What died between answer and apply goes on from there, before anything else can move what it was shown (law L19). */
+  async #resumeAll(): Promise<void> {
+    if (!this.#deps.decider.asksModel || !(await this.#isReady())) return;
+    const batches = await answeredBatches(this.#deps, this.#options.bankId);
+    const endsOf = await this.#history(batches.flatMap((batch) => batch.memories));
+    for (const batch of batches) {
+      // Suspects are halved instead: the answer may be what kills.
+      if (batch.memories.some((memory) => suspicionOf(endsOf(memory.id)).kind !== 'none')) continue;
+      const turn = await this.#takeTurn();
+      if (turn === null) return;
+      if (!(await this.#startRun())) return turn();
+      this.#flights.add(this.#runOne(batch.memories, batch).finally(turn), idsOf(batch.memories));
+    }
+    await this.#flights.untilAllLand();
   }
 
   async #replanAll(): Promise<void> {
-    const { bankId, signal } = this.#options;
-    while (await this.#mayGoOn()) {
-      const targets = await selectReplans(this.#deps.db, bankId, { limit: replansAtOnce, inHand: this.#seenReplans });
+    const { db, decider } = this.#deps;
+    const { bankId } = this.#options;
+    const past = this.#readsHistory && decider.asksModel ? await replanAttempts(db, bankId) : [];
+    while (await this.#isReady()) {
+      const targets = await selectReplans(db, bankId, { limit: replansAtOnce, inHand: this.#seenReplans });
       if (targets.length === 0) return;
       if (this.#seenReplans.length > 0 && (await this.#yields())) return;
       if (!(await this.#startRun())) return;
       for (const target of targets) {
         // Once a slice: one that keeps losing to others is due again, and must not keep this slice from its memories.
         this.#seenReplans.push(target.id);
-        if (signal.aborted) return;
-        try {
-          const report = await runReplan(this.#deps, { bankId, runId: this.#runId, target, signal });
-          this.#tally.addReplan(report);
-          if (report.bankGone) this.#ending ??= 'bank_gone';
-        } catch (thrown) {
-          if (!signal.aborted && !this.#absorb(thrown)) await this.#postponeReplan(target, thrown);
+        const turn = await this.#takeTurn();
+        if (turn === null) return;
+        const suspicion = replanSuspicionOf(shownOf(target, false), past);
+        if (suspicion === 'guilty') {
+          turn();
+          await this.#postponeReplan(target, 'its rewriting killed the process twice', guiltyReplanPauseMs);
+          continue;
         }
-        if (this.#ending !== null) return;
+        const alone = suspicion === 'suspect';
+        if (alone) await this.#flights.untilAllLand();
+        this.#flights.add(this.#replan(target, alone).finally(turn), []);
+        // Only a model is worth waiting for beside another: else the oldest mark goes first (law L18).
+        if (alone || !asksModelToRewrite(this.#deps, target)) await this.#flights.untilAllLand();
+        if (this.#end.outcome !== null) return;
       }
+      await this.#flights.untilAllLand();
+    }
+  }
+
+  async #replan(target: ReplanTarget, alone: boolean): Promise<void> {
+    const { bankId, signal } = this.#options;
+    try {
+      const report = await runReplan(this.#deps, { bankId, runId: this.#runId, target, alone, signal });
+      this.#tally.addReplan(report);
+      if (report.bankGone) this.#end.bankGone();
+    } catch (thrown) {
+      await this.#guarded(async () => {
+        if (signal.aborted || this.#end.absorb(thrown)) return;
+        // Told all the same: a model that can rewrite nothing is to be found out (law L8).
+        await this.#deps.decider.blames(thrown);
+        await this.#postponeReplan(target, errorMessage(thrown), replanPauseMs);
+      });
     }
   }
 
   /** Left to a later run: due at once it would be all that the bank's slices ever did. */
-  async #postponeReplan(target: ReplanTarget, thrown: unknown): Promise<void> {
+  async #postponeReplan(target: ReplanTarget, error: string, pauseMs: number): Promise<void> {
     const { db, log } = this.#deps;
-    log.error(
-      { error: errorMessage(thrown), observationId: target.id, restMs: replanPauseMs },
-      'an observation could not be written again',
-    );
-    await postponeReplan(db, this.#options.bankId, { id: target.id, version: target.version, restMs: replanPauseMs });
+    log.error({ error, observationId: target.id, restMs: pauseMs }, 'an observation could not be written again');
+    await postponeReplan(db, this.#options.bankId, { id: target.id, version: target.version, restMs: pauseMs });
   }
 
   async #consolidateAll(): Promise<void> {
     while (true) {
-      const batch = (await this.#mayGoOn()) ? await this.#nextBatch() : null;
+      const turn = await this.#takeTurn();
+      if (turn === null) return;
+      const { landings } = this.#flights;
+      const batch = await this.#nextBatch().catch((thrown: unknown) => {
+        turn();
+        throw thrown;
+      });
       if (batch === null) {
-        if (this.#inFlight.size === 0) {
-          if (this.#ending !== null || this.#ready.length === 0) return;
-          continue;
-        }
-        await Promise.race(this.#inFlight.keys());
+        turn();
+        // What lost its batch, or came meanwhile, may be due when one of them has ended.
+        if (this.#flights.landings !== landings) continue;
+        if (this.#flights.size === 0) return;
+        await this.#flights.untilOneLands();
         continue;
       }
-      if (!(await this.#startRun())) return;
-      if (batch.alone) await Promise.all(this.#inFlight.keys());
-      const work = this.#runOne(batch.memories);
-      this.#track(work, batch.memories);
-      if (batch.alone) await work;
+      if (!(await this.#startRun())) return turn();
+      if (batch.alone) await this.#flights.untilAllLand();
+      this.#flights.add(this.#runOne(batch.memories, null).finally(turn), idsOf(batch.memories));
+      if (batch.alone) await this.#flights.untilAllLand();
       await yieldToRequests();
     }
   }
 
-  /** The next batch, if there is room for one and anything is due. */
+  /** Room for one more, shared with the slices of other banks; null where the slice is at its end. */
+  async #takeTurn(): Promise<(() => void) | null> {
+    if (!this.#mayGoOn()) return null;
+    const turn = await this.#deps.turns.take(this.#options.signal).catch(() => null);
+    if (turn !== null && this.#mayGoOn()) return turn;
+    turn?.();
+    this.#mayGoOn();
+    return null;
+  }
+
+  /** The next batch, if anything is due. */
   async #nextBatch(): Promise<PackedBatch | null> {
-    if (this.#inFlight.size >= this.#deps.concurrency) return null;
     if (this.#ready.length === 0) {
+      if (!(await this.#isReady())) return null;
       const page = await this.#nextPage();
       if (page.length > 0 && this.#pages > 0 && (await this.#yields())) return null;
       this.#pages += 1;
       this.#ready = page;
     }
     const batch = this.#ready.shift() ?? null;
-    if (batch) {
-      await this.#deps.racepoints.reach('batch:selected', { memoryIds: batch.memories.map((memory) => memory.id) });
-    }
+    if (batch) await this.#deps.racepoints.reach('batch:selected', { memoryIds: idsOf(batch.memories) });
     return batch;
   }
 
   async #nextPage(): Promise<PackedBatch[]> {
-    const perBatch = this.#deps.batchMemories ?? batchLimits.memories;
+    const { db, concurrency } = this.#deps;
     while (true) {
-      const page = await selectDueMemories(this.#deps.db, this.#options.bankId, {
-        limit: this.#deps.concurrency * perBatch,
-        inHand: [...this.#inFlight.values()].flat(),
+      const limits = limitsOf(this.#deps);
+      const page = await selectDueMemories(db, this.#options.bankId, {
+        limit: concurrency * limits.memories,
+        inHand: this.#flights.memoryIds,
       });
-      const packing = packBatches(page, await this.#history(page), perBatch);
+      const packing = packBatches(page, await this.#history(page), limits);
       if (packing.guilty.length === 0) return [...packing.batches];
       // They are no longer due; what stood behind them is looked at before this counts as drained.
-      await this.#park(packing.guilty, 'crashed_alone');
+      await park(this.#deps, this.#options.bankId, packing.guilty, 'crashed_alone');
       if (packing.batches.length > 0) return [...packing.batches];
     }
   }
 
-  async #runOne(memories: readonly DueMemory[]): Promise<void> {
-    const { bankId, signal } = this.#options;
+  /** Never throws: what it cannot deal with is what the slice ends with. */
+  #runOne(memories: readonly DueMemory[], answered: AnsweredBatch | null): Promise<void> {
+    return this.#guarded(() => this.#decide(memories, answered));
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
     try {
-      const report = await runBatch(this.#deps, {
-        bankId,
-        runId: this.#runId,
-        mission: this.#mission,
-        memories,
-        signal,
-      });
-      await this.#settle(report);
+      await work();
     } catch (thrown) {
-      if (signal.aborted || this.#absorb(thrown)) {
+      if (!this.#end.absorb(thrown)) this.#end.fail(thrown);
+    }
+  }
+
+  async #decide(memories: readonly DueMemory[], answered: AnsweredBatch | null): Promise<void> {
+    const { bankId, signal } = this.#options;
+    const request = { bankId, runId: this.#runId, mission: this.#mission, memories, answered, signal };
+    let report: BatchReport;
+    try {
+      report = await runBatch(this.#deps, request);
+    } catch (thrown) {
+      if (signal.aborted || this.#end.absorb(thrown)) {
         this.#deps.metrics.batches.inc({ outcome: signal.aborted ? 'handed_back' : 'deferred' });
         return;
       }
       await this.#isolate(memories, thrown);
+      return;
     }
+    await this.#settle(report);
   }
 
   async #settle(report: BatchReport): Promise<void> {
     if (report.bankGone) {
-      this.#ending = 'bank_gone';
+      this.#end.bankGone();
       return;
     }
     this.#tally.addBatch(report);
@@ -197,46 +260,29 @@ class Slice {
       this.#deps.log.warn({ memories: lostAgain.length }, 'memories were decided twice without an end; they rest');
     }
     const resting = [...report.noProgress, ...lostAgain];
-    if (resting.length > 0) await this.#postpone(resting);
+    if (resting.length > 0) await postpone(this.#deps, this.#options.bankId, resting);
   }
 
   /** The batch itself is the trouble: halves, down to the one memory that is (law L8 leaves the others alone). */
   async #isolate(memories: readonly DueMemory[], thrown: unknown): Promise<void> {
+    const { bankId, signal } = this.#options;
     this.#deps.metrics.batches.inc({ outcome: 'failed' });
     this.#deps.log.error({ error: errorMessage(thrown), memories: memories.length }, 'a batch could not be decided');
     if (memories.length <= 1) {
-      await this.#postpone(memories);
+      const blamed = await this.#deps.decider.blames(thrown);
+      await (blamed === 'memory' ? postpone : letRest)(this.#deps, bankId, memories);
       return;
     }
     const middle = Math.ceil(memories.length / 2);
-    await this.#runOne(memories.slice(0, middle));
-    if (this.#ending === null && !this.#options.signal.aborted) await this.#runOne(memories.slice(middle));
-  }
-
-  /** No progress: a later attempt, or after enough of them a person (law L5). */
-  async #postpone(memories: readonly DueMemory[]): Promise<void> {
-    const { random, db } = this.#deps;
-    const planned = memories.map((memory) => ({ memory, rest: restMs(memory.attempts, random()) }));
-    const spent = planned.filter((entry) => entry.rest === null).map((entry) => entry.memory);
-    const later = planned.flatMap(({ memory, rest }) =>
-      rest === null ? [] : [{ id: memory.id, version: memory.version, restMs: rest }],
-    );
-    if (later.length > 0) await postponeMemories(db, this.#options.bankId, later);
-    if (spent.length > 0) await this.#park(spent, 'no_progress');
-  }
-
-  #park(memories: readonly DueMemory[], reason: 'no_progress' | 'crashed_alone'): Promise<void> {
-    this.#deps.log.warn(
-      { memories: memories.length, reason },
-      'memories parked; `engramd jobs retry` brings them back',
-    );
-    return parkMemories(this.#deps.db, this.#options.bankId, memories, reason);
+    for (const half of [memories.slice(0, middle), memories.slice(middle)]) {
+      // Also past the end of the slice's time, or each slice would pay for the whole batch again; not into an outage.
+      if (this.#end.mayFinish && !signal.aborted) await this.#decide(half, null);
+    }
   }
 
   async #history(page: readonly DueMemory[]): Promise<(memoryId: string) => readonly AttemptEnd[]> {
     if (!this.#readsHistory || page.length === 0) return () => [];
-    const ids = page.map((memory) => memory.id);
-    const attempts = await attemptsOf(this.#deps.db, this.#options.bankId, ids);
+    const attempts = await attemptsOf(this.#deps.db, this.#options.bankId, idsOf(page));
     return (memoryId) =>
       attempts
         .filter((attempt) => attempt.memoryIds.includes(memoryId))
@@ -244,46 +290,27 @@ class Slice {
   }
 
   /** Decides, before each selection, whether the slice goes on; says why where it does not. */
-  async #mayGoOn(): Promise<boolean> {
-    if (this.#ending !== null) return false;
-    if (this.#options.signal.aborted) this.#ending = 'aborted';
-    else if (this.#elapsedMs() >= (this.#options.selectForMs ?? defaultSelectForMs)) this.#ending = 'time_up';
-    return this.#ending === null;
+  #mayGoOn(): boolean {
+    if (this.#end.outcome !== null) return false;
+    if (this.#options.signal.aborted) this.#end.say('aborted');
+    else if (this.#elapsedMs() >= (this.#options.selectForMs ?? defaultSelectForMs)) this.#end.say('time_up');
+    return this.#end.outcome === null;
+  }
+
+  /** Whether the decider can decide now: with its endpoint out of order or its budget spent, nothing is even looked up. */
+  async #isReady(): Promise<boolean> {
+    if (!this.#mayGoOn()) return false;
+    const retryAt = await this.#deps.decider.readyAt();
+    if (retryAt === null) return true;
+    this.#deps.log.info({ retryAt }, 'the decider is not ready; the bank waits');
+    this.#end.defer(retryAt);
+    return false;
   }
 
   /** Asked before each page of work but the first: two banks that both waited would else hand the turn to each other for ever. */
   async #yields(): Promise<boolean> {
-    if (await this.#options.anotherBankWaits?.()) this.#ending ??= 'yielded';
-    return this.#ending !== null;
-  }
-
-  /** An outage ends the slice without blame on any memory; the database's own ends it with an error. True: handled. */
-  #absorb(thrown: unknown): boolean {
-    if (isConnectionFailure(thrown)) {
-      this.#fatal ??= thrown;
-      this.#ending ??= 'deferred';
-      return true;
-    }
-    const code = thrown instanceof EngramdError && thrown.retryable ? thrown.code : busyDatabaseState(thrown);
-    if (code === undefined) return false;
-    const { clock, random, log } = this.#deps;
-    this.#ending ??= 'deferred';
-    this.#retryAt ??= new Date(clock.now().getTime() + deferMs * (1 + random()));
-    log.warn({ error: errorMessage(thrown), code, retryAt: this.#retryAt }, 'consolidation deferred');
-    return true;
-  }
-
-  #track(work: Promise<void>, memories: readonly DueMemory[]): void {
-    const tracked = work
-      .catch((thrown: unknown) => {
-        this.#fatal ??= thrown;
-        this.#ending ??= 'deferred';
-      })
-      .finally(() => this.#inFlight.delete(tracked));
-    this.#inFlight.set(
-      tracked,
-      memories.map((memory) => memory.id),
-    );
+    if (await this.#options.anotherBankWaits?.()) this.#end.say('yielded');
+    return this.#end.outcome !== null;
   }
 
   async #startRun(): Promise<boolean> {
@@ -295,13 +322,13 @@ class Slice {
       trigger,
       instanceId: this.#deps.instanceId,
     });
-    if (!this.#runStarted) this.#ending = 'bank_gone';
+    if (!this.#runStarted) this.#end.bankGone();
     return this.#runStarted;
   }
 
   async #finish(): Promise<void> {
-    if (!this.#runStarted || this.#ending === 'bank_gone') return;
-    const outcome = this.#ending ?? 'drained';
+    if (!this.#runStarted || this.#end.outcome === 'bank_gone') return;
+    const outcome = this.#end.outcome ?? 'drained';
     const counts = { ...this.#tally.counts() };
     await finishRun(this.#deps.db, { bankId: this.#options.bankId, id: this.#runId, outcome, counts }).catch(
       (thrown: unknown) => {
@@ -315,21 +342,10 @@ class Slice {
   }
 
   #report(outcome: SliceOutcome): SliceReport {
-    return {
-      runId: this.#runId,
-      outcome,
-      counts: this.#tally.counts(),
-      retryAt: outcome === 'deferred' ? this.#retryAt : null,
-    };
+    return { runId: this.#runId, outcome, counts: this.#tally.counts(), retryAt: this.#end.retryAt };
   }
 }
 
-/**
- * The SQLSTATE of a server that could not do it now: out of something (class 53), gave up waiting for a lock (55P03) or
- * for the end of a statement (57014), deadlocks beyond all retries (class 40), trouble with its disk (class 58). None of
- * these is the fault of a memory, and none may park one.
- */
-function busyDatabaseState(thrown: unknown): string | undefined {
-  const state = sqlState(thrown);
-  return state !== undefined && /^(?:40|53|58|55P03|57014|25P03)/.test(state) ? state : undefined;
+function idsOf(memories: readonly DueMemory[]): string[] {
+  return memories.map((memory) => memory.id);
 }

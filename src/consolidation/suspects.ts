@@ -1,3 +1,5 @@
+import type { PastReplan, SeenRow, ShownReplan } from '../store/attempts.ts';
+
 /** The end of one past attempt that named a memory, newest first in a list. */
 export interface AttemptEnd {
   readonly size: number;
@@ -23,4 +25,21 @@ export function suspicionOf(ends: readonly AttemptEnd[]): Suspicion {
   if (!last || crashes.length < 2) return { kind: 'none' };
   if (crashes.length >= 2 && crashes[0]?.size === 1 && crashes[1]?.size === 1) return { kind: 'guilty' };
   return { kind: 'suspect', batchLimit: Math.max(1, Math.floor(last.size / 2)) };
+}
+
+/** jsonb does not keep the order of keys. */
+const seen = ({ id, version }: SeenRow) => [id, version];
+
+/**
+ * The same of an observation that a model writes again: first beside others, then with nothing else in flight. What was
+ * tried over another text or other evidence says nothing about this one.
+ *
+ * @param past newest first
+ */
+export function replanSuspicionOf(about: ShownReplan, past: readonly PastReplan[]): Suspicion['kind'] {
+  const key = ({ replan, memories }: ShownReplan) => JSON.stringify([seen(replan), memories.map(seen)]);
+  const same = past.filter(
+    (attempt) => attempt.shown.replan.id === about.replan.id && key(attempt.shown) === key(about),
+  );
+  return suspicionOf(same.map(({ shown, crashed }) => ({ size: shown.alone ? 1 : 2, crashed }))).kind;
 }

@@ -102,6 +102,25 @@ export async function postponeMemories(
   );
 }
 
+/** Nobody's fault that they know of: due again after a rest, and not counted. Only rows still pending in the version that was tried. */
+export async function restMemories(
+  db: Queryable,
+  bankId: string,
+  memories: readonly { id: string; version: number; restMs: number }[],
+): Promise<void> {
+  // Primary key; sorted (law L4).
+  await db.query(
+    `with wanted as (
+       select m.id, w.rest_ms from engram.memories m
+       join unnest($2::uuid[], $3::bigint[], $4::float8[]) as w(id, version, rest_ms)
+         on m.id = w.id and m.version = w.version
+       where m.bank_id = $1 and m.state = 'pending' order by m.id for no key update of m)
+     update engram.memories m set next_attempt_at = now() + wanted.rest_ms * interval '1 millisecond'
+     from wanted where m.bank_id = $1 and m.id = wanted.id`,
+    [bankId, memories.map((m) => m.id), memories.map((m) => m.version), memories.map((m) => m.restMs)],
+  );
+}
+
 /** Takes memories out of the work with a reason a person reads; `jobs retry` brings them back. */
 export async function parkMemories(
   db: Queryable,

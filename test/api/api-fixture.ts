@@ -60,7 +60,7 @@ export async function createApiFixture(
     db: test.db,
     vectors,
     embedder,
-    engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [] }) },
+    engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], calls: 0, costUsd: 0 }) },
     queue,
     instance: { id: instanceId, version: '0.0.0', startedAt: new Date() },
     condition: () => condition,

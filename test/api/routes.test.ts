@@ -9,6 +9,8 @@ beforeAll(async () => {
         memories: limit ?? 50,
         ops: [{ op: 'create', before: null, after: 'x', sources: ['x'], reason: 'new' }],
         rejected: [{ validator: 'negation', reason: 'no' }],
+        calls: 2,
+        costUsd: 0.01,
       }),
     },
   });
@@ -311,6 +313,8 @@ describe('consolidation', () => {
         memories: 7,
         ops: [{ op: 'create', before: null, after: 'x', sources: ['x'], reason: 'new' }],
         rejected: [{ validator: 'negation', reason: 'no' }],
+        calls: 2,
+        cost_usd: 0.01,
       },
     ]);
     expect(fixture.asked.filter((entry) => entry === `consolidate ${id}`)).toHaveLength(1);

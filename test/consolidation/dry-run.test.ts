@@ -52,6 +52,8 @@ describe('a dry run', () => {
         { op: 'skip', before: null, after: null, sources: ['Hm'], reason: 'says nothing' },
       ],
       rejected: [{ validator: 'alias-in-range', reason: 'no observation o9 was shown or created before' }],
+      calls: 0,
+      costUsd: 0,
     });
     expect(await everything()).toEqual(before);
   });
@@ -59,6 +61,12 @@ describe('a dry run', () => {
   it('looks at no more memories than it is asked to, and at none where there is no bank', async () => {
     await bench.remember('one', 'two', 'three');
     expect((await bench.engine.dryRun(bench.bankId, { signal, limit: 2 })).memories).toBe(2);
-    expect(await bench.engine.dryRun('no such bank', { signal })).toEqual({ memories: 0, ops: [], rejected: [] });
+    expect(await bench.engine.dryRun('no such bank', { signal })).toEqual({
+      memories: 0,
+      ops: [],
+      rejected: [],
+      calls: 0,
+      costUsd: 0,
+    });
   });
 });

@@ -42,7 +42,10 @@ describe('packing', () => {
         const memories = drawn.map(({ tags, length, context }, index) =>
           due(`m${index}`, { tags, text: 'x'.repeat(length), context }),
         );
-        const packing = packBatches(memories, (id) => drawn[Number(id.slice(1))]?.history ?? [], limit);
+        const packing = packBatches(memories, (id) => drawn[Number(id.slice(1))]?.history ?? [], {
+          ...batchLimits,
+          memories: limit,
+        });
         const packed = packing.batches.flatMap((batch) => batch.memories);
         expect([...packed, ...packing.guilty].map((m) => m.id).sort()).toEqual(memories.map((m) => m.id).sort());
         for (const batch of packing.batches) {
@@ -59,17 +62,21 @@ describe('packing', () => {
   });
 
   it('gives a memory over the token limit a batch to itself', () => {
-    const packing = packBatches([due('a'), due('big', { text: 'x'.repeat(16_000) }), due('b')], clean);
+    const packing = packBatches([due('a'), due('big', { text: 'x'.repeat(16_000) }), due('b')], clean, batchLimits);
     expect(idsOf(packing)).toEqual([['a'], ['big'], ['b']]);
   });
 
   it('keeps a scope apart from its subset: untagged is a scope of its own (L7)', () => {
-    const packing = packBatches([due('a'), due('b', { tags: ['x'] }), due('c'), due('d', { tags: ['x', 'y'] })], clean);
+    const packing = packBatches(
+      [due('a'), due('b', { tags: ['x'] }), due('c'), due('d', { tags: ['x', 'y'] })],
+      clean,
+      batchLimits,
+    );
     expect(idsOf(packing)).toEqual([['a', 'c'], ['b'], ['d']]);
   });
 
   it('is not fooled by a tag that looks like two', () => {
-    const packing = packBatches([due('a', { tags: ['x,y'] }), due('b', { tags: ['x', 'y'] })], clean);
+    const packing = packBatches([due('a', { tags: ['x,y'] }), due('b', { tags: ['x', 'y'] })], clean, batchLimits);
     expect(idsOf(packing)).toEqual([['a'], ['b']]);
   });
 
@@ -79,7 +86,11 @@ describe('packing', () => {
       s2: [crash(4), crash(4)],
       s3: [crash(4), crash(4)],
     };
-    const packing = packBatches([due('a'), due('s1'), due('b'), due('s2'), due('s3')], (id) => history[id] ?? []);
+    const packing = packBatches(
+      [due('a'), due('s1'), due('b'), due('s2'), due('s3')],
+      (id) => history[id] ?? [],
+      batchLimits,
+    );
     expect(packing.batches.map((batch) => [batch.memories.map((m) => m.id), batch.alone])).toEqual([
       [['a', 'b'], false],
       [['s1', 's2'], true],
@@ -88,7 +99,11 @@ describe('packing', () => {
   });
 
   it('hands over a memory that crashed twice alone, and packs the others', () => {
-    const packing = packBatches([due('a'), due('poison')], (id) => (id === 'poison' ? [crash(1), crash(1)] : []));
+    const packing = packBatches(
+      [due('a'), due('poison')],
+      (id) => (id === 'poison' ? [crash(1), crash(1)] : []),
+      batchLimits,
+    );
     expect(packing.guilty.map((m) => m.id)).toEqual(['poison']);
     expect(idsOf(packing)).toEqual([['a']]);
   });

@@ -76,6 +76,8 @@ export function consolidationRoutes(deps: AppDeps): Route[] {
             memories: report.memories,
             ops: report.ops.map((op) => ({ ...op, sources: [...op.sources] })),
             rejected: [...report.rejected],
+            calls: report.calls,
+            cost_usd: report.costUsd,
           },
         };
       },

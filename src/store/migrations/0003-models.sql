@@ -99,6 +99,9 @@ create table engram.model_abilities (
 -- With the request known, a batch whose answer is stored goes on from it after a crash; `shown` is what the aliases of
 -- that request stood for.
 alter table engram.attempts add column request_hash bytea, add column shown jsonb;
+-- Asked at the start of every slice; nearly always empty.
+create index attempts_answered on engram.attempts (bank_id, started_at)
+  where request_hash is not null and outcome in ('crashed', 'handed_back', 'failed');
 
 -- What decided a memory (decider, prompt, validators, model): `consolidate --again` leaves alone what it would decide alike.
 alter table engram.memories add column decided_by text;
