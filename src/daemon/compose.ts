@@ -6,12 +6,14 @@ import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
 import type { Decider } from '../consolidation/decider.ts';
-import { createRulesDecider } from '../consolidation/rules/rules-decider.ts';
 import type { Database } from '../db/database.ts';
 import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
-import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
+import { createEmbeddingSwitcher } from '../ingest/embedding-switch.ts';
+import { createReEmbedder } from '../ingest/re-embed.ts';
+import type { Embedder } from '../models/embedder.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
+import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
@@ -24,10 +26,15 @@ import { readDaemonFile, removeDaemonFile, writeDaemonFile } from './daemon-file
 import { startHeartbeat } from './heartbeat.ts';
 import { closeHttp, listen } from './listen.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
-import { openEmbedder } from './open-embedder.ts';
+import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
+import { openModels } from './open-models.ts';
 import { createReleasers, type Releasers } from './releasers.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
+import { type SwitchLoop, startSwitchLoop } from './switch-loop.ts';
 import { version } from './version.ts';
+
+/** Embeddings have their own places, so that a query never waits behind the calls of a language model. */
+const embedCallsAtOnce = 8;
 
 /** The HTTP surface; only its room knows what it is made of. */
 export type App = Awaited<ReturnType<typeof createApp>>;
@@ -109,14 +116,51 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
   signal?.throwIfAborted();
 
-  const { embedder, configuredModel } = await openEmbedder({ config, db, inner: options.embedder });
-  const guarded = guardedEmbedder(embedder, assertNoLease);
+  const models = await openModels({
+    config,
+    db,
+    instanceId,
+    clock,
+    log,
+    metrics,
+    racepoints,
+    random,
+    newId: uuidV7,
+  });
+  const decider = options.decider ?? models.decider;
   const vectors = await chooseVectorIndex({ db, log, metrics });
+  const prices = readPrices(config.pricesFile);
+  const budget = createBudget({ db, limits: dayLimits(config), clock, metrics });
+  const embedSlots = createSlots(embedCallsAtOnce);
+  const { embedder, configuredModel, open } = await openEmbedder({
+    config,
+    db,
+    clock,
+    log,
+    inner: options.embedder,
+    prepare: (model) => vectors.prepare(model),
+    gateOf: (endpoint, model) =>
+      createModelGate({
+        db,
+        endpoint,
+        model,
+        slots: embedSlots,
+        budget,
+        prices,
+        callTimeoutMs: embedTimeoutMs,
+        instanceId,
+        clock,
+        log,
+        metrics,
+        racepoints,
+        random,
+        newId: uuidV7,
+      }),
+  });
   releasers.add('models', stopBoundsMs.models, async () => {
     await vectors.release();
     await embedder.release();
   });
-  await vectors.prepare(guarded.model);
 
   // We hold the lock. An embedded database has nobody else; of a server of its own we know our predecessor at least, whose
   // file only an ordered stop removes.
@@ -146,8 +190,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const engine = createConsolidationEngine({
     db,
     vectors,
-    embedder: guarded,
-    decider: options.decider ?? createRulesDecider(),
+    embedder,
+    decider,
     instanceId,
     concurrency: config.llmConcurrency,
     apply: config.apply,
@@ -158,7 +202,15 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     random,
     newId: uuidV7,
   });
-  const { embedPending } = createPendingEmbedder({ db, embedder: guarded, racepoints, metrics, log });
+  const { embedPending } = createPendingEmbedder({ db, embedder, racepoints, metrics, log });
+  const openGuarded = (model: WantedModel) => guardedEmbedder(open(model), assertNoLease);
+  let switchLoop: SwitchLoop | undefined;
+  if (mode === 'daemon' || options.hasWorkers === true) {
+    const prepare = (model: PinnedModel) => vectors.prepare(model);
+    const reEmbedder = createReEmbedder({ db, open: openGuarded, prepare, instanceId, racepoints, metrics, log });
+    switchLoop = startSwitchLoop({ reEmbedder, embedder, clock, log });
+    releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
+  }
   const queue = createWorkQueue({
     db,
     engine,
@@ -180,16 +232,29 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const app = await createApp({
     db,
     vectors,
-    embedder: guarded,
+    embedder,
     engine,
     queue,
+    embeddings: {
+      ...createEmbeddingSwitcher({
+        db,
+        open: openGuarded,
+        priceOf: (model) => priceOf(prices, model),
+        onStart: () => switchLoop?.nudge(),
+      }),
+      open: openGuarded,
+      wanted: ({ model, isLocal }) =>
+        isLocal ? localModel : model === undefined ? wantedModel(config) : endpointModel(config, model),
+    },
     settings: {
       httpHost: config.httpHost,
       allowedHosts: isLoopback(config.httpHost) ? config.allowedHosts : [hostname(), ...config.allowedHosts],
       apiToken: mode === 'cli' ? undefined : config.apiToken,
       metricsToken: config.metricsToken,
       decider: config.decider,
-      configuredModel,
+      get configuredModel() {
+        return configuredModel();
+      },
     },
     instance: { id: instanceId, version, startedAt },
     condition: () => condition,

@@ -1,0 +1,110 @@
+import type { Config } from '../config/schema.ts';
+import type { Decider } from '../consolidation/decider.ts';
+import { createLlmDecider } from '../consolidation/llm/create-llm-decider.ts';
+import { rememberVerdicts } from '../consolidation/remember-verdicts.ts';
+import { createRulesDecider } from '../consolidation/rules/rules-decider.ts';
+import type { Database } from '../db/database.ts';
+import { createBudget, dayLimits } from '../models/budget.ts';
+import type { ChatModel } from '../models/chat/chat-model.ts';
+import { createChatModel } from '../models/chat/create-chat-model.ts';
+import { createModelGate } from '../models/create-model-gate.ts';
+import type { ModelGate } from '../models/model-gate.ts';
+import { createOpenAiClient, endpointOf } from '../models/openai/create-client.ts';
+import { readPrices } from '../models/prices.ts';
+import { createSlots } from '../models/slots.ts';
+import type { DayLimits } from '../store/budget-ledger.ts';
+import { probeSoon } from '../store/model-breakers.ts';
+import type { Clock } from '../telemetry/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Racepoints } from '../telemetry/racepoints.ts';
+
+/** Longest wait for vectors. */
+const embedTimeoutMs = 30_000;
+/** Requests for vectors in flight at once; each holds up to 64 texts. */
+const embedConcurrency = 8;
+
+export interface ModelsDeps {
+  readonly config: Config;
+  readonly db: Database;
+  readonly instanceId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly racepoints: Racepoints;
+  readonly random: () => number;
+  readonly newId: () => string;
+}
+
+export interface OpenedModels {
+  readonly decider: Decider;
+  /** The language models in use, each once; none where the rules decide. */
+  readonly chats: readonly ChatModel[];
+  readonly limits: DayLimits;
+  /** The gate of an embedding model at an endpoint. */
+  readonly gateOf: (endpoint: string, model: string) => ModelGate;
+}
+
+/**
+ * What the settings say about language models, put together: prices, the budget of the day, a gate for each endpoint and
+ * model, and the decider over them. Asks nobody anything.
+ *
+ * @throws ConfigError where the prices file cannot be used
+ */
+export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
+  const { config, db, clock } = deps;
+  const prices = readPrices(config.pricesFile);
+  const limits = dayLimits(config);
+  const budget = createBudget({ ...deps, limits });
+  const embedSlots = createSlots(embedConcurrency);
+  // A key or a name may have been corrected since: what stood still for it is tried at once.
+  await probeSoon(db, clock.now());
+  const gateOf = (endpoint: string, model: string) =>
+    createModelGate({ ...deps, endpoint, model, slots: embedSlots, budget, prices, callTimeoutMs: embedTimeoutMs });
+  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, gateOf };
+
+  const { openaiApiKey: apiKey, openaiBaseUrl: baseUrl, llmTimeoutMs: timeoutMs } = config;
+  const client = createOpenAiClient({ apiKey, baseUrl });
+  const slots = createSlots(config.llmConcurrency);
+  const chatOf = (model: string, setting: string) =>
+    createChatModel({
+      ...deps,
+      client,
+      gate: createModelGate({
+        ...deps,
+        endpoint: endpointOf(baseUrl),
+        model,
+        slots,
+        budget,
+        prices,
+        callTimeoutMs: timeoutMs,
+      }),
+      settings: {
+        baseUrl: 'OPENAI_BASE_URL',
+        apiKey: 'OPENAI_API_KEY',
+        model: setting,
+        timeout: 'ENGRAMD_LLM_TIMEOUT',
+        size: 'ENGRAMD_LLM_CONTEXT_TOKENS',
+      },
+      contextTokens: config.llmContextTokens,
+      timeoutMs,
+    });
+  const { llmModel, llmModelConsolidate, llmModelAdjudicate } = config;
+  const consolidate = chatOf(
+    llmModelConsolidate ?? llmModel,
+    llmModelConsolidate === undefined ? 'ENGRAMD_LLM_MODEL' : 'ENGRAMD_LLM_MODEL_CONSOLIDATE',
+  );
+  const adjudicate =
+    (llmModelAdjudicate ?? llmModel) === consolidate.model
+      ? consolidate
+      : chatOf(
+          llmModelAdjudicate ?? llmModel,
+          llmModelAdjudicate === undefined ? 'ENGRAMD_LLM_MODEL' : 'ENGRAMD_LLM_MODEL_ADJUDICATE',
+        );
+  return {
+    decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
+    chats: [...new Set([consolidate, adjudicate])],
+    limits,
+    gateOf,
+  };
+}
