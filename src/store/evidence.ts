@@ -47,3 +47,15 @@ export async function linksBetween(
   );
   return rows;
 }
+
+/** Every link of the observations themselves, without what is folded into them. */
+export async function linksOn(tx: Queryable, bankId: string, observationIds: readonly string[]): Promise<Link[]> {
+  if (observationIds.length === 0) return [];
+  // Primary key (bank_id, observation_id, memory_id).
+  const { rows } = await tx.query<Link>(
+    `select observation_id as "observationId", memory_id as "memoryId", memory_version as "memoryVersion"
+     from engram.observation_sources where bank_id = $1 and observation_id = any($2::uuid[])`,
+    [bankId, observationIds],
+  );
+  return rows;
+}

@@ -105,6 +105,23 @@ export async function upsertLinks(tx: Queryable, bankId: string, links: readonly
   );
 }
 
+/** Brings links to the versions given, older ones too: what an undo restores was so. */
+export async function restoreLinks(tx: Queryable, bankId: string, links: readonly Link[]): Promise<void> {
+  if (links.length === 0) return;
+  // Primary key (bank_id, observation_id, memory_id).
+  await tx.query(
+    `insert into engram.observation_sources (bank_id, observation_id, memory_id, memory_version)
+     select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[])
+     on conflict (bank_id, observation_id, memory_id) do update set memory_version = excluded.memory_version`,
+    [
+      bankId,
+      links.map((link) => link.observationId),
+      links.map((link) => link.memoryId),
+      links.map((link) => link.memoryVersion),
+    ],
+  );
+}
+
 /** Removes links of observations that the caller has locked. */
 export async function deleteLinks(tx: Queryable, bankId: string, links: readonly Link[]): Promise<void> {
   if (links.length === 0) return;
@@ -114,6 +131,17 @@ export async function deleteLinks(tx: Queryable, bankId: string, links: readonly
      where s.bank_id = $1 and s.observation_id = gone.observation_id and s.memory_id = gone.memory_id`,
     [bankId, links.map((link) => link.observationId), links.map((link) => link.memoryId)],
   );
+}
+
+/** The scopes of observations, those that are there: which never change. */
+export async function scopesOf(db: Queryable, bankId: string, ids: readonly string[]): Promise<string[][]> {
+  if (ids.length === 0) return [];
+  // Primary key.
+  const { rows } = await db.query<{ tags: string[] }>(
+    'select distinct tags from engram.observations where bank_id = $1 and id = any($2::uuid[])',
+    [bankId, ids],
+  );
+  return rows.map((row) => row.tags);
 }
 
 /** Live observations of a scope whose text was written after the epoch: what a create prepared at that epoch has not seen. */

@@ -10,6 +10,8 @@ import * as bankMission from '../../src/store/bank-mission.ts';
 import * as banks from '../../src/store/banks.ts';
 import * as history from '../../src/store/change-history.ts';
 import * as changeOps from '../../src/store/change-ops.ts';
+import * as review from '../../src/store/change-review.ts';
+import * as conflicts from '../../src/store/conflicts.ts';
 import * as counts from '../../src/store/counts.ts';
 import * as dueMemories from '../../src/store/due-memories.ts';
 import * as dueWork from '../../src/store/due-work.ts';
@@ -18,6 +20,7 @@ import * as evidence from '../../src/store/evidence.ts';
 import * as idempotency from '../../src/store/idempotency.ts';
 import * as memories from '../../src/store/memories.ts';
 import * as memoryRows from '../../src/store/memory-rows.ts';
+import * as memoryStates from '../../src/store/memory-states.ts';
 import * as observations from '../../src/store/observations.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
 import * as related from '../../src/store/related-observations.ts';
@@ -135,6 +138,53 @@ const cases: Record<string, Case> = {
       ),
     gives: 'refused',
   },
+  'change-ops:writeAppliedProposals': {
+    call: (b, v, db) =>
+      changeOps.writeAppliedProposals(db, b, v.changeSetId, [{ seq: 1, row: opRow(v.live, v.memories) }]),
+    gives: undefined,
+  },
+  'change-review:setsNamed': { call: (b, v, db) => review.setsNamed(db, b, v.changeSetId), gives: [] },
+  'change-review:lockSets': { call: (b, v, db) => review.lockSets(db, b, [v.changeSetId]), gives: undefined },
+  'change-review:opsOfSets': { call: (b, v, db) => review.opsOfSets(db, b, [v.changeSetId]), gives: [] },
+  'change-review:opsSince': {
+    call: (b, v, db) =>
+      review.opsSince(db, b, { appliedNo: 0, observationIds: v.observations, memoryIds: v.memories, except: [] }),
+    gives: [],
+  },
+  'change-review:setOpStatuses': {
+    call: (b, v, db) => review.setOpStatuses(db, b, [{ changeSetId: v.changeSetId, seq: 1 }], 'undone'),
+    gives: undefined,
+  },
+  'change-review:refreshSetStatuses': {
+    call: (b, v, db) => review.refreshSetStatuses(db, b, [v.changeSetId]),
+    gives: new Map(),
+  },
+  'conflicts:findConflict': { call: (b, v, db) => conflicts.findConflict(db, b, v.conflictId), gives: undefined },
+  'conflicts:lockConflicts': {
+    call: (b, v, db) => conflicts.lockConflicts(db, b, { ids: [v.conflictId], observationIds: v.observations }),
+    gives: [],
+  },
+  'conflicts:writeConflicts': {
+    call: (b, v, db) =>
+      conflicts.writeConflicts(db, b, [
+        {
+          ...{
+            id: v.conflictId,
+            left: v.live,
+            right: v.rival,
+            reason: 'stolen',
+            status: 'resolved',
+            resolution: 'both',
+          },
+          ...{ createdAt: null, resolvedAt: null, changeSetId: null },
+        },
+      ]),
+    gives: 'refused',
+  },
+  'conflicts:deleteConflicts': {
+    call: (b, v, db) => conflicts.deleteConflicts(db, b, [v.conflictId]),
+    gives: undefined,
+  },
   'counts:countBanks': {
     call: async (b, _, db) => {
       const of = (await counts.countBanks(db, [b])).get(b);
@@ -196,6 +246,20 @@ const cases: Record<string, Case> = {
         db,
         { scope: b, key: 'k', requestHash: Buffer.from('hash') },
         { status: 200, response: { stolen: true } },
+      ),
+    gives: undefined,
+  },
+  'evidence:linksOn': { call: (b, v, db) => evidence.linksOn(db, b, v.observations), gives: [] },
+  'memory-states:readMemoryStates': {
+    call: (b, v, db) => memoryStates.readMemoryStates(db, b, v.memories),
+    gives: new Map(),
+  },
+  'memory-states:moveMemories': {
+    call: (b, v, db) =>
+      memoryStates.moveMemories(
+        db,
+        b,
+        v.memories.map((id) => ({ id, state: 'held' as const, reason: 'stolen' })),
       ),
     gives: undefined,
   },
@@ -267,6 +331,12 @@ const cases: Record<string, Case> = {
       observations.upsertLinks(db, b, [{ observationId: v.live, memoryId: v.pending, memoryVersion: 1 }]),
     gives: 'refused',
   },
+  'observations:restoreLinks': {
+    call: (b, v, db) =>
+      observations.restoreLinks(db, b, [{ observationId: v.live, memoryId: v.pending, memoryVersion: 1 }]),
+    gives: 'refused',
+  },
+  'observations:scopesOf': { call: (b, v, db) => observations.scopesOf(db, b, v.observations), gives: [] },
   'observations:deleteLinks': {
     call: (b, v, db) =>
       observations.deleteLinks(db, b, [{ observationId: v.live, memoryId: v.consolidated, memoryVersion: 1 }]),
