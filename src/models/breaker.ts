@@ -193,7 +193,9 @@ export function createBreaker(deps: {
     };
     learn(seen ?? fresh);
     await tell('opened', async () => {
-      const failure = { ...fault, now, reopensAt, isNamed: fault.retryAfterMs !== null };
+      // Not spread: a fault is an error mostly, and its message is none of those properties that a spread takes along.
+      const { errorClass, message, retryAfterMs } = fault;
+      const failure = { errorClass, message, now, reopensAt, isNamed: retryAfterMs !== null };
       const { row, isNew } = await openBreaker(db, key, failure);
       learn(row);
       if (isNew) logOpen(row);
@@ -206,7 +208,8 @@ export function createBreaker(deps: {
     learn({ ...known, failures, reopensAt, probeId: null, probeUntil: null });
     if (probeId !== null) endProbe(probeId);
     await tell('kept open', async () => {
-      const row = await failBreaker(db, key, { ...fault, now, reopensAt, probeId });
+      const { errorClass, message } = fault;
+      const row = await failBreaker(db, key, { errorClass, message, now, reopensAt, probeId });
       if (!row) return open(fault);
       learn(row);
       if (row.errorClass !== known.errorClass) logOpen(row);
@@ -254,7 +257,11 @@ export function createBreaker(deps: {
       // It was read before the reservation waited for others, so it is looked at before it is believed.
       seenAtMs = Number.NEGATIVE_INFINITY;
     },
-    failed: (fault, probe) => (probe === null ? open(fault) : failAgain(fault, probe.id, seen ?? probe.row)),
+    failed({ errorClass, message, retryAfterMs }, probe) {
+      // Field by field: a spread of an Error has no message.
+      const fault: BreakerFault = { errorClass, message, retryAfterMs };
+      return probe === null ? open(fault) : failAgain(fault, probe.id, seen ?? probe.row);
+    },
     async answered(probe, isUsable) {
       // What was opened for answers of no use is not closed by an answer, but by one of use. Until one comes, or three more
       // memories in a row get none, one request at a time goes on: a batch has to be halved before anybody is to blame.
