@@ -1,7 +1,10 @@
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
+import type { EmbeddingSwitcher } from '../ingest/embedding-switch.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
+import type { WantedModel } from '../models/embeddings/model-id.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
+import type { DayLimits } from '../store/budget-ledger.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -26,8 +29,19 @@ export interface AppSettings {
   readonly metricsToken: string | undefined;
   /** Shown in status. */
   readonly decider: string;
+  /** Language models in use; none where the rules decide. */
+  readonly chatModels: readonly { readonly endpoint: string; readonly model: string }[];
+  readonly budgetLimits: DayLimits;
   /** What the settings ask for; shown in status where the pinned model differs. */
   readonly configuredModel: EmbeddingModel;
+}
+
+/** Changing and calibrating the embedding model. */
+export interface EmbeddingControl extends EmbeddingSwitcher {
+  /** The model that a request names; where it names none, what the settings ask for. */
+  readonly wanted: (request: { readonly model: string | undefined; readonly isLocal: boolean }) => WantedModel;
+  /** Guarded. @throws EmbeddingModelUnavailableError */
+  readonly open: (model: WantedModel) => Embedder;
 }
 
 export interface AppDeps {
@@ -37,6 +51,7 @@ export interface AppDeps {
   readonly embedder: Embedder;
   readonly engine: Pick<ConsolidationEngine, 'dryRun'>;
   readonly queue: ApiQueue;
+  readonly embeddings: EmbeddingControl;
   readonly settings: AppSettings;
   readonly instance: {
     readonly id: string;

@@ -12,6 +12,7 @@ import type { Route } from './route.ts';
 import { bankRoutes } from './routes/bank-routes.ts';
 import { consolidationRoutes } from './routes/consolidation-routes.ts';
 import { daemonRoutes } from './routes/daemon-routes.ts';
+import { embeddingRoutes } from './routes/embedding-routes.ts';
 import { explainRoutes } from './routes/explain-routes.ts';
 import { memoryRoutes } from './routes/memory-routes.ts';
 import { recallRoutes } from './routes/recall-routes.ts';
@@ -68,6 +69,7 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
     ...consolidationRoutes(deps),
     ...explainRoutes(deps),
     ...daemonRoutes(deps),
+    ...embeddingRoutes(deps),
   ];
   for (const spec of routes) addRoute(app, spec, deps);
   const document = openApi(routes, deps.instance.version);

@@ -11,7 +11,13 @@ import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
 import { createEmbeddingSwitcher } from '../ingest/embedding-switch.ts';
 import { createReEmbedder } from '../ingest/re-embed.ts';
-import type { Embedder } from '../models/embedder.ts';
+import { createBudget, dayLimits } from '../models/budget.ts';
+import { createModelGate } from '../models/create-model-gate.ts';
+import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
+import { embedTimeoutMs } from '../models/embeddings/endpoint-embedder.ts';
+import type { WantedModel } from '../models/embeddings/model-id.ts';
+import { priceOf, readPrices } from '../models/prices.ts';
+import { createSlots } from '../models/slots.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
@@ -251,7 +257,9 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       allowedHosts: isLoopback(config.httpHost) ? config.allowedHosts : [hostname(), ...config.allowedHosts],
       apiToken: mode === 'cli' ? undefined : config.apiToken,
       metricsToken: config.metricsToken,
-      decider: config.decider,
+      decider: decider.name,
+      chatModels: models.chats.map(({ endpoint, model }) => ({ endpoint, model })),
+      budgetLimits: models.limits,
       get configuredModel() {
         return configuredModel();
       },

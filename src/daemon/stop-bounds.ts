@@ -3,6 +3,7 @@ export const stopBoundsMs = {
   daemonFile: 500,
   http: 3000,
   queue: 9000,
+  switchLoop: 1000,
   heartbeat: 500,
   instanceRow: 1500,
   models: 1000,
@@ -11,5 +12,5 @@ export const stopBoundsMs = {
   lock: 500,
 } as const;
 
-/** 24.5 s: within the 30 s that Kubernetes gives by default, with time to notice. */
+/** 25.5 s: within the 30 s that Kubernetes gives by default, with time to notice. */
 export const stopDeadlineMs = Object.values(stopBoundsMs).reduce((sum, boundMs) => sum + boundMs, 0);

@@ -36,7 +36,7 @@ async function activateKnown(db: Queryable, model: PinnedModel): Promise<PinnedM
 export async function activeEmbeddingModel(db: Queryable): Promise<PinnedModel | null> {
   // Index embedding_models_one_active.
   const { rows } = await db.query<PinnedModel>(
-    `select id, provider, dimensions, repeat_similarity::float8 as "repeatSimilarity"
+    `select id, provider, dimensions, repeat_similarity as "repeatSimilarity"
      from engram.embedding_models where is_active`,
   );
   return rows[0] ?? null;
@@ -70,7 +70,7 @@ export interface ModelCalibration {
 export async function readCalibration(db: Queryable, modelId: string): Promise<ModelCalibration> {
   // Primary key.
   const { rows } = await db.query<ModelCalibration>(
-    `select repeat_similarity::float8 as "repeatSimilarity", calibrated_at as "calibratedAt"
+    `select repeat_similarity as "repeatSimilarity", calibrated_at as "calibratedAt"
      from engram.embedding_models where id = $1`,
     [modelId],
   );

@@ -4,6 +4,7 @@ import { createApp } from '../../src/api/app.ts';
 import type { ApiQueue, AppCondition, AppDeps } from '../../src/api/app-deps.ts';
 import { assertNoLease } from '../../src/db/lease.ts';
 import { createPendingEmbedder } from '../../src/ingest/embed-pending.ts';
+import { createEmbeddingSwitcher } from '../../src/ingest/embedding-switch.ts';
 import { guardedEmbedder } from '../../src/models/embedder.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { insertInstance } from '../../src/store/instances.ts';
@@ -28,6 +29,7 @@ export async function createApiFixture(
   const test = await createTestDatabase();
   const fake = createFakeEmbedder();
   const embedder = guardedEmbedder(fake, assertNoLease);
+  const next = createFakeEmbedder({ model: { id: 'openai/next', dimensions: 64, provider: 'openai' } });
   const instanceId = uuid();
   await pinEmbeddingModel(test.db, embedder.model);
   await insertInstance(test.db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
@@ -62,6 +64,11 @@ export async function createApiFixture(
     embedder,
     engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], calls: 0, costUsd: 0 }) },
     queue,
+    embeddings: {
+      ...createEmbeddingSwitcher({ db: test.db, open: () => next, priceOf: () => undefined, onStart: () => undefined }),
+      open: () => next,
+      wanted: () => ({ id: next.model.id, provider: 'openai', dimensions: null }),
+    },
     instance: { id: instanceId, version: '0.0.0', startedAt: new Date() },
     condition: () => condition,
     clock: systemClock,
@@ -77,6 +84,8 @@ export async function createApiFixture(
       apiToken: undefined,
       metricsToken: undefined,
       decider: 'rules',
+      chatModels: [],
+      budgetLimits: { nanoUsd: 1_000_000_000, tokens: null, unpricedTokens: 2_000_000 },
       configuredModel: embedder.model,
       ...settings,
     },

@@ -18,7 +18,7 @@ export interface EndpointEmbedderOptions extends EndpointModel {
 }
 
 /** Longest wait for a batch, and for a query: somebody has asked that and full text can answer alone. */
-const timeoutMs = 30_000;
+export const embedTimeoutMs = 30_000;
 const queryTimeoutMs = 10_000;
 /** A text that the endpoint calls too long is cut to half as often as this leads to something. */
 const shortestCut = 64;
@@ -130,7 +130,10 @@ class EndpointEmbedder implements Embedder {
         urgent: isQuery,
       },
       async (signalOfCall) => {
-        const answer = await transport(body, { signal: signalOfCall, timeoutMs: isQuery ? queryTimeoutMs : timeoutMs });
+        const answer = await transport(body, {
+          signal: signalOfCall,
+          timeoutMs: isQuery ? queryTimeoutMs : embedTimeoutMs,
+        });
         this.#learn(answer.vectors, inputs.length);
         const { promptTokens } = answer;
         return {

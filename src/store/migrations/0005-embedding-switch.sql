@@ -2,7 +2,7 @@
 
 alter table engram.embedding_models
   -- Cosine from which two texts are worth a decision, as `calibrate` found it; null: the built-in figure.
-  add column repeat_similarity real check (repeat_similarity between 0 and 1),
+  add column repeat_similarity double precision check (repeat_similarity between 0 and 1),
   add column calibrated_at timestamptz,
   -- Set while its vectors are being made to take over; at most one.
   add column switch_started_at timestamptz,
