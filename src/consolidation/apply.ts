@@ -7,7 +7,8 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import { carryOut } from './carry-out.ts';
 import type { MissReason } from './guards.ts';
 import { insertHistory, proposedRows, type RejectedOp } from './history.ts';
-import { type Judged, lockAndJudge } from './judge-groups.ts';
+import { holdModel } from './hold-model.ts';
+import { type Judged, lockAndJudge, type ShownTexts } from './judge-groups.ts';
 import { allowedRetirements } from './loss-budget.ts';
 import type { OpGroup } from './plan.ts';
 import { writeGroups } from './write-groups.ts';
@@ -31,6 +32,8 @@ export interface ApplyRequest {
   readonly groups: readonly OpGroup[];
   /** Refused by the judges; kept on the change set. */
   readonly rejected: readonly RejectedOp[];
+  /** All that the decider had read. */
+  readonly shown?: ShownTexts;
 }
 
 export interface ApplyResult {
@@ -70,6 +73,7 @@ export async function applyGroups(deps: ApplyDeps, request: ApplyRequest): Promi
 async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Promise<ApplyResult> {
   const memoryIds = [...new Set(request.groups.flatMap((group) => group.memberIds))];
   const isReview = deps.apply === 'review';
+  await holdModel(tx, deps.clock, request.embeddingModel);
   const judged = await lockAndJudge(
     tx,
     { ...request, memberState: 'pending' },
@@ -86,11 +90,16 @@ async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Prom
   await deps.racepoints.reach('apply:ops-written', { memoryIds });
   await propose(tx, request, proposed, 'review');
   await propose(tx, request, heldBack, 'loss-budget');
-  await insertHistory(tx, request, {
-    done: writes.changeOps,
-    proposed: rowsOf(deps, request, judged, proposed, { id: request.changeSetId, now }),
-    heldBack: rowsOf(deps, request, judged, heldBack, { id: deps.newId(), now, verdict: overBudget }),
-  });
+  const rejected = judged.quotesErased ? [] : request.rejected;
+  await insertHistory(
+    tx,
+    { ...request, rejected },
+    {
+      done: writes.changeOps,
+      proposed: rowsOf(deps, request, judged, proposed, { id: request.changeSetId, now }),
+      heldBack: rowsOf(deps, request, judged, heldBack, { id: deps.newId(), now, verdict: overBudget }),
+    },
+  );
   await insertEvents(tx, request.bankId, writes.events);
   if (request.attemptId !== null && judged.missed.length === 0) {
     await finishAttempt(tx, { bankId: request.bankId, id: request.attemptId, outcome: 'applied' });

@@ -176,7 +176,7 @@ class BatchRun {
       const proposals = new Map(planned.map((op, index) => [op, judged.ops[index]]));
       const endsAttempt = again.size === 0;
       const result = await inPhase(deps, 'apply', () =>
-        this.#apply(planned, { scopeEpoch, endsAttempt, rejected: round === 0 ? decision.rejected : [] }),
+        this.#apply(decision, planned, { scopeEpoch, endsAttempt, rejected: round === 0 ? decision.rejected : [] }),
       );
       if (result.bankGone) {
         this.#bankGone = true;
@@ -221,6 +221,7 @@ class BatchRun {
   }
 
   #apply(
+    decision: Decision,
     planned: readonly PlannedOp[],
     options: {
       readonly scopeEpoch: number;
@@ -241,6 +242,14 @@ class BatchRun {
       repeatSimilarity: this.#repeatSimilarity,
       groups: groupOps(planned),
       rejected: options.rejected,
+      shown: {
+        memoryIds: idsOf(
+          decision.presentation,
+          decision.presentation.batch.memories.map((memory) => memory.alias),
+        ),
+        observationIds: [...decision.shown.keys()],
+        scopeEpoch: decision.scopeEpoch,
+      },
     });
   }
 

@@ -1,4 +1,5 @@
 import { currentEmbedder } from '../models/embedder.ts';
+import { findContradictions } from './contradictions.ts';
 import type { ConsolidationDeps, EngineDeps } from './dependencies.ts';
 import { dryRun } from './dry-run.ts';
 import type { ConsolidationEngine } from './engine.ts';
@@ -25,6 +26,8 @@ export function createConsolidationEngine(outside: ConsolidationDeps): Consolida
   return {
     // One embedding model from the first look to the apply, which refuses what was decided with another.
     runSlice: async (options) => runSlice({ ...deps, embedder: await currentEmbedder(deps.embedder) }, options),
+    findContradictions: async (request) =>
+      findContradictions({ ...deps, embedder: await currentEmbedder(deps.embedder) }, request),
     dryRun: async (bankId, options) =>
       dryRun({ ...deps, embedder: await currentEmbedder(deps.embedder) }, bankId, options),
   };

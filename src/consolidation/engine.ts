@@ -60,9 +60,24 @@ export interface DryRunReport {
   readonly costUsd: number;
 }
 
+export interface ContradictionsReport {
+  /** `deferred`: there is more to look at, from where it came to; at `retryAt` where something outside failed. */
+  readonly outcome: 'done' | 'deferred';
+  readonly retryAt: Date | null;
+  /** Put before the decider. */
+  readonly pairs: number;
+  readonly conflicts: number;
+}
+
 export interface ConsolidationEngine {
   /** Works off the due rows of one bank. Throws only for what no retry by rows can mend (the database is gone). */
   runSlice(options: SliceOptions): Promise<SliceReport>;
   /** Proposes for at most `limit` due memories (default 50) and rolls nothing back because nothing is written. */
   dryRun(bankId: string, options: { readonly signal: AbortSignal; readonly limit?: number }): Promise<DryRunReport>;
+  /** Lists observations that cannot both hold, among what changed since the last search (DESIGN §7). */
+  findContradictions(request: {
+    readonly bankId: string;
+    readonly signal: AbortSignal;
+    readonly limit?: number;
+  }): Promise<ContradictionsReport>;
 }

@@ -1,5 +1,6 @@
+import { holdModel } from '../consolidation/hold-model.ts';
 import type { Database, Queryable, Tx } from '../db/database.ts';
-import type { Embedder } from '../models/embedder.ts';
+import { currentEmbedder, type Embedder } from '../models/embedder.ts';
 import { lockBank } from '../store/apply-locks.ts';
 import { insertEvents } from '../store/apply-writes.ts';
 import { emptyOp, insertChangeSet, type ObservationImage } from '../store/change-ops.ts';
@@ -21,9 +22,9 @@ import { updateObservations } from '../store/observations.ts';
 import { finishRun, insertRun } from '../store/runs.ts';
 import { advanceScope } from '../store/scopes.ts';
 import type { Clock } from '../telemetry/clock.ts';
-import { EngramdError } from '../telemetry/engramd-error.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { boundsWithout, type Fate, fateOf, fingerprintOf, type Lineage, repointed } from './erasure-plan.ts';
+import { CurationContendedError } from './refusals.ts';
 
 export interface ForgetDeps {
   readonly db: Database;
@@ -48,12 +49,6 @@ export interface ForgetReport {
   readonly conflicted: readonly string[];
 }
 
-/** Whatever stands on the memory kept changing. Nothing was erased. */
-export class ForgetContendedError extends EngramdError {
-  readonly code = 'FORGET_CONTENDED';
-  override readonly retryable = true;
-}
-
 const rounds = 10;
 
 /**
@@ -62,15 +57,16 @@ const rounds = 10;
  * it starts over.
  *
  * @returns null where there is no such memory
- * @throws ForgetContendedError; what the embedder throws, where a source that stays has no vector yet. Nothing is erased then.
+ * @throws CurationContendedError; what the embedder throws, where a source that stays has no vector yet. Nothing is erased then.
  */
 export async function forget(
-  deps: ForgetDeps,
+  outside: ForgetDeps,
   request: { readonly bankId: string; readonly memoryId: string; readonly signal: AbortSignal },
 ): Promise<ForgetReport | null> {
   const { bankId, memoryId } = request;
   for (let round = 0; round < rounds; round += 1) {
     request.signal.throwIfAborted();
+    const deps = { ...outside, embedder: await currentEmbedder(outside.embedder) };
     const [memory] = await loadMemories(deps.db, bankId, [memoryId]);
     if (!memory) return null;
     const plan = await makePlan(deps, bankId, memory, request.signal);
@@ -79,7 +75,7 @@ export async function forget(
     await deps.hint(bankId);
     return report;
   }
-  throw new ForgetContendedError(`what stands on memory ${memoryId} keeps changing; try again`);
+  throw new CurationContendedError(`what stands on memory ${memoryId} keeps changing; try again`);
 }
 
 interface ErasurePlan {
@@ -143,6 +139,7 @@ async function carryOut(
   plan: ErasurePlan,
 ): Promise<ForgetReport | 'moved' | null> {
   const { memory, lineage, fates } = plan;
+  await holdModel(tx, deps.clock, deps.embedder.model.id);
   await markWriter(tx, deps.instanceId);
   if (!(await lockBank(tx, bankId, 'shared'))) return null;
   const scopes = new Map(

@@ -28,6 +28,7 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
     seq: number;
     before: unknown;
     after: unknown;
+    reason: string;
     holds_text: boolean;
   }>(
     `with found as materialized (
@@ -41,7 +42,7 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
      sets as (
        select change_set_id as id from found
        union select s.id from found f join engram.change_sets s on s.bank_id = $1 and s.undoes = f.change_set_id)
-     select o.change_set_id as set_id, o.seq, o.before, o.after,
+     select o.change_set_id as set_id, o.seq, o.before, o.after, o.reason,
        exists (select from found f where f.change_set_id = o.change_set_id and f.seq = o.seq) as holds_text
      from sets join engram.change_ops o on o.bank_id = $1 and o.change_set_id = sets.id
      order by o.change_set_id, o.seq for update of o`,
@@ -76,6 +77,12 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
       ),
       erasedText,
     ],
+  );
+  // Index events_bank. The timeline repeats the reasons of skips that were taken back.
+  await tx.query(
+    `update engram.events set detail = jsonb_set(detail, '{reason}', to_jsonb($3::text))
+     where bank_id = $1 and detail->>'reason' = any($2)`,
+    [bankId, [...new Set(rows.map((row) => row.reason))].filter((reason) => reason !== ''), erasedText],
   );
   const conflicted = await scrubSets(tx, bankId, [...new Set(rows.map((row) => row.set_id))]);
   return { ops: rows.filter((row) => row.holds_text).length, conflicted };

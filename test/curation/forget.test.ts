@@ -172,7 +172,6 @@ describe('a memory that is forgotten', () => {
       'Ben moved to Rome',
       'Ben was in Oslo all year',
     ]);
-    bench.logged.length = 0;
     await bench.consolidate();
     expect((await observations(bench)).filter((row) => row.needsReplan)).toEqual([]);
     expect(await placesOf(bench, word)).toEqual([]);
