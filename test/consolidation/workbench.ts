@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid';
 import { createConsolidationEngine } from '../../src/consolidation/create-engine.ts';
-import type { Batch, Decider, ProposedOp, Verdict } from '../../src/consolidation/decider.ts';
+import type { Batch, BatchLimits, Decider, ProposedOp, Verdict } from '../../src/consolidation/decider.ts';
 import type { ConsolidationDeps } from '../../src/consolidation/dependencies.ts';
 import type { ConsolidationEngine, SliceReport } from '../../src/consolidation/engine.ts';
 import { batchLimits } from '../../src/consolidation/packing.ts';
@@ -33,8 +33,8 @@ const keepIfSaid = (text: string, sources: readonly string[]): string | Promise<
 /** A decider that does what the test tells it; by default every memory becomes an observation of its own. */
 export class ScriptedDecider implements Decider {
   readonly name = 'scripted/1';
-  readonly asksModel = false;
-  readonly limits = batchLimits;
+  readonly asksModel: boolean = false;
+  limits: BatchLimits = batchLimits;
   readonly readsSources = true;
   batches: Batch[] = [];
   pairs: [held: string, offered: string][] = [];
@@ -49,6 +49,7 @@ export class ScriptedDecider implements Decider {
     this.propose_ = createEach;
     this.adjudicate_ = sameIfEqual;
     this.rewrite_ = keepIfSaid;
+    this.limits = batchLimits;
   }
 
   async propose(batch: Batch) {
@@ -73,12 +74,12 @@ export class ScriptedDecider implements Decider {
     return { text, reason: 'scripted' };
   }
 
-  async readyAt() {
+  async readyAt(): Promise<Date | null> {
     return null;
   }
 
-  async blames() {
-    return 'memory' as const;
+  async blames(): Promise<'memory' | 'model'> {
+    return 'memory';
   }
 }
 
