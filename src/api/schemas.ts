@@ -3,6 +3,7 @@ import { bankNameSchema } from '../ingest/bank-name.ts';
 import type { ChangeOpKind } from '../store/change-ops.ts';
 import type { MemoryState } from '../store/memories.ts';
 import type { ObservationState } from '../store/recall-rows.ts';
+import { modelStatusSchema } from './model-status.ts';
 
 /** The shapes of what the service answers. Times are ISO 8601 in UTC, ids are UUIDs. */
 
@@ -288,6 +289,7 @@ export const statusSchema = z
       configured: z.string().meta({ description: 'What the settings ask for; the pinned model serves.' }),
       pinned_differs: z.boolean(),
     }),
+    ...modelStatusSchema,
     vectors: z.enum(['pgvector', 'exact']),
     pool: z.strictObject({ used: count, idle: count, waiting: count }),
     banks: count,

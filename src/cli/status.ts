@@ -26,11 +26,18 @@ export function addStatus(program: Command, context: CommandContext): void {
       });
       const { terminal } = context;
       if (globals.json) return terminal.json(status);
-      const { queue, pool, embedding } = status;
+      const { queue, pool, embedding, budget } = status;
       const model = `${embedding.model}${embedding.pinned_differs ? ` (settings ask for ${embedding.configured})` : ''}`;
       const rows: [string, string][] = [
         ['daemon', `${status.version}, ${status.condition}, up ${duration(status.uptime_seconds)}`],
         ['decider', status.decider],
+        ...status.models.map(({ model, endpoint, problem, retry_at }): [string, string] => [
+          'model',
+          problem === null
+            ? `${model} at ${endpoint}`
+            : terminal.red(`${problem}${retry_at === null ? '' : `; tried again at ${retry_at.slice(11, 19)} UTC`}`),
+        ]),
+        ...(status.models.length === 0 ? [] : [['budget', budgetLine(budget)] as [string, string]]),
         ['vectors', `${model}, ${status.vectors}`],
         ['banks', String(status.banks)],
         ['memories', showCounts(status.memories)],
@@ -44,6 +51,17 @@ export function addStatus(program: Command, context: CommandContext): void {
       ];
       for (const line of table(rows.map(([name, value]) => [terminal.dim(name), value]))) terminal.out(line);
     });
+}
+
+function budgetLine({ usd, tokens, unpriced_tokens: unpriced, resets_at }: Status['budget']): string {
+  const spent = `$${usd.spent.toFixed(4)} of $${usd.limit.toFixed(2)} today`;
+  const ofTokens = tokens ?? (unpriced.spent > 0 ? unpriced : null);
+  const inTokens =
+    ofTokens === null
+      ? ''
+      : `, ${ofTokens.spent.toLocaleString('en-US')} of ${ofTokens.limit.toLocaleString('en-US')} tokens`;
+  const isSpent = usd.left <= 0 || (ofTokens !== null && ofTokens.left <= 0);
+  return `${spent}${inTokens}${isSpent ? `; work waits until ${resets_at}` : ''}`;
 }
 
 function duration(seconds: number): string {

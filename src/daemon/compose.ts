@@ -11,13 +11,9 @@ import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
 import { createEmbeddingSwitcher } from '../ingest/embedding-switch.ts';
 import { createReEmbedder } from '../ingest/re-embed.ts';
-import { createBudget, dayLimits } from '../models/budget.ts';
-import { createModelGate } from '../models/create-model-gate.ts';
 import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
-import { embedTimeoutMs } from '../models/embeddings/endpoint-embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
-import { priceOf, readPrices } from '../models/prices.ts';
-import { createSlots } from '../models/slots.ts';
+import { priceOf } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
@@ -38,9 +34,6 @@ import { createReleasers, type Releasers } from './releasers.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 import { type SwitchLoop, startSwitchLoop } from './switch-loop.ts';
 import { version } from './version.ts';
-
-/** Embeddings have their own places, so that a query never waits behind the calls of a language model. */
-const embedCallsAtOnce = 8;
 
 /** The HTTP surface; only its room knows what it is made of. */
 export type App = Awaited<ReturnType<typeof createApp>>;
@@ -135,9 +128,6 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   });
   const decider = options.decider ?? models.decider;
   const vectors = await chooseVectorIndex({ db, log, metrics });
-  const prices = readPrices(config.pricesFile);
-  const budget = createBudget({ db, limits: dayLimits(config), clock, metrics });
-  const embedSlots = createSlots(embedCallsAtOnce);
   const { embedder, configuredModel, open } = await openEmbedder({
     config,
     db,
@@ -145,23 +135,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     log,
     inner: options.embedder,
     prepare: (model) => vectors.prepare(model),
-    gateOf: (endpoint, model) =>
-      createModelGate({
-        db,
-        endpoint,
-        model,
-        slots: embedSlots,
-        budget,
-        prices,
-        callTimeoutMs: embedTimeoutMs,
-        instanceId,
-        clock,
-        log,
-        metrics,
-        racepoints,
-        random,
-        newId: uuidV7,
-      }),
+    gateOf: models.gateOf,
   });
   releasers.add('models', stopBoundsMs.models, async () => {
     await vectors.release();
@@ -245,7 +219,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       ...createEmbeddingSwitcher({
         db,
         open: openGuarded,
-        priceOf: (model) => priceOf(prices, model),
+        priceOf: (model) => priceOf(models.prices, model),
         onStart: () => switchLoop?.nudge(),
       }),
       open: openGuarded,

@@ -8,9 +8,10 @@ import { createBudget, dayLimits } from '../models/budget.ts';
 import type { ChatModel } from '../models/chat/chat-model.ts';
 import { createChatModel } from '../models/chat/create-chat-model.ts';
 import { createModelGate } from '../models/create-model-gate.ts';
+import { embedTimeoutMs } from '../models/embeddings/endpoint-embedder.ts';
 import type { ModelGate } from '../models/model-gate.ts';
 import { createOpenAiClient, endpointOf } from '../models/openai/create-client.ts';
-import { readPrices } from '../models/prices.ts';
+import { type Prices, readPrices } from '../models/prices.ts';
 import { createSlots } from '../models/slots.ts';
 import type { DayLimits } from '../store/budget-ledger.ts';
 import { probeSoon } from '../store/model-breakers.ts';
@@ -19,9 +20,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 
-/** Longest wait for vectors. */
-const embedTimeoutMs = 30_000;
-/** Requests for vectors in flight at once; each holds up to 64 texts. */
+/** Requests for vectors in flight at once: places of their own, so that a query never waits behind a language model. */
 const embedConcurrency = 8;
 
 export interface ModelsDeps {
@@ -41,6 +40,7 @@ export interface OpenedModels {
   /** The language models in use, each once; none where the rules decide. */
   readonly chats: readonly ChatModel[];
   readonly limits: DayLimits;
+  readonly prices: Prices;
   /** The gate of an embedding model at an endpoint. */
   readonly gateOf: (endpoint: string, model: string) => ModelGate;
 }
@@ -61,7 +61,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   await probeSoon(db, clock.now());
   const gateOf = (endpoint: string, model: string) =>
     createModelGate({ ...deps, endpoint, model, slots: embedSlots, budget, prices, callTimeoutMs: embedTimeoutMs });
-  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, gateOf };
+  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, prices, gateOf };
 
   const { openaiApiKey: apiKey, openaiBaseUrl: baseUrl, llmTimeoutMs: timeoutMs } = config;
   const client = createOpenAiClient({ apiKey, baseUrl });
@@ -105,6 +105,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
     chats: [...new Set([consolidate, adjudicate])],
     limits,
+    prices,
     gateOf,
   };
 }

@@ -4,6 +4,7 @@ import { bankNameSchema } from '../../ingest/bank-name.ts';
 import { countStore } from '../../store/counts.ts';
 import type { AppDeps } from '../app-deps.ts';
 import { limitSchema } from '../cursor.ts';
+import { presentModelStatus } from '../model-status.ts';
 import { presentJob, presentQueueCounts } from '../present.ts';
 import { type Route, route } from '../route.ts';
 import { jobSchema, statusSchema } from '../schemas.ts';
@@ -51,6 +52,7 @@ export function daemonRoutes(deps: AppDeps): Route[] {
               configured: settings.configuredModel.id,
               pinned_differs: settings.configuredModel.id !== embedder.model.id,
             },
+            ...(await presentModelStatus(deps)),
             vectors: deps.vectors.kind,
             pool: db.poolCounts(),
             banks: counts.banks,

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { type BudgetUse, readBudget } from '../models/budget.ts';
+import { readModelHealth } from '../store/model-breakers.ts';
+import type { AppDeps } from './app-deps.ts';
+
+const time = z.iso.datetime();
+
+const useSchema = z.strictObject({
+  limit: z.number(),
+  spent: z.number(),
+  reserved: z.number().meta({ description: 'Held by calls under way.' }),
+  left: z.number(),
+});
+
+export const modelStatusSchema = {
+  models: z
+    .array(
+      z.strictObject({
+        model: z.string(),
+        endpoint: z.string(),
+        state: z.enum(['ready', 'out_of_order']),
+        problem: z.string().nullable().meta({ description: 'What is wrong and what to change, in one line.' }),
+        retry_at: time.nullable().meta({ description: 'When it is tried again; memories wait until then.' }),
+      }),
+    )
+    .meta({ description: 'Language models in use, and every endpoint that is out of order.' }),
+  budget: z
+    .strictObject({
+      day: z.string(),
+      resets_at: time,
+      usd: useSchema,
+      tokens: useSchema.nullable().meta({ description: 'Null where no limit of tokens is set.' }),
+      unpriced_tokens: useSchema.meta({ description: 'Of models whose price is unknown.' }),
+    })
+    .meta({ description: 'What models may cost today.' }),
+};
+
+const dollarsPerNano = 1e-9;
+
+/** What `status` says of models and money. */
+export async function presentModelStatus({ db, clock, settings }: Pick<AppDeps, 'db' | 'clock' | 'settings'>) {
+  const health = await readModelHealth(db);
+  const isIn = (one: { endpoint: string; model: string }) => (other: { endpoint: string; model: string }) =>
+    one.endpoint === other.endpoint && one.model === other.model;
+  const ready = settings.chatModels.filter((model) => !health.some(isIn(model)));
+  const budget = await readBudget(db, { limits: settings.budgetLimits, now: clock.now() });
+  return {
+    models: [
+      ...ready.map(({ model, endpoint }) => ({
+        model,
+        endpoint,
+        state: 'ready' as const,
+        problem: null,
+        retry_at: null,
+      })),
+      ...health.map(({ model, endpoint, message, retryAt }) => ({
+        model,
+        endpoint,
+        state: 'out_of_order' as const,
+        problem: message,
+        retry_at: retryAt.toISOString(),
+      })),
+    ],
+    budget: {
+      day: budget.day,
+      resets_at: budget.resetsAt.toISOString(),
+      usd: inDollars(budget.nanoUsd),
+      tokens: budget.tokens && { ...budget.tokens },
+      unpriced_tokens: { ...budget.unpricedTokens },
+    },
+  };
+}
+
+function inDollars(use: BudgetUse) {
+  return {
+    limit: use.limit * dollarsPerNano,
+    spent: use.spent * dollarsPerNano,
+    reserved: use.reserved * dollarsPerNano,
+    left: use.left * dollarsPerNano,
+  };
+}
