@@ -9,7 +9,6 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BookedCall, createBooking } from './booking.ts';
 import { createBreaker, type Patience, type Probe } from './breaker.ts';
 import type { Budget } from './budget.ts';
-import { endpointOf } from './endpoint.ts';
 import type { CallFacts, ModelGate, Performed } from './model-gate.ts';
 import { type Prices, priceOf } from './prices.ts';
 import { ModelContentError, ProviderError } from './provider-errors.ts';
@@ -19,7 +18,7 @@ import { createTokenRate } from './token-rate.ts';
 
 export interface ModelGateOptions {
   readonly db: Database;
-  /** The base URL; what of it is secret is dropped. */
+  /** The base URL without credentials, path included. */
   readonly endpoint: string;
   readonly model: string;
   /** Shared with the other gates that the same limit is over. */
@@ -64,12 +63,11 @@ type Attempt<T> =
 type Perform<T> = (signal: AbortSignal) => Promise<Performed<T>>;
 
 export function createModelGate(options: ModelGateOptions): ModelGate {
-  const { db, model, budget, clock, log, metrics, racepoints } = options;
-  const endpoint = endpointOf(options.endpoint);
+  const { db, endpoint, model, budget, clock, log, metrics, racepoints } = options;
   const price = priceOf(options.prices, model);
   const starting = createSlots(slowStart);
   const rate = createTokenRate();
-  const booking = createBooking({ ...options, endpoint, price, rate });
+  const booking = createBooking({ ...options, price, rate });
   const breaker = createBreaker({
     db,
     key: { endpoint, model },

@@ -39,7 +39,9 @@ export interface GateBench {
   process(overrides?: Partial<ModelGateOptions> & { readonly limits?: DayLimits; readonly clock?: Clock }): Process;
   rows<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Moves time a little at a time, giving the database its own, until the promise has settled. */
-  until<T>(promise: Promise<T>): Promise<T>;
+  until<T>(promise: Promise<T>, stepMs?: number): Promise<T>;
+  /** Gives what is under way at the database its time, and moves none. */
+  settle(): Promise<void>;
   clear(): Promise<void>;
   close(): Promise<void>;
 }
@@ -94,7 +96,10 @@ export async function createGateBench(): Promise<GateBench> {
       return { gate, db, metrics, races };
     },
     rows,
-    async until(promise) {
+    async settle() {
+      for (let n = 0; n < 30; n += 1) await database.db.query('select 1');
+    },
+    async until(promise, stepMs = 50) {
       let isOver = false;
       const over = () => {
         isOver = true;
@@ -103,7 +108,7 @@ export async function createGateBench(): Promise<GateBench> {
       while (!isOver) {
         // A round trip: whatever was sent to the database before it has most likely been answered.
         await database.db.query('select 1');
-        await clock.advance(50);
+        await clock.advance(stepMs);
       }
       return promise;
     },
