@@ -13,6 +13,7 @@ describe('finds the value', () => {
     ['in the second fence', `\`\`\`\nnot this\n\`\`\`\n\`\`\`json\n${json}\n\`\`\``],
     ['after thoughts', `<think>\nmaybe {"ops": []}?\n</think>\n\n${json}`],
     ['after thoughts whose beginning was swallowed', `maybe not\n</think>\n${json}`],
+    ['after thoughts with an answer in them whose beginning was swallowed', `{"ops": []}? No.\n</think>\n\n${json}`],
     ['after thoughts, in a fence', `<thinking>hm</thinking>\`\`\`json\n${json}\n\`\`\``],
     ['in prose', `Sure! ${json} Anything else?`],
     ['after words in brackets', `As {asked} [1]: ${json}`],
@@ -28,6 +29,7 @@ describe('finds nothing', () => {
     ['in a value that was cut off', '{"ops": [{"op": "create"}, {"op": "sk'],
     ['in a value that was cut off behind a whole part', 'Here: {"ops": [{"op": "skip"}'],
     ['in thoughts that did not end', '<think>the answer is {"ops": []}'],
+    ['in thoughts, when the answer was cut off', 'Is it {"ops": []}?\n</think>\n{"ops": ['],
     ['in single quotes', "{'ops': []}"],
     ['in a comma too many', '{"ops": [],}'],
     ['in two halves', '{"a": 1'],
@@ -88,12 +90,11 @@ describe('for any text', () => {
   });
 
   it('never throws on what is long, deep or odd', () => {
-    const long = fc.constantFrom('{', '[', '{"a":', '"', '```\n', '<think>', '{}', '\\', '\ud800', '\0');
+    const long = fc.constantFrom('{', '[', '{"a":', '"', '```\n', '<think>', '{}', '\\', '\ud800', '\0', '</think>');
     fc.assert(
-      fc.property(long, fc.integer({ min: 0, max: 20_000 }), fc.string({ unit: 'binary' }), (part, times, end) => {
+      fc.property(long, fc.integer({ min: 0, max: 3000 }), fc.string(), (part, times, end) => {
         lenientJson(part.repeat(times) + end);
       }),
-      { numRuns: 60 },
     );
   });
 

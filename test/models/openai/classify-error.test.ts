@@ -193,7 +193,7 @@ describe('message', () => {
   it('is one line of bounded length with the advice at its end, whatever a server says', () => {
     const anything = fc.record({
       status: fc.integer({ min: 300, max: 599 }),
-      message: fc.oneof(fc.string({ unit: 'grapheme' }), fc.constant('x'.repeat(100_000))),
+      message: fc.oneof(fc.string(), fc.constant('x'.repeat(100_000))),
       code: fc.oneof(fc.string(), fc.integer(), fc.constant(null)),
       type: fc.oneof(fc.string(), fc.constant(undefined)),
       param: fc.oneof(fc.string(), fc.constant('model'), fc.constant(null)),
