@@ -1,6 +1,5 @@
 import type { Alias, Batch, BatchMemory, Proposal, ProposedOp } from '../decider.ts';
-import { extractValues } from '../values/extract-values.ts';
-import { isFunctionWord } from '../values/vocabulary.ts';
+import { contentWords, sharedWords } from '../values/content-words.ts';
 import { firstHeld, groundedDate, heldAt } from './grounded-date.ts';
 import type { MalformedOp, ReadOperations, WrittenOp } from './read-operations.ts';
 import { sameWords } from './same-words.ts';
@@ -152,7 +151,7 @@ class Answer {
     const standing = this.#standing.get(target);
     if (standing && sameWords(standing.text, text)) return this.#reinforce(target, memories, reason);
     if (this.#cut.has(target)) return { memories, reason: `${target} was not shown whole, so it cannot be revised` };
-    if (standing && this.#revised.has(target) && keptShare(standing.text, text) < keptByLaterRevision) {
+    if (standing && this.#revised.has(target) && !keeps(standing.text, text)) {
       return { memories, reason: `${target} was revised by this answer already, and this text drops what was added` };
     }
     this.#revised.add(target);
@@ -176,7 +175,9 @@ class Answer {
       groundedDate(written.validFrom, cited) ??
       firstHeld(written.op === 'supersede' && after.length > 0 ? after : cited);
     const made = { as: this.#make(written, text, validFrom), text, memories, validFrom, reason };
-    const order = written.op === 'supersede' ? orderOf(held, validFrom, cited) : 'none';
+    // One that shares no word with what it shall end may speak of something else: both stay.
+    const isRelated = standing !== undefined && sharedWords(contentWords(standing.text), contentWords(text)) > 0;
+    const order = written.op === 'supersede' && isRelated ? orderOf(held, validFrom, cited) : 'none';
     switch (order) {
       case 'later':
         this.#successors.set(target, made.as);
@@ -205,9 +206,7 @@ function orderOf(held: Date | null, offered: Date | null, cited: readonly BatchM
   return offered < held && times.length > 0 && times.every((time) => time < held) ? 'earlier' : 'none';
 }
 
-/** How many of the words of one text, but for those that carry no meaning, another one has. */
-function keptShare(first: string, second: string): number {
-  const words = [...extractValues(first).words].filter((word) => !isFunctionWord(word));
-  const kept = extractValues(second).words;
-  return words.length === 0 ? 1 : words.filter((word) => kept.has(word)).length / words.length;
+/** Whether a second revision has what the first one wrote. */
+function keeps(first: string, second: string): boolean {
+  return sharedWords(contentWords(first), contentWords(second)) >= keptByLaterRevision;
 }

@@ -1,5 +1,4 @@
-import { extractValues } from '../values/extract-values.ts';
-import { isFunctionWord } from '../values/vocabulary.ts';
+import { contentWords, sharedWords } from '../values/content-words.ts';
 import type { Validator } from './judged-op.ts';
 
 /** How many of the words of an observation a memory has to use to be about it. */
@@ -14,11 +13,7 @@ const spokenOf = 0.5;
 export const retireTold: Validator = ({ op, memories, standing }) => {
   if (op.op !== 'retire') return null;
   if (op.reason.trim() === '') return 'retired without a reason';
-  const held = standing.get(op.target);
-  const words = held ? [...extractValues(held.text).words].filter((word) => !isFunctionWord(word)) : [];
-  const told = [...memories.values()].some((memory) => {
-    const said = extractValues(memory.text).words;
-    return words.filter((word) => said.has(word)).length >= words.length * spokenOf;
-  });
+  const words = contentWords(standing.get(op.target)?.text ?? '');
+  const told = [...memories.values()].some(({ text }) => sharedWords(words, contentWords(text)) >= spokenOf);
   return told ? null : 'no memory of the batch speaks of it';
 };

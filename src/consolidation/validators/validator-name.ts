@@ -8,6 +8,7 @@ export const validatorNames = [
   'negation',
   'same-needs-values',
   'supersede-forward',
+  'same-subject',
   'compression',
   'length-and-repetition',
   'secret',

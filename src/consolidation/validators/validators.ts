@@ -6,6 +6,7 @@ import { negation } from './negation.ts';
 import { promptEcho } from './prompt-echo.ts';
 import { retireTold } from './retire-told.ts';
 import { sameNeedsValues } from './same-needs-values.ts';
+import { sameSubject } from './same-subject.ts';
 import { secret } from './secret.ts';
 import { sourceExists } from './source-exists.ts';
 import { supersedeForward } from './supersede-forward.ts';
@@ -35,4 +36,5 @@ export const validators: readonly { readonly name: ValidatorName; readonly judge
   { name: 'values-preserved', judge: valuesPreserved },
   { name: 'negation', judge: negation },
   { name: 'compression', judge: compression },
+  { name: 'same-subject', judge: sameSubject },
 ];

@@ -53,7 +53,7 @@ describe('what a model is shown of a batch', () => {
         for (const alias of document.memories) {
           expect(shown.get(alias)).toBe(batch.memories.find((one) => one.alias === alias)?.text.toWellFormed());
         }
-        expect(new Set(document.memories).intersection(new Set(document.tooLong)).size).toBe(0);
+        expect(document.tooLong.filter((alias) => document.memories.includes(alias))).toEqual([]);
         if (batch.memories.length > 0) expect(document.memories.length + document.tooLong.length).toBeGreaterThan(0);
       }),
       { numRuns: 150 },
