@@ -1,5 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import type { Database } from '../db/database.ts';
+import type { readBudget } from '../models/budget.ts';
+import type { ChatModel } from '../models/chat/chat-model.ts';
+import { checkModel } from '../models/chat/check-model.ts';
 import type { Embedder } from '../models/embedder.ts';
 import { countDeadLetters } from '../queue/job-rows.ts';
 import { readServerFacts, type ServerFacts, type StoreTroubles } from '../store/server-facts.ts';
@@ -141,19 +144,33 @@ export async function checkQueue(db: Database, troubles: StoreTroubles): Promise
   return { check, status: 'ok', detail };
 }
 
-export async function checkEmbedder(embedder: Embedder, pinned: string | null, clock: Clock): Promise<Finding> {
-  const check = 'embedder';
-  const { id, dimensions } = embedder.model;
-  if (pinned !== null && pinned !== id) {
-    return {
-      check,
-      status: 'fail',
-      detail: `the database's vectors come from ${pinned}, this engramd has ${id}`,
-      advice: 'set ENGRAMD_EMBEDDER back',
-    };
-  }
+export async function checkEmbedder(embedder: Embedder, clock: Clock, signal: AbortSignal): Promise<Finding> {
   const startedMs = clock.monotonicMs();
-  await embedder.embed(['The embedder answers.'], { purpose: 'query' });
+  await embedder.embed(['The embedder answers.'], { purpose: 'query', signal });
   const tookMs = Math.round(clock.monotonicMs() - startedMs);
-  return { check, status: 'ok', detail: `${id}, ${dimensions} dimensions, loaded and answered in ${tookMs} ms` };
+  const { id, dimensions } = embedder.model;
+  return { check: 'embedder', status: 'ok', detail: `${id}, ${dimensions} dimensions, answered in ${tookMs} ms` };
+}
+
+export async function checkLanguageModel(chat: ChatModel, clock: Clock, signal: AbortSignal): Promise<Finding> {
+  const startedMs = clock.monotonicMs();
+  await checkModel(chat, signal);
+  const tookMs = Math.round(clock.monotonicMs() - startedMs);
+  const detail = `${chat.model} at ${chat.endpoint}, context window ${chat.contextTokens}, answered in ${tookMs} ms`;
+  return { check: 'language model', status: 'ok', detail };
+}
+
+/** @param isSpentOn whether any model in use costs money or tokens */
+export function checkBudget(budget: Awaited<ReturnType<typeof readBudget>>, isSpentOn: boolean): Finding {
+  const check = 'budget';
+  const { nanoUsd, tokens, unpricedTokens, resetsAt } = budget;
+  const detail = `$${(nanoUsd.spent / 1e9).toFixed(4)} of $${(nanoUsd.limit / 1e9).toFixed(2)} spent today`;
+  const isSpent = [nanoUsd, tokens, unpricedTokens].some((use) => use !== null && use.left <= 0);
+  if (!isSpentOn || !isSpent) return { check, status: 'ok', detail };
+  return {
+    check,
+    status: 'warn',
+    detail: `${detail}; work waits until ${resetsAt.toISOString()}`,
+    advice: 'ENGRAMD_BUDGET_USD_PER_DAY and ENGRAMD_BUDGET_TOKENS_PER_DAY say how much a day may cost',
+  };
 }

@@ -1,18 +1,27 @@
 import type { Command } from 'commander';
+import { v7 as uuidV7 } from 'uuid';
 import type { LoadedConfig } from '../config/load-config.ts';
 import { prepareDataDir } from '../daemon/data-dir.ts';
 import { newestSchema, openBesideDaemon, openDatabase } from '../daemon/open-database.ts';
+import { localModel, openConfiguredEmbedder, wantedModel } from '../daemon/open-embedder.ts';
+import { type ModelsDeps, openModels } from '../daemon/open-models.ts';
 import { createReleasers } from '../daemon/releasers.ts';
 import { explainDatabaseError } from '../db/errors.ts';
 import { schemaVersion } from '../db/migrate.ts';
+import { readBudget } from '../models/budget.ts';
+import type { Embedder } from '../models/embedder.ts';
 import { createLocalEmbedder } from '../models/local/local-embedder.ts';
-import { readStoreTroubles, type StoreTroubles } from '../store/server-facts.ts';
+import { activeEmbeddingModel } from '../store/embedding-models.ts';
+import { readStoreTroubles } from '../store/server-facts.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { silentLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { inertRacepoints } from '../telemetry/racepoints.ts';
 import { type CommandContext, type GlobalOptions, globalOptions, loadSettings } from './command-context.ts';
 import {
+  checkBudget,
   checkEmbedder,
+  checkLanguageModel,
   checkNode,
   checkQueue,
   checkSchema,
@@ -28,7 +37,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .command('doctor')
     .summary('check this machine, the settings and the database')
     .description(
-      'Checks Node, settings, data directory, database, rights, migrations, pgvector, clock, queue and embedder, and says what to do. Changes nothing. Exit 1 if a check fails.',
+      'Checks Node, settings, data directory, database, rights, migrations, pgvector, clock, queue, models and budget, and says what to do. Asks each model for a word; changes nothing else. Exit 1 if a check fails.',
     )
     .addHelpText(
       'after',
@@ -61,30 +70,73 @@ async function examine(context: CommandContext, globals: GlobalOptions, findings
   const metrics = createMetrics();
   const releasers = createReleasers({ log: silentLog, clock: context.clock });
   const deps = { config, log: silentLog, clock: context.clock, metrics, releasers };
-  let troubles: StoreTroubles | undefined;
   try {
     const daemon = await findDaemon({ config, signal });
     const detail = daemon ? 'answers' : 'none runs here';
     findings.push({ check: 'daemon', status: 'ok', detail });
-    troubles = await attempt(findings, 'database', async () => {
+    await attempt(findings, 'database', async () => {
       const db = daemon ? openBesideDaemon(deps) : (await openDatabase({ ...deps, role: 'cli', signal })).db;
       findings.push(...(await checkServer(db, context.clock)));
       const [version, newest] = [await schemaVersion(db), await newestSchema()];
       findings.push(checkSchema(version, newest));
-      if (version !== newest) return undefined;
-      const read = await readStoreTroubles(db);
-      findings.push(await checkQueue(db, read));
-      return read;
+      if (version !== newest) {
+        // Endpoints are asked through tables that are not there yet.
+        if (wantedModel(config).id === localModel.id)
+          await examineEmbedder(context, findings, createLocalEmbedder, signal);
+        return;
+      }
+      findings.push(await checkQueue(db, await readStoreTroubles(db)));
+      await examineModels({ ...deps, db }, findings, signal);
     });
   } finally {
     await releasers.releaseAll();
   }
+}
 
-  const embedder = createLocalEmbedder();
-  await attempt(findings, 'embedder', async () => {
-    findings.push(await checkEmbedder(embedder, troubles?.pinnedModel ?? null, context.clock));
+/** Asks each model for a word, through the same gates and out of the same budget as the daemon. */
+async function examineModels(
+  deps: Pick<ModelsDeps, 'config' | 'db' | 'clock' | 'log' | 'metrics'>,
+  findings: Finding[],
+  signal: AbortSignal,
+) {
+  const { config, db, clock } = deps;
+  const models = await openModels({
+    ...deps,
+    instanceId: uuidV7(),
+    racepoints: inertRacepoints,
+    random: Math.random,
+    newId: uuidV7,
   });
-  await embedder.release();
+  if (models.chats.length === 0) {
+    findings.push({ check: 'decider', status: 'ok', detail: 'rules: no model is asked' });
+  }
+  for (const chat of models.chats) {
+    await attempt(findings, 'language model', async () => {
+      findings.push(await checkLanguageModel(chat, clock, signal));
+    });
+  }
+  findings.push(
+    checkBudget(await readBudget(db, { limits: models.limits, now: clock.now() }), models.chats.length > 0),
+  );
+  const pinned = await activeEmbeddingModel(db);
+  const open = () => openConfiguredEmbedder({ config, clock, gateOf: models.gateOf }, pinned);
+  await examineEmbedder(deps, findings, open, signal);
+}
+
+function examineEmbedder(
+  { clock }: Pick<ModelsDeps, 'clock'>,
+  findings: Finding[],
+  open: () => Embedder,
+  signal: AbortSignal,
+): Promise<void> {
+  return attempt(findings, 'embedder', async () => {
+    const embedder = open();
+    try {
+      findings.push(await checkEmbedder(embedder, clock, signal));
+    } finally {
+      await embedder.release();
+    }
+  });
 }
 
 /** Runs a check; what it throws is its finding. */
