@@ -60,7 +60,16 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   // A key or a name may have been corrected since: what stood still for it is tried at once.
   await probeSoon(db, clock.now());
   const gateOf = (endpoint: string, model: string) =>
-    createModelGate({ ...deps, endpoint, model, slots: embedSlots, budget, prices, callTimeoutMs: embedTimeoutMs });
+    createModelGate({
+      ...deps,
+      endpoint,
+      model,
+      modelSetting: 'ENGRAMD_EMBEDDING_MODEL',
+      slots: embedSlots,
+      budget,
+      prices,
+      callTimeoutMs: embedTimeoutMs,
+    });
   if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, prices, gateOf };
 
   const { openaiApiKey: apiKey, openaiBaseUrl: baseUrl, llmTimeoutMs: timeoutMs } = config;
@@ -74,6 +83,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
         ...deps,
         endpoint: endpointOf(baseUrl),
         model,
+        modelSetting: setting,
         slots,
         budget,
         prices,

@@ -21,6 +21,8 @@ export interface ModelGateOptions {
   /** The base URL without credentials, path included. */
   readonly endpoint: string;
   readonly model: string;
+  /** What the model is chosen by, for advice. */
+  readonly modelSetting: string;
   /** Shared with the other gates that the same limit is over. */
   readonly slots: Slots;
   /** One for all gates of the process. */
@@ -254,7 +256,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
       if (fruitless >= unfitAfter) {
         fruitless = 0;
         await breaker.unfit(
-          `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); another model (ENGRAMD_LLM_MODEL) may do better`,
+          `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); choose another with ${options.modelSetting}`,
         );
       }
       return 'model';

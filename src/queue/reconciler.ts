@@ -1,6 +1,6 @@
 import type { Database } from '../db/database.ts';
 import { banksWithWork, type DueWork } from '../store/due-work.ts';
-import { pruneAttempts, pruneIdempotencyKeys } from '../store/prune.ts';
+import { pruneAttempts, pruneIdempotencyKeys, pruneModelAnswers, pruneVerdicts } from '../store/prune.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -46,6 +46,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const maintenance: readonly Maintenance[] = [
     { name: 'idempotency keys', run: pruneIdempotencyKeys },
     { name: 'attempts', run: pruneAttempts },
+    { name: 'model answers', run: pruneModelAnswers },
+    { name: 'verdicts', run: pruneVerdicts },
     ...deps.maintenance,
   ];
   let maintainedMs: number | undefined;

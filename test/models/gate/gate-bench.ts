@@ -80,6 +80,7 @@ export async function createGateBench(): Promise<GateBench> {
         db,
         endpoint,
         model,
+        modelSetting: 'ENGRAMD_LLM_MODEL',
         slots: createSlots(16),
         budget: createBudget({ db, limits, clock: more.clock ?? clock, metrics }),
         prices: readPrices(),
