@@ -154,6 +154,7 @@ async function judgeCreate(
       signal: request.signal,
       bankId: request.bankId,
       subjectIds: [held.id, ...op.memories.map((alias) => request.aliases.memory(alias).id)],
+      scope: request.tags,
     });
     if (judgement.verdict !== 'different') return { held, judgement };
   }

@@ -222,7 +222,8 @@ async function twinsOf(
       const pair = { held: target, offered: other, similarity: similarity.get(other.id) ?? 0 };
       if (!admissibleVerdicts(pair).includes('same')) return null;
       const subjectIds = [target.id, other.id];
-      const { verdict, reason } = await judgePair(deps, pair, { signal, bankId, subjectIds }, ['same', 'different']);
+      const options = { signal, bankId, subjectIds, scope };
+      const { verdict, reason } = await judgePair(deps, pair, options, ['same', 'different']);
       return verdict === 'same' ? { ...other, reason } : null;
     }),
   );

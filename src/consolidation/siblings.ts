@@ -29,7 +29,8 @@ export async function settleSiblings(deps: ConsolidationDeps, request: DedupRequ
         similarity,
       };
       const subjectIds = [...held.memories, ...offered.memories].map((alias) => request.aliases.memory(alias).id);
-      return judgePair(deps, pair, { signal: request.signal, bankId: request.bankId, subjectIds });
+      const { signal, bankId, tags } = request;
+      return judgePair(deps, pair, { signal, bankId, subjectIds, scope: tags });
     }),
   );
   const becomes = new Map<Alias, ProposedOp>();
