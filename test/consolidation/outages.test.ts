@@ -63,7 +63,7 @@ describe('a decider that is not ready', () => {
   });
 
   it('found out in the middle: what is in flight finishes, and no further page is selected', async () => {
-    await bench.remember(...Array.from({ length: 4 }, (_, index) => `Shelf ${index} holds box ${index}`));
+    await bench.remember(...Array.from({ length: 12 }, (_, index) => `Shelf ${index} holds box ${index}`));
     const one = await bench.engineBeside({ decider, concurrency: 1, batchMemories: 1 });
     decider.propose_ = (batch) => {
       decider.ready = inMinutes(1);
@@ -72,7 +72,8 @@ describe('a decider that is not ready', () => {
     const report = await bench.consolidate({ engine: one });
     expect(report).toMatchObject({ outcome: 'deferred', retryAt: inMinutes(1) });
     expect(report.counts.memories).toBeGreaterThan(0);
-    expect(report.counts.memories).toBeLessThan(4);
+    // Four may be under way for one call at a time.
+    expect(report.counts.memories).toBeLessThanOrEqual(4);
   });
 });
 
@@ -158,13 +159,16 @@ describe('an answer that was cut off', () => {
     let nowMs = 0;
     const clock = { now: () => noon, monotonicMs: () => nowMs, sleep: async () => undefined };
     const timed = await bench.engineBeside({ decider, clock });
-    await bench.remember('one', 'two', 'three', 'four');
-    decider.propose_ = (batch) => {
-      nowMs += 61_000;
-      if (batch.memories.length > 2) throw content('truncated');
-      return createAll(batch);
+    await bench.remember('one', 'two', 'three', 'four', { text: 'other', tags: ['elsewhere'] });
+    decider.propose_ = async (batch) => {
+      if (batch.memories.length <= 2) return createAll(batch);
+      // The slice looks at the clock when another batch of it has ended.
+      nowMs = 61_000;
+      while ((await states(bench)).other === 'pending') await bench.rows('select 1');
+      for (let turn = 0; turn < 20; turn += 1) await bench.rows('select 1');
+      throw content('truncated');
     };
-    expect(await bench.consolidate({ engine: timed })).toMatchObject({ outcome: 'time_up', counts: { memories: 4 } });
+    expect(await bench.consolidate({ engine: timed })).toMatchObject({ outcome: 'time_up', counts: { memories: 5 } });
   });
 });
 
