@@ -1,4 +1,5 @@
 import type { Database, Tx } from '../db/database.ts';
+import { RetryLaterError } from '../models/provider-errors.ts';
 import { dueWorkOf } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
@@ -22,14 +23,20 @@ export interface EmbedHandlerDeps {
 
 /** After this long the job makes room for another bank's; its successor goes on behind them. */
 const sliceMs = 60_000;
-/** Before an embedder that is down, or rows that it leaves, are looked at again. */
+/** Before an embedder that is down without saying for how long, or rows that it leaves, are looked at again. */
 const pauseMs = 60_000;
+
+/** Why a slice could not go on, and for how long. */
+interface Stuck {
+  readonly message: string;
+  readonly pauseMs: number;
+}
 
 export function createEmbedHandler(deps: EmbedHandlerDeps): (claim: Claim) => Promise<JobOutcome> {
   const { clock, embedPending } = deps;
 
   /** @returns the reason of a failure that a later attempt may not have */
-  async function embedSlice(claim: Claim): Promise<{ embedded: number; stuck: string | null }> {
+  async function embedSlice(claim: Claim): Promise<{ embedded: number; stuck: Stuck | null }> {
     const startedMs = clock.monotonicMs();
     let embedded = 0;
     try {
@@ -37,33 +44,35 @@ export function createEmbedHandler(deps: EmbedHandlerDeps): (claim: Claim) => Pr
         const batch = await embedPending(claim.payload.bankId, { signal: claim.signal });
         embedded += batch.embedded;
         if (batch.remaining === 0) break;
-        if (batch.embedded === 0) return { embedded, stuck: 'the embedder left every row' };
+        if (batch.embedded === 0) return { embedded, stuck: { message: 'the embedder left every row', pauseMs } };
       }
       return { embedded, stuck: null };
     } catch (thrown) {
       if (claim.signal.aborted) return { embedded, stuck: null };
-      if (thrown instanceof EngramdError && thrown.retryable) return { embedded, stuck: errorMessage(thrown) };
-      throw thrown;
+      if (!(thrown instanceof EngramdError && thrown.retryable)) throw thrown;
+      // A breaker or a budget knows when (law L19); a length, since jobs go by the database's clock.
+      const knownMs = thrown instanceof RetryLaterError ? thrown.retryAt.getTime() - clock.now().getTime() : pauseMs;
+      return { embedded, stuck: { message: errorMessage(thrown), pauseMs: Math.max(1000, knownMs) } };
     }
   }
 
   return async (claim) => {
     const { embedded, stuck } = await embedSlice(claim);
     const outcome: JobOutcome = claim.signal.aborted ? 'aborted' : stuck === null ? 'embedded' : 'deferred';
-    const output = stuck === null ? { outcome, embedded } : { outcome, embedded, message: stuck };
+    const output = stuck === null ? { outcome, embedded } : { outcome, embedded, message: stuck.message };
     await settleJob(deps, claim, {
       output,
       worked: outcome === 'embedded',
-      next: (tx) => successor(tx, claim.payload.bankId, stuck !== null),
+      next: (tx) => successor(tx, claim.payload.bankId, stuck?.pauseMs ?? null),
     });
     return outcome;
   };
 }
 
-async function successor(tx: Tx, bankId: string, isStuck: boolean): Promise<Successor | null> {
+async function successor(tx: Tx, bankId: string, afterMs: number | null): Promise<Successor | null> {
   // Only the flag is of interest here: nothing has to be counted.
   const work = await dueWorkOf(tx, bankId, 1);
   if (!work?.unembedded) return null;
-  if (isStuck) return { at: new Date(work.now.getTime() + pauseMs), trigger: 'deferred' };
+  if (afterMs !== null) return { at: new Date(work.now.getTime() + afterMs), trigger: 'deferred' };
   return { at: work.now, trigger: 'successor' };
 }

@@ -331,6 +331,20 @@ describe('background embedding', () => {
     ]);
   });
 
+  test('an embedder that says for how long is left alone for so long', async () => {
+    const { BudgetSpentError } = await import('../../src/models/provider-errors.ts');
+    const { queue } = await startRig({
+      embedPending: async () => {
+        throw new BudgetSpentError('spent', new Date(Date.now() + 3_600_000));
+      },
+    });
+    await addMemories(database.db, 'b', { embedded: false });
+    await queue.hint('b');
+    const embedJobs = () => jobRows(database.db, { queue: 'embed', ended: true });
+    await eventually(async () => expect(await embedJobs()).toMatchObject([{}, { trigger: 'deferred' }]));
+    expect((await embedJobs())[1]?.startsIn).toBeGreaterThan(3500);
+  });
+
   test('rows without a vector that nobody hinted are found', async () => {
     await addMemories(database.db, 'b', { embedded: false });
     await consolidateAll(database.db, 'b');
