@@ -26,27 +26,30 @@ const longestQuote = 200;
 
 /**
  * What a decider is told of its earlier answers, a sentence each, under the aliases of the batch it gets now. Pure. It
- * makes the second request another one than the first, whose answer is kept and would be all that came back.
+ * makes each request another one than those before it, whose answers are kept and would be all that came back.
  */
 export function notesOn(memories: readonly Unsettled[]): string[] {
-  return memories.flatMap(({ alias, attempts, refusals }) => {
-    if (refusals === null) {
-      return attempts === 0
-        ? []
-        : [
-            `${alias}: ${attempts} earlier ${attempts === 1 ? 'answer' : 'answers'} settled nothing about it; say what to make of it, or skip it with a reason.`,
-          ];
-    }
-    if (refusals.length === 0)
-      return [`${alias} was left out of the earlier answer; name it, if only in a skip with a reason.`];
-    return refusals.slice(0, refusalsEach).map((refusal) => noteOn(alias, refusal));
-  });
+  return memories.flatMap(({ alias, attempts, refusals }) => [
+    ...(attempts === 0 ? [] : [earlierBatches(alias, attempts)]),
+    ...(refusals === null ? [] : thisBatch(alias, refusals)),
+  ]);
+}
+
+function earlierBatches(alias: Alias, attempts: number): string {
+  const answers = attempts === 1 ? 'answer' : 'answers';
+  return `${alias}: ${attempts} earlier ${answers} settled nothing about it; say what to make of it, or skip it with a reason.`;
+}
+
+function thisBatch(alias: Alias, refusals: readonly Refusal[]): string[] {
+  if (refusals.length === 0)
+    return [`${alias} was left out of the last answer; name it, if only in a skip with a reason.`];
+  return refusals.slice(0, refusalsEach).map((refusal) => noteOn(alias, refusal));
 }
 
 function noteOn(alias: Alias, { op, text, validator, reason }: Refusal): string {
   // What was refused for a secret is not said again (law L20).
   const quote = text === null || validator === 'secret' ? '' : ` "${clip(text)}"`;
-  return `${alias}: the earlier ${op}${quote} was refused by ${validator}: ${clip(reason)}.`;
+  return `${alias}: the last ${op}${quote} was refused by ${validator}: ${clip(reason)}.`;
 }
 
 function clip(text: string): string {
