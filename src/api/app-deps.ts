@@ -1,4 +1,5 @@
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
+import type { Curation } from '../curation/create-curation.ts';
 import type { Database } from '../db/database.ts';
 import type { EmbeddingSwitcher } from '../ingest/embedding-switch.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
@@ -51,6 +52,7 @@ export interface AppDeps {
   readonly embedder: Embedder;
   readonly engine: Pick<ConsolidationEngine, 'dryRun'>;
   readonly queue: ApiQueue;
+  readonly curation: Curation;
   readonly embeddings: EmbeddingControl;
   readonly settings: AppSettings;
   readonly instance: {

@@ -11,11 +11,14 @@ import { problemOf } from './problem.ts';
 import type { Route } from './route.ts';
 import { bankRoutes } from './routes/bank-routes.ts';
 import { consolidationRoutes } from './routes/consolidation-routes.ts';
+import { costRoutes } from './routes/cost-routes.ts';
+import { curationRoutes } from './routes/curation-routes.ts';
 import { daemonRoutes } from './routes/daemon-routes.ts';
 import { embeddingRoutes } from './routes/embedding-routes.ts';
 import { explainRoutes } from './routes/explain-routes.ts';
 import { memoryRoutes } from './routes/memory-routes.ts';
 import { recallRoutes } from './routes/recall-routes.ts';
+import { reviewRoutes } from './routes/review-routes.ts';
 import { bearerGuard, hostGuard, requireJson } from './security.ts';
 
 declare module 'fastify' {
@@ -67,7 +70,10 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
     ...memoryRoutes(deps),
     ...recallRoutes(deps),
     ...consolidationRoutes(deps),
+    ...curationRoutes(deps),
+    ...reviewRoutes(deps),
     ...explainRoutes(deps),
+    ...costRoutes(deps),
     ...daemonRoutes(deps),
     ...embeddingRoutes(deps),
   ];

@@ -1,11 +1,11 @@
 import type { Clock } from '../telemetry/clock.ts';
 import { call } from './api-client.ts';
-import type { Bank, Run } from './api-types.ts';
+import type { Bank, RequestedConsolidation, Run } from './api-types.ts';
 import { bankPath, query } from './options.ts';
 import { readPages } from './read-pages.ts';
 import type { Transport } from './transport.ts';
 
-export interface ConsolidationReport {
+export interface ConsolidationReport extends Pick<RequestedConsolidation, 'again' | 'held'> {
   readonly runs: number;
   readonly memories: number;
   /** Operations applied, by kind. */
@@ -19,6 +19,8 @@ export interface ConsolidationReport {
 interface WaitOptions {
   readonly transport: Transport;
   readonly bank: string;
+  /** What else is to become due. */
+  readonly also?: { readonly again: boolean; readonly held: boolean };
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress: (left: number, total: number) => void;
@@ -34,7 +36,11 @@ export async function consolidateAndWait(options: WaitOptions): Promise<Consolid
   const path = bankPath(bank, '/consolidations');
   const [newestBefore] = await newestRuns(transport, path, 1);
   const { due: total } = await call<Bank>(transport, { method: 'GET', path: bankPath(bank) });
-  await call<unknown>(transport, { method: 'POST', path, body: {} });
+  const { again, held } = await call<RequestedConsolidation>(transport, {
+    method: 'POST',
+    path,
+    body: options.also ?? {},
+  });
 
   let idleSinceMs: number | undefined;
   for (;;) {
@@ -45,7 +51,7 @@ export async function consolidateAndWait(options: WaitOptions): Promise<Consolid
       const [newest] = await newestRuns(transport, path, 1);
       const isOver = newest === undefined || newest.finished_at !== null;
       if (isOver || clock.monotonicMs() - idleSinceMs > lastRunMs) {
-        return addUp(await runsSince(transport, path, newestBefore), state.memories.pending);
+        return { ...addUp(await runsSince(transport, path, newestBefore), state.memories.pending), again, held };
       }
     } else {
       idleSinceMs = undefined;
@@ -74,7 +80,7 @@ function byName(counts: Readonly<Record<string, number>>): Record<string, number
   return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function addUp(runs: readonly Run[], pending: number): ConsolidationReport {
+function addUp(runs: readonly Run[], pending: number): Omit<ConsolidationReport, 'again' | 'held'> {
   const ops: Record<string, number> = {};
   const rejected: Record<string, number> = {};
   let memories = 0;

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { call } from './api-client.ts';
-import type { DryRun } from './api-types.ts';
+import type { DryRun, RequestedConsolidation } from './api-types.ts';
 import { type ConsolidationReport, consolidateAndWait } from './await-consolidation.ts';
+import { UsageError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
 import { opLabel, opText, showCounts } from './op-texts.ts';
 import { bankOption, bankPath } from './options.ts';
@@ -10,6 +11,8 @@ import type { Terminal } from './terminal.ts';
 interface ConsolidateOptions {
   readonly bank: string;
   readonly dryRun?: true;
+  readonly again?: true;
+  readonly held?: true;
   readonly wait?: true;
 }
 
@@ -22,16 +25,21 @@ export function addConsolidate(program: Command, context: CommandContext): void 
     )
     .addOption(bankOption())
     .option('--dry-run', 'show what the next memories would lead to')
+    .option('--again', 'decide once more what another decider, prompt or model decided')
+    .option('--held', 'decide after all what an undo or a rejection has put aside')
     .option('--wait', 'wait until nothing of the bank is due')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ engramd consolidate --wait\n  $ engramd consolidate --bank studio --dry-run',
+      '\nExamples:\n  $ engramd consolidate --wait\n  $ engramd consolidate --bank studio --dry-run\n  $ engramd consolidate --again --wait',
     )
     .action(async (options: ConsolidateOptions, command: Command) => {
       const globals = globalOptions(command);
       const { terminal, clock } = context;
       const path = bankPath(options.bank, '/consolidations');
+      const also = { again: options.again === true, held: options.held === true };
       if (options.dryRun) {
+        if (also.again || also.held)
+          throw new UsageError('--dry-run writes nothing: it goes with neither --again nor --held');
         const report = await withTransport(context, globals, (transport) =>
           call<DryRun>(transport, { method: 'POST', path, body: { dry_run: true } }),
         );
@@ -43,18 +51,33 @@ export function addConsolidate(program: Command, context: CommandContext): void 
         async (transport, signal) => {
           // Nobody else would work it off.
           if (options.wait !== true && transport.kind === 'daemon') {
-            const answer = await call<{ job_id: string | null }>(transport, { method: 'POST', path, body: {} });
+            const answer = await call<RequestedConsolidation>(transport, { method: 'POST', path, body: also });
+            if (globals.json) return terminal.json(answer);
+            printRequeued(terminal, also, answer);
             const said = answer.job_id === null ? 'is being consolidated already' : 'is due now';
-            return globals.json ? terminal.json(answer) : terminal.out(`${options.bank} ${said}`);
+            return terminal.out(`${options.bank} ${said}`);
           }
           const onProgress = (left: number, total: number) =>
             terminal.progress(`${total - left} of ${total} memories consolidated`);
-          const report = await consolidateAndWait({ transport, bank: options.bank, clock, signal, onProgress });
-          return globals.json ? terminal.json(report) : printReport(terminal, report);
+          const report = await consolidateAndWait({ transport, bank: options.bank, also, clock, signal, onProgress });
+          if (globals.json) return terminal.json(report);
+          printRequeued(terminal, also, report);
+          printReport(terminal, report);
         },
         { hasWorkers: true },
       );
     });
+}
+
+function printRequeued(
+  terminal: Terminal,
+  asked: { readonly again: boolean; readonly held: boolean },
+  { again, held }: Pick<RequestedConsolidation, 'again' | 'held'>,
+): void {
+  if (asked.again) {
+    terminal.out(again === 0 ? 'nothing would be decided otherwise' : `${again} memories are decided again`);
+  }
+  if (asked.held) terminal.out(`${held} held memories are decided after all`);
 }
 
 function printReport(terminal: Terminal, { memories, ops, rejected, pending }: ConsolidationReport): void {

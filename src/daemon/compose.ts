@@ -6,6 +6,7 @@ import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
 import type { Decider } from '../consolidation/decider.ts';
+import { createCuration } from '../curation/create-curation.ts';
 import type { Database } from '../db/database.ts';
 import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
@@ -209,12 +210,24 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     signal?.throwIfAborted();
   }
 
+  const curation = createCuration({
+    db,
+    embedder,
+    decider,
+    instanceId,
+    clock,
+    racepoints,
+    newId: uuidV7,
+    hint: (bankId) => queue.hint(bankId),
+  });
+
   const app = await createApp({
     db,
     vectors,
     embedder,
     engine,
     queue,
+    curation,
     embeddings: {
       ...createEmbeddingSwitcher({
         db,

@@ -29,6 +29,7 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
     before: unknown;
     after: unknown;
     reason: string;
+    happened: boolean;
     holds_text: boolean;
   }>(
     `with found as materialized (
@@ -43,7 +44,7 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
        select change_set_id as id from found
        union select s.id from found f join engram.change_sets s on s.bank_id = $1 and s.undoes = f.change_set_id)
      select o.change_set_id as set_id, o.seq, o.before, o.after, o.reason,
-       exists (select from found f where f.change_set_id = o.change_set_id and f.seq = o.seq) as holds_text
+       o.status in ('applied', 'undone') as happened, exists (select from found f where f.change_set_id = o.change_set_id and f.seq = o.seq) as holds_text
      from sets join engram.change_ops o on o.bank_id = $1 and o.change_set_id = sets.id
      order by o.change_set_id, o.seq for update of o`,
     [bankId, erased.memoryId, erased.observationIds],
@@ -67,13 +68,17 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
     [
       bankId,
       JSON.stringify(
-        rows.map((row) => ({
-          setId: row.set_id,
-          seq: row.seq,
-          before: scrubbed(row.before, ids),
-          after: scrubbed(row.after, ids),
-          holdsText: row.holds_text,
-        })),
+        rows.map((row) => {
+          // What never happened has written its text into no row: the observation that it names is not of the lineage.
+          const from = row.holds_text && !row.happened ? 'all' : ids;
+          return {
+            setId: row.set_id,
+            seq: row.seq,
+            before: scrubbed(row.before, from),
+            after: scrubbed(row.after, from),
+            holdsText: row.holds_text,
+          };
+        }),
       ),
       erasedText,
     ],
@@ -110,10 +115,10 @@ async function scrubSets(tx: Queryable, bankId: string, setIds: readonly string[
 }
 
 /** A copy without the texts of these observations, wherever their images stand in it, and without any reason. */
-function scrubbed(value: unknown, ids: ReadonlySet<string>): unknown {
+function scrubbed(value: unknown, ids: ReadonlySet<string> | 'all'): unknown {
   if (Array.isArray(value)) return value.map((inner) => scrubbed(inner, ids));
   if (typeof value !== 'object' || value === null) return value;
-  const isErased = 'id' in value && typeof value.id === 'string' && ids.has(value.id);
+  const isErased = 'id' in value && typeof value.id === 'string' && (ids === 'all' || ids.has(value.id));
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => {
       const isText = (isErased && key === 'text') || (key === 'reason' && inner !== null && inner !== '');

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { v7 as uuid } from 'uuid';
 import { createApp } from '../../src/api/app.ts';
 import type { ApiQueue, AppCondition, AppDeps } from '../../src/api/app-deps.ts';
+import { createCuration } from '../../src/curation/create-curation.ts';
 import { assertNoLease } from '../../src/db/lease.ts';
 import { createPendingEmbedder } from '../../src/ingest/embed-pending.ts';
 import { createEmbeddingSwitcher } from '../../src/ingest/embedding-switch.ts';
@@ -64,6 +65,16 @@ export async function createApiFixture(
     embedder,
     engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], calls: 0, costUsd: 0 }) },
     queue,
+    curation: createCuration({
+      db: test.db,
+      embedder,
+      decider: { name: 'scripted/1' },
+      instanceId,
+      clock: systemClock,
+      racepoints: inertRacepoints,
+      newId: () => uuid(),
+      hint: (bankId) => queue.hint(bankId),
+    }),
     embeddings: {
       ...createEmbeddingSwitcher({ db: test.db, open: () => next, priceOf: () => undefined, onStart: () => undefined }),
       open: () => next,

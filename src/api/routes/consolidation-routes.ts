@@ -26,16 +26,18 @@ import {
   runSchema,
 } from '../schemas.ts';
 
-const requestedSchema = z
+export const requestedSchema = z
   .strictObject({
     job_id: z.string().nullable().meta({
       description: 'Null where the bank is being worked on already; what is left of it is due at once then.',
     }),
+    again: z.int().min(0).meta({ description: 'Memories that will be decided again.' }),
+    held: z.int().min(0).meta({ description: 'Held memories that will be decided after all.' }),
   })
   .meta({ id: 'RequestedConsolidation' });
 
 export function consolidationRoutes(deps: AppDeps): Route[] {
-  const { db, engine, queue } = deps;
+  const { db, engine, queue, curation } = deps;
 
   async function requireBank(bankId: string): Promise<void> {
     if (!(await findBank(db, bankId))) throw bankNotFound(bankId);
@@ -51,12 +53,22 @@ export function consolidationRoutes(deps: AppDeps): Route[] {
       body: z
         .strictObject({
           dry_run: z.boolean().optional(),
+          again: z.boolean().optional().meta({
+            description: 'Decides once more what another decider, prompt or model has decided.',
+          }),
+          held: z.boolean().optional().meta({
+            description: 'Decides after all what an undo or a rejection has put aside.',
+          }),
           limit: z
             .int('must be a whole number from 1 to 200')
             .min(1, 'must be a whole number from 1 to 200')
             .max(200, 'must be a whole number from 1 to 200')
             .optional()
             .meta({ description: 'Most memories of a dry run; default 50.' }),
+        })
+        .refine((body) => body.dry_run !== true || (body.again !== true && body.held !== true), {
+          path: ['dry_run'],
+          message: 'writes nothing, so that nothing can become due again for it',
         })
         .meta({ id: 'ConsolidationRequest' }),
       response: z.union([requestedSchema, dryRunSchema]),
@@ -65,8 +77,10 @@ export function consolidationRoutes(deps: AppDeps): Route[] {
       async handle({ params, body, signal }) {
         await requireBank(params.bank);
         if (body.dry_run !== true) {
+          const again = body.again === true ? await curation.consolidateAgain(params.bank) : 0;
+          const held = body.held === true ? await curation.releaseHeld(params.bank) : 0;
           const { jobId } = await queue.requestConsolidation(params.bank);
-          return { status: 202, body: { job_id: jobId } };
+          return { status: 202, body: { job_id: jobId, again, held } };
         }
         const limit = body.limit === undefined ? {} : { limit: body.limit };
         const report = await engine.dryRun(params.bank, { signal, ...limit });
