@@ -24,7 +24,8 @@ export const probeBounds: Readonly<Record<BreakerClass, Bounds>> = {
   rate_limit: { minMs: second, firstMs: 4 * second, maxMs: 5 * minute },
   quota: { minMs: 15 * minute, firstMs: 20 * minute, maxMs: 60 * minute },
   auth: { minMs: minute, firstMs: 2 * minute, maxMs: 10 * minute },
-  configuration: { minMs: minute, firstMs: 2 * minute, maxMs: 10 * minute },
+  // Six an hour at most, and four of a slow start: a wrong name costs ten calls. A restart asks at once.
+  configuration: { minMs: 10 * minute, firstMs: 12 * minute, maxMs: 20 * minute },
   model_unfit: { minMs: 5 * minute, firstMs: 10 * minute, maxMs: 60 * minute },
 };
 

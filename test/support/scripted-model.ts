@@ -28,6 +28,8 @@ export interface ScriptedModel {
   readonly count: { readonly chat: number; readonly embed: number };
   inFlight(): number;
   mostInFlight(): number;
+  /** Of those in flight, the ones that will never be answered. */
+  hanging(): number;
   onChat: Handler;
   onEmbed: Handler;
   /** Forgets the requests, the counts and the handlers that were assigned. */
@@ -50,6 +52,7 @@ export async function createScriptedModel(options: ScriptedModelOptions = {}): P
   const count = { chat: 0, embed: 0 };
   let inFlight = 0;
   let mostInFlight = 0;
+  let hanging = 0;
 
   const server = createServer((message, response) => {
     handle(message, response).catch((thrown) => {
@@ -115,7 +118,11 @@ export async function createScriptedModel(options: ScriptedModelOptions = {}): P
     inFlight += 1;
     mostInFlight = Math.max(mostInFlight, inFlight);
     try {
-      await send(await handler(request), request, response, latencyMs, hungUp.signal);
+      const reply = await handler(request);
+      if (reply.kind === 'hang') hanging += 1;
+      await send(reply, request, response, latencyMs, hungUp.signal).finally(() => {
+        if (reply.kind === 'hang') hanging -= 1;
+      });
     } finally {
       inFlight -= 1;
     }
@@ -127,6 +134,7 @@ export async function createScriptedModel(options: ScriptedModelOptions = {}): P
     count,
     inFlight: () => inFlight,
     mostInFlight: () => mostInFlight,
+    hanging: () => hanging,
     onChat: options.onChat ?? answerHonestly,
     onEmbed: options.onEmbed ?? embedHonestly,
     reset() {

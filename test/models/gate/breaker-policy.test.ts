@@ -88,7 +88,7 @@ describe('when to probe', () => {
     expect(Object.fromEntries(classes.map((errorClass) => [errorClass, byChance(errorClass)]))).toMatchInlineSnapshot(`
       {
         "auth": 13,
-        "configuration": 13,
+        "configuration": 5,
         "model_unfit": 4,
         "quota": 3,
         "rate_limit": 29,

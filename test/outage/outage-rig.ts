@@ -1,0 +1,159 @@
+import { v7 as uuid } from 'uuid';
+import type { SliceReport } from '../../src/consolidation/engine.ts';
+import { createDatabase, type Database } from '../../src/db/database.ts';
+import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { createLog, silentLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { poolMemories } from '../bench/pool-input.ts';
+import { createDrivenClock, type DrivenClock } from '../support/driven-clock.ts';
+import { createFakeEmbedder, wordVector } from '../support/fake-embedder.ts';
+import { createLlmEngine, type LlmEngine } from '../support/llm-engine.ts';
+import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
+import { createTestDatabase } from '../support/test-database.ts';
+
+export const concurrency = 6;
+/** Memories a call. */
+export const perCall = 3;
+
+export interface OutageRigOptions {
+  /** Daemons on one database, each with a pool, a gate and a bank of its own. Default 1. */
+  readonly daemons?: number;
+  /** Default: vectors are made in the process and are not part of the trouble. */
+  readonly embeds?: 'at the endpoint';
+}
+
+/** Daemons between their database and their queue, a scripted endpoint, and a clock that goes as fast as they work. */
+export interface OutageRig {
+  readonly db: Database;
+  readonly model: ScriptedModel;
+  readonly clock: DrivenClock;
+  /** One a daemon. */
+  readonly banks: readonly string[];
+  /** Warnings and errors, one line of JSON each. */
+  readonly logged: readonly string[];
+  /** Distinct facts, `perCall` of which make a call. */
+  remember(bank: string, count: number): Promise<void>;
+  /**
+   * Each daemon works on its bank as its queue would have it: slice after slice, a deferred one when it is due again.
+   * Until nothing is due, or until the instant has come.
+   *
+   * @returns the last report of each
+   */
+  work(until: Date): Promise<SliceReport[]>;
+  /** Memories of all banks by state, those with an attempt counted apart. */
+  states(): Promise<Record<string, number>>;
+  close(): Promise<void>;
+}
+
+/** No failure outside is asked about more often by the queue. */
+const shortestDeferralMs = 5000;
+
+export async function createOutageRig(options: OutageRigOptions = {}): Promise<OutageRig> {
+  const daemonCount = options.daemons ?? 1;
+  const database = await createTestDatabase({ poolMax: 4 });
+  const model = await createScriptedModel();
+  const clock = createDrivenClock();
+  const logged: string[] = [];
+  const log = createLog({ level: 'warn', pretty: false, destination: { write: (line) => logged.push(line) } });
+  const daemons: { readonly bank: string; readonly db: Database; readonly engine: LlmEngine }[] = [];
+  let facts = 0;
+
+  for (let daemon = 1; daemon <= daemonCount; daemon += 1) {
+    const db = createDatabase({
+      connectionString: database.connectionString,
+      poolMax: 4,
+      applicationName: `engramd-test-${daemon}`,
+      log: silentLog,
+      clock: systemClock,
+      metrics: createMetrics(),
+    });
+    const engine = await createLlmEngine({
+      db,
+      baseUrl: model.baseUrl,
+      concurrency,
+      batchMemories: perCall,
+      clock,
+      log,
+      ...(options.embeds === undefined && { embedder: createFakeEmbedder() }),
+    });
+    const bank = `bank-${daemon}`;
+    await db.query('insert into engram.banks (id) values ($1)', [bank]);
+    daemons.push({ bank, db, engine });
+  }
+  const { id: embeddingModel } = (daemons[0] as (typeof daemons)[number]).engine.embedder.model;
+
+  /** A request that hangs is done with: nothing comes of it but its time-out. */
+  function isQuiet(): boolean {
+    const requests = daemons.reduce((sum, { engine }) => sum + engine.requestsUnderWay(), 0);
+    return requests === model.hanging() && daemons.every(({ db }) => isIdle(db)) && isIdle(database.db);
+  }
+
+  async function workOn({ bank, engine }: (typeof daemons)[number], until: Date): Promise<SliceReport> {
+    for (;;) {
+      const { signal } = new AbortController();
+      const report = await engine.engine.runSlice({ bankId: bank, trigger: 'successor', signal });
+      switch (report.outcome) {
+        case 'deferred': {
+          const now = clock.now().getTime();
+          const at = new Date(Math.max(report.retryAt?.getTime() ?? 0, now + shortestDeferralMs));
+          if (at > until) return report;
+          await clock.sleep(at.getTime() - now);
+          break;
+        }
+        case 'time_up':
+        case 'yielded':
+          break;
+        default:
+          return report;
+      }
+    }
+  }
+
+  return {
+    db: database.db,
+    model,
+    clock,
+    banks: daemons.map(({ bank }) => bank),
+    logged,
+    async remember(bank, count) {
+      const memories = poolMemories({ count, twinShare: 0, seed: 100 + facts });
+      facts += 1;
+      const vectors = memories.map(({ text }) =>
+        options.embeds === undefined ? encodeRealArray(wordVector(text)) : null,
+      );
+      await database.db.query(
+        `insert into engram.memories (bank_id, id, text, mentioned_at, embedding, embedding_model)
+         select $1, m.id, m.text, m.at, m.vector::real[], case when m.vector is not null then $2 end
+         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::text[]) as m(id, text, at, vector)`,
+        [
+          bank,
+          embeddingModel,
+          memories.map(() => uuid()),
+          memories.map(({ text }) => text),
+          memories.map(({ mentionedAt }) => mentionedAt),
+          vectors,
+        ],
+      );
+    },
+    work: (until) => clock.drive(Promise.all(daemons.map((daemon) => workOn(daemon, until))), isQuiet),
+    async states() {
+      const { rows } = await database.db.query<{ state: string; n: number }>(
+        `select state, count(*)::int as n from engram.memories group by 1
+         union all select 'with an attempt', count(*)::int from engram.memories where attempts > 0 having count(*) > 0`,
+      );
+      return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
+    },
+    async close() {
+      await Promise.all(daemons.map(({ engine }) => engine.release()));
+      await Promise.all(daemons.map(({ db }) => db.close()));
+      await model.close();
+      await database.drop();
+    },
+  };
+}
+
+function isIdle(db: Database): boolean {
+  const { used, waiting } = db.poolCounts();
+  return used === 0 && waiting === 0;
+}
