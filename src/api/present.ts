@@ -134,7 +134,9 @@ export function presentChangeSet(set: ChangeSetSummary): z.output<typeof changeS
     id: set.id,
     run_id: set.runId,
     decider: set.decider,
+    kind: set.kind,
     status: set.status,
+    undoes: set.undoes,
     reason: set.reason,
     created_at: set.createdAt.toISOString(),
     ops: set.ops,
@@ -167,11 +169,11 @@ export function presentOp(op: RecordedOp, excerpts: ReadonlyMap<string, Excerpt>
   return {
     change_set_id: op.changeSetId,
     seq: op.seq,
+    group: op.groupNo,
     at: op.at.toISOString(),
     decider: op.decider,
     op: op.op,
-    // What became of the set says more than what was meant when it was written.
-    status: op.status === 'rejected' || op.setStatus === 'rejected' ? 'rejected' : op.setStatus,
+    status: op.status,
     target_id: op.targetId,
     result_id: op.resultId,
     base_version: op.baseVersion,
@@ -209,6 +211,8 @@ export function presentConflict(conflict: ConflictRow): z.output<typeof conflict
     reason: conflict.reason,
     created_at: conflict.createdAt.toISOString(),
     resolved_at: iso(conflict.resolvedAt),
+    resolution: conflict.resolution,
+    change_set_id: conflict.changeSetId,
     left: side(conflict.left),
     right: side(conflict.right),
   };

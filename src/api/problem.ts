@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type LaterChange, NothingNamedError, RefusedError } from '../curation/refusals.ts';
 import { isConnectionFailure, sqlState } from '../db/errors.ts';
 import { IdempotencyKeyReusedError, IngestKeyConflictError } from '../ingest/ingest-errors.ts';
 import { EngramdError } from '../telemetry/engramd-error.ts';
@@ -12,7 +13,10 @@ export const problemSchema = z
       details: z
         .array(z.strictObject({ path: z.string(), message: z.string() }))
         .optional()
-        .meta({ description: 'One entry for each field at fault, e.g. `[3].occurred_start`.' }),
+        .meta({
+          description:
+            'One entry for each field at fault, e.g. `[3].occurred_start`; of `LATER_CHANGES` one for each change that stands in the way, `change set#op`.',
+        }),
     }),
   })
   .meta({ id: 'Problem' });
@@ -27,11 +31,19 @@ export function problemOf(thrown: unknown): Problem {
   if (thrown instanceof ApiError) return problem(thrown.status, thrown.code, thrown.message, thrown.details);
   if (thrown instanceof IdempotencyKeyReusedError) return problem(422, thrown.code, thrown.message);
   if (thrown instanceof IngestKeyConflictError) return problem(409, thrown.code, thrown.message, thrown.errors);
+  if (thrown instanceof RefusedError) return problem(409, thrown.code, thrown.message, thrown.later.map(presentLater));
+  if (thrown instanceof NothingNamedError) return problem(404, thrown.code, thrown.message);
   if (isConnectionFailure(thrown))
     return problem(503, 'DATABASE_UNAVAILABLE', 'the database does not answer; try again');
   if (busyStates.has(sqlState(thrown) ?? '')) return problem(503, 'DATABASE_BUSY', 'the database is busy; try again');
   if (thrown instanceof EngramdError && thrown.retryable) return problem(503, thrown.code, thrown.message);
   return requestProblem(thrown) ?? problem(500, 'INTERNAL', 'something went wrong; the log of the daemon says what');
+}
+
+/** `path` says which change, `message` what it did and to what. */
+function presentLater(later: LaterChange): { path: string; message: string } {
+  const path = later.changeSetId === null ? (later.observationId ?? '') : `${later.changeSetId}#${later.seq}`;
+  return { path, message: later.at === null ? later.what : `${later.what} (${later.at.toISOString()})` };
 }
 
 /** Deadlock and serialisation failure that outlived their retries, lock and statement time-outs, no room on the disk. */
@@ -55,5 +67,8 @@ function requestProblem(thrown: unknown): Problem | undefined {
 }
 
 function problem(status: number, code: string, message: string, details?: ApiError['details']): Problem {
-  return { status, body: { error: { code, message, ...(details && { details: [...details] }) } } };
+  return {
+    status,
+    body: { error: { code, message, ...(details && details.length > 0 && { details: [...details] }) } },
+  };
 }

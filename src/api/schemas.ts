@@ -25,6 +25,7 @@ export const opKinds = [
   'retire',
   'skip',
 ] as const satisfies ChangeOpKind[];
+const changeSetKinds = ['consolidation', 'undo', 'curation', 'contradictions'] as const;
 export const changeSetStatuses = ['proposed', 'applied', 'rejected', 'conflicted', 'undone'] as const;
 
 const count = z.int().min(0);
@@ -175,6 +176,7 @@ export const opSchema = z
   .strictObject({
     change_set_id: id,
     seq: count,
+    group: count.meta({ description: 'Ops of one group stand or fall together.' }),
     at: time,
     decider: z.string(),
     op: z.enum(opKinds),
@@ -198,7 +200,9 @@ export const changeSetSchema = z
     id,
     run_id: id,
     decider: z.string(),
+    kind: z.enum(changeSetKinds),
     status: z.enum(changeSetStatuses),
+    undoes: id.nullable().meta({ description: 'The change set that this one took back.' }),
     reason: z.string().nullable(),
     created_at: time,
     ops: z.partialRecord(z.enum(opKinds), count),
@@ -226,6 +230,8 @@ export const conflictSchema = z
     reason: z.string(),
     created_at: time,
     resolved_at: time.nullable(),
+    resolution: z.enum(['left', 'right', 'both']).nullable(),
+    change_set_id: id.nullable().meta({ description: 'Of the resolution; undo it to open the conflict again.' }),
     left: conflictSideSchema,
     right: conflictSideSchema,
   })

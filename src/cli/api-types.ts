@@ -1,7 +1,4 @@
 import type { z } from 'zod';
-import type { requestedSchema } from '../api/routes/consolidation-routes.ts';
-import type { costReportSchema } from '../api/routes/cost-routes.ts';
-import type { forgottenSchema, invalidatedSchema } from '../api/routes/curation-routes.ts';
 import type {
   bankSchema,
   changeSetSchema,
@@ -9,7 +6,6 @@ import type {
   dryRunSchema,
   explanationSchema,
   jobSchema,
-  memorySchema,
   opSchema,
   recallResultSchema,
   runSchema,
@@ -22,15 +18,10 @@ export type Bank = z.output<typeof bankSchema>;
 export type ChangeSet = z.output<typeof changeSetSchema>;
 export type ChangeOp = z.output<typeof opSchema>;
 export type Conflict = z.output<typeof conflictSchema>;
-export type CostReport = z.output<typeof costReportSchema>;
 export type DryRun = z.output<typeof dryRunSchema>;
 export type Explanation = z.output<typeof explanationSchema>;
-export type ForgottenMemory = z.output<typeof forgottenSchema>;
-export type InvalidatedMemory = z.output<typeof invalidatedSchema>;
 export type Job = z.output<typeof jobSchema>;
-export type Memory = z.output<typeof memorySchema>;
 export type RecallResult = z.output<typeof recallResultSchema>;
-export type RequestedConsolidation = z.output<typeof requestedSchema>;
 export type Run = z.output<typeof runSchema>;
 export type Status = z.output<typeof statusSchema>;
 export type WriteResult = z.output<typeof writeResultSchema>;

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { call } from './api-client.ts';
 import type { ChangeOp, ChangeSet } from './api-types.ts';
+import { addReview } from './changes-review.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
 import { opLabel, opText, printGrounds, printOp, showCounts } from './op-texts.ts';
 import { bankOption, bankPath, wholeNumber } from './options.ts';
@@ -19,7 +20,7 @@ type ChangeSetWithOps = ChangeSet & { readonly steps: readonly ChangeOp[] };
 export function addChanges(program: Command, context: CommandContext): void {
   const changes = program
     .command('changes')
-    .summary('what consolidation changed')
+    .summary('what consolidation changed; approve, reject, undo it')
     .description('What consolidation changed, with what was there before.');
   addList(changes, context);
   addOne(changes, context, {
@@ -39,6 +40,7 @@ export function addChanges(program: Command, context: CommandContext): void {
       }
     },
   });
+  addReview(changes, context);
 }
 
 function addList(changes: Command, context: CommandContext): void {
@@ -74,6 +76,7 @@ function addList(changes: Command, context: CommandContext): void {
       const rows = sets.map((set) => [
         set.id,
         terminal.dim(set.created_at.slice(0, 19).replace('T', ' ')),
+        terminal.dim(set.kind),
         set.status === 'applied' ? terminal.green(set.status) : terminal.yellow(set.status),
         `${showCounts(set.ops)}${set.rejected > 0 ? terminal.dim(`, ${set.rejected} refused`) : ''}`,
       ]);
@@ -99,7 +102,8 @@ function addOne(
       );
       const { terminal } = context;
       if (globals.json) return terminal.json(set);
-      terminal.out(terminal.dim(`${set.id}  ${set.created_at}  ${set.decider}  ${set.status}`));
+      terminal.out(terminal.dim(`${set.id}  ${set.created_at}  ${set.decider}  ${set.kind}  ${set.status}`));
+      if (set.undoes !== null) terminal.out(terminal.dim(`took back ${set.undoes}`));
       if (set.reason !== null) terminal.out(terminal.yellow(set.reason));
       view.print(terminal, set.steps);
     });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { NewText, PlannedOp } from './plan.ts';
+import type { NewText, PlannedOp, ReplanLinks } from './plan.ts';
 import { textOf } from './plan.ts';
 
 /** What a proposed op needs beside its vector so that it can be applied later as it was decided. */
@@ -105,4 +105,10 @@ function withContent(op: z.output<typeof opSchema>, embedding: Float32Array | nu
 export function textOfPlan(stored: unknown): string | null {
   const { op } = planSchema.parse(stored);
   return 'text' in op ? op.text : null;
+}
+
+/** What a proposal of a replan had seen of its target's evidence; null: it is none. */
+export function replanOfPlan(stored: unknown): { readonly targetId: string; readonly replan: ReplanLinks } | null {
+  const { op } = planSchema.parse(stored);
+  return 'replan' in op && op.replan !== null ? { targetId: op.target.id, replan: op.replan } : null;
 }

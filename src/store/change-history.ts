@@ -1,14 +1,23 @@
 import type { Queryable } from '../db/database.ts';
-import type { AfterImage, BeforeImage, ChangeOpKind } from './change-ops.ts';
+import type {
+  AfterImage,
+  BeforeImage,
+  ChangeOpKind,
+  ChangeOpStatus,
+  ChangeSetKind,
+  ChangeSetStatus,
+  ConflictResolution,
+} from './change-ops.ts';
 import type { PageEnd } from './memory-rows.ts';
-
-export type ChangeSetStatus = 'proposed' | 'applied' | 'rejected' | 'conflicted' | 'undone';
 
 export interface ChangeSetSummary {
   readonly id: string;
   readonly runId: string;
   readonly decider: string;
+  readonly kind: ChangeSetKind;
   readonly status: ChangeSetStatus;
+  /** The set that this one took back. */
+  readonly undoes: string | null;
   readonly reason: string | null;
   readonly createdAt: Date;
   /** Ops by kind, those refused left out. */
@@ -20,7 +29,9 @@ interface SetRow {
   id: string;
   run_id: string;
   decider: string;
+  kind: ChangeSetKind;
   status: ChangeSetStatus;
+  undoes: string | null;
   reason: string | null;
   created_at: Date;
   at: string;
@@ -32,7 +43,9 @@ const toSummary = (row: SetRow): ChangeSetSummary => ({
   id: row.id,
   runId: row.run_id,
   decider: row.decider,
+  kind: row.kind,
   status: row.status,
+  undoes: row.undoes,
   reason: row.reason,
   createdAt: row.created_at,
   ops: row.ops,
@@ -52,14 +65,14 @@ export async function listChangeSets(
 ): Promise<{ sets: ChangeSetSummary[]; end: PageEnd | undefined }> {
   // Index change_sets_created (bank_id, created_at, id); the ops of a set by primary key.
   const { rows } = await db.query<SetRow>(
-    `select s.id, s.run_id, s.decider, s.status, s.reason, s.created_at,
+    `select s.id, s.run_id, s.decider, s.kind, s.status, s.undoes, s.reason, s.created_at,
        to_char(s.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at,
        coalesce(counted.ops, '{}') as ops, coalesce(counted.rejected, 0) as rejected
      from engram.change_sets s
      cross join lateral (
        select jsonb_object_agg(op, n) filter (where op is not null) as ops, sum(refused)::int as rejected from (
-         select case when status <> 'rejected' then op end as op, count(*) as n,
-           count(*) filter (where status = 'rejected') as refused
+         select case when verdicts = '[]' or status <> 'rejected' then op end as op, count(*) as n,
+           count(*) filter (where status = 'rejected' and verdicts <> '[]') as refused
          from engram.change_ops where bank_id = s.bank_id and change_set_id = s.id group by 1) as by_kind) as counted
      where s.bank_id = $1 and ($2::text is null or s.status = $2) and ($3::uuid is null or s.run_id = $3)
        and ($4::timestamptz is null or (s.created_at, s.id) < ($4, $5::uuid))
@@ -77,13 +90,13 @@ export async function listChangeSets(
 export async function findChangeSet(db: Queryable, bankId: string, id: string): Promise<ChangeSetSummary | undefined> {
   // Primary key.
   const { rows } = await db.query<SetRow>(
-    `select s.id, s.run_id, s.decider, s.status, s.reason, s.created_at, '' as at,
+    `select s.id, s.run_id, s.decider, s.kind, s.status, s.undoes, s.reason, s.created_at, '' as at,
        coalesce(counted.ops, '{}') as ops, coalesce(counted.rejected, 0) as rejected
      from engram.change_sets s
      cross join lateral (
        select jsonb_object_agg(op, n) filter (where op is not null) as ops, sum(refused)::int as rejected from (
-         select case when status <> 'rejected' then op end as op, count(*) as n,
-           count(*) filter (where status = 'rejected') as refused
+         select case when verdicts = '[]' or status <> 'rejected' then op end as op, count(*) as n,
+           count(*) filter (where status = 'rejected' and verdicts <> '[]') as refused
          from engram.change_ops where bank_id = s.bank_id and change_set_id = s.id group by 1) as by_kind) as counted
      where s.bank_id = $1 and s.id = $2`,
     [bankId, id],
@@ -95,11 +108,12 @@ export async function findChangeSet(db: Queryable, bankId: string, id: string): 
 export interface RecordedOp {
   readonly changeSetId: string;
   readonly seq: number;
+  /** Ops of one group stand or fall together (law L2). */
+  readonly groupNo: number;
   readonly op: ChangeOpKind;
-  readonly status: 'applied' | 'rejected' | 'proposed';
+  readonly status: ChangeOpStatus;
   readonly at: Date;
   readonly decider: string;
-  readonly setStatus: ChangeSetStatus;
   readonly targetId: string | null;
   readonly resultId: string | null;
   readonly baseVersion: number | null;
@@ -114,11 +128,11 @@ export interface RecordedOp {
 interface OpRow {
   change_set_id: string;
   seq: number;
+  group_no: number;
   op: ChangeOpKind;
-  status: 'applied' | 'rejected' | 'proposed';
+  status: ChangeOpStatus;
   created_at: Date;
   decider: string;
-  set_status: ChangeSetStatus;
   target_id: string | null;
   result_id: string | null;
   base_version: number | null;
@@ -133,11 +147,11 @@ interface OpRow {
 const toOp = (row: OpRow): RecordedOp => ({
   changeSetId: row.change_set_id,
   seq: row.seq,
+  groupNo: row.group_no,
   op: row.op,
   status: row.status,
   at: row.created_at,
   decider: row.decider,
-  setStatus: row.set_status,
   targetId: row.target_id,
   resultId: row.result_id,
   baseVersion: row.base_version,
@@ -153,7 +167,7 @@ const toOp = (row: OpRow): RecordedOp => ({
 export async function opsOfChangeSet(db: Queryable, bankId: string, changeSetId: string): Promise<RecordedOp[]> {
   // Primary key.
   const { rows } = await db.query<OpRow>(
-    `select o.change_set_id, o.seq, o.op, o.status, s.created_at, s.decider, s.status as set_status, o.target_id,
+    `select o.change_set_id, o.seq, o.group_no, o.op, o.status, s.created_at, s.decider, o.target_id,
        o.result_id, o.base_version, o.memory_ids, o.source_ids, o.before, o.after, o.reason, o.verdicts
      from engram.change_ops o join engram.change_sets s on s.bank_id = o.bank_id and s.id = o.change_set_id
      where o.bank_id = $1 and o.change_set_id = $2 order by o.seq`,
@@ -164,15 +178,12 @@ export async function opsOfChangeSet(db: Queryable, bankId: string, changeSetId:
 
 /** Every op that touched a memory or an observation, oldest first; the newest 500 of them. */
 export async function opsTouching(db: Queryable, bankId: string, id: string): Promise<RecordedOp[]> {
-  // Indexes change_ops_memories (gin), change_ops_target and change_ops_result. Only folds and retirements re-point
-  // others, so only those are searched for an image of it.
+  // Indexes change_ops_memories and change_ops_observations (gin).
   const { rows } = await db.query<OpRow>(
-    `select o.change_set_id, o.seq, o.op, o.status, s.created_at, s.decider, s.status as set_status, o.target_id,
+    `select o.change_set_id, o.seq, o.group_no, o.op, o.status, s.created_at, s.decider, o.target_id,
        o.result_id, o.base_version, o.memory_ids, o.source_ids, o.before, o.after, o.reason, o.verdicts
      from engram.change_ops o join engram.change_sets s on s.bank_id = o.bank_id and s.id = o.change_set_id
-     where o.bank_id = $1 and (o.target_id = $2 or o.result_id = $2 or o.memory_ids @> array[$2::uuid]
-       or (o.op in ('fold', 'retire')
-         and o.before->'repointed' @> jsonb_build_array(jsonb_build_object('id', $2::uuid::text))))
+     where o.bank_id = $1 and (o.observation_ids @> array[$2::uuid] or o.memory_ids @> array[$2::uuid])
      order by s.created_at desc, s.id desc, o.seq desc limit 500`,
     [bankId, id],
   );
@@ -255,6 +266,9 @@ export interface ConflictRow {
   readonly reason: string;
   readonly createdAt: Date;
   readonly resolvedAt: Date | null;
+  /** Which side was kept, and the change set that undoes it. */
+  readonly resolution: ConflictResolution | null;
+  readonly changeSetId: string | null;
   readonly left: ConflictSide;
   readonly right: ConflictSide;
 }
@@ -276,10 +290,12 @@ export async function listConflicts(
     reason: string;
     created_at: Date;
     resolved_at: Date | null;
+    resolution: ConflictResolution | null;
+    change_set_id: string | null;
     left: ConflictSide;
     right: ConflictSide;
   }>(
-    `select c.id, c.status, c.reason, c.created_at, c.resolved_at,
+    `select c.id, c.status, c.reason, c.created_at, c.resolved_at, c.resolution, c.change_set_id,
        jsonb_build_object('id', l.id, 'text', l.text, 'validFrom', l.valid_from) as left,
        jsonb_build_object('id', r.id, 'text', r.text, 'validFrom', r.valid_from) as right
      from engram.conflicts c
@@ -296,6 +312,8 @@ export async function listConflicts(
     reason: row.reason,
     createdAt: row.created_at,
     resolvedAt: row.resolved_at,
+    resolution: row.resolution,
+    changeSetId: row.change_set_id,
     left: row.left,
     right: row.right,
   }));
