@@ -16,8 +16,9 @@ export interface ConsolidateDocument {
 }
 
 /** The most that texts which are there to help may take of the room, each by what it is. */
-const shares = { mission: 0.04, notes: 0.06, context: 0.1, source: 0.05, observation: 0.2 } as const;
-const mostNotes = 24;
+const shares = { mission: 0.03, notes: 0.11, context: 0.1, source: 0.05, observation: 0.2 } as const;
+/** Of one note; it names a memory and says in a sentence what was wrong. */
+const mostNoteTokens = 100;
 
 interface Entry<Shown> {
   readonly alias: Alias;
@@ -94,12 +95,15 @@ interface Head {
 }
 
 function headOf(window: ModelWindow, batch: Batch, missionTokens: number, notesTokens: number): Head {
-  const notes = batch.notes.slice(0, mostNotes);
-  const each = Math.floor(notesTokens / Math.max(1, notes.length));
-  return {
-    mission: shortened(window, cleanText(batch.mission), missionTokens).text,
-    notes: notes.map((note) => shortened(window, cleanText(note), each).text),
-  };
+  let left = notesTokens;
+  const notes = batch.notes.flatMap((note, index) => {
+    const { text } = shortened(window, cleanText(note), mostNoteTokens);
+    left -= window.tokensOf(`${JSON.stringify(text)},`);
+    // The first in any case, or the second request would be the first, whose answer is kept.
+    if (left >= 0) return [text];
+    return index === 0 ? [shortened(window, text, notesTokens).text] : [];
+  });
+  return { mission: shortened(window, cleanText(batch.mission), missionTokens).text, notes };
 }
 
 function shownMemory(window: ModelWindow, memory: BatchMemory, contextTokens: number) {

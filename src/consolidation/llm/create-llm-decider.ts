@@ -47,10 +47,11 @@ export function createLlmDecider(models: { readonly consolidate: ChatModel; read
       return one !== null && other !== null && other > one ? other : (one ?? other);
     },
     async blames(thrown) {
-      if (thrown instanceof ModelContentError) return (failedAt.get(thrown) ?? consolidate).contentFailed(thrown);
-      // No answer, no money, no network: nothing that a memory is to blame for. Anything else is a mistake of ours over
-      // this memory, and it alone shall rest.
-      return thrown instanceof EngramdError ? 'model' : 'memory';
+      const chat = thrown instanceof ModelContentError ? failedAt.get(thrown) : undefined;
+      if (chat && thrown instanceof ModelContentError) return chat.contentFailed(thrown);
+      // What passes by itself is no memory's fault. Anything else is: a text that the embedder makes nothing of, or a
+      // mistake of ours over it, and it alone shall rest.
+      return thrown instanceof EngramdError && thrown.retryable ? 'model' : 'memory';
     },
   };
 }

@@ -26,6 +26,9 @@ const mostMemoryTokens = 3_000;
 const mostObservationTokens = 3_000;
 /** Roles and separators of a chat template. */
 const templateTokens = 64;
+/** Of what a prompt has for its batch. */
+const shareOfMemories = 0.43;
+const shareOfObservations = 0.43;
 /** What an operation takes beside its text. */
 const tokensAnOp = 60;
 
@@ -64,13 +67,13 @@ export function limitsFor(window: ModelWindow): BatchLimits {
   const { answerTokens } = sharesOf(window.contextTokens);
   const room = roomOf(window);
   const memories = Math.min(mostMemories, Math.max(1, Math.floor(answerTokens / (2 * tokensAnOp))));
-  // What the memories say may come back as texts of the answer. A tenth of the room is left to mission and notes.
+  // What the memories say may come back as texts of the answer. The rest of the room is for mission and notes.
   const answerable = answerTokens - memories * tokensAnOp;
-  const forMemories = Math.floor(room * 0.45) - memories * window.tokensOf(frameOfMemory);
+  const forMemories = Math.floor(room * shareOfMemories) - memories * window.tokensOf(frameOfMemory);
   return {
     memories,
     memoryTokens: Math.max(1, Math.min(mostMemoryTokens, forMemories, answerable)),
-    observationTokens: Math.max(1, Math.min(mostObservationTokens, Math.floor(room * 0.45))),
+    observationTokens: Math.max(1, Math.min(mostObservationTokens, Math.floor(room * shareOfObservations))),
     tokensOf: (text) => framedTokens(window, text),
   };
 }

@@ -68,7 +68,7 @@ class Answer {
     // An observation named among the memories is what the text is about, not who says so.
     const memories = written.memories.filter((alias) => !this.#observations.has(alias));
     const target = this.#resolve(written.target ?? '');
-    const text = written.text ?? '';
+    const text = this.#inTheirWords(written);
     switch (written.op) {
       case 'reinforce':
         return memories.length === 0
@@ -117,6 +117,12 @@ class Answer {
     if (written.as !== null && !this.#observations.has(written.as)) this.#named.set(written.as, made);
     this.#standing.set(made, { text, validFrom });
     return made;
+  }
+
+  /** A memory's own text, to the byte, where the model copied it but for spaces: its vector is there already. */
+  #inTheirWords(written: WrittenOp): string {
+    const text = written.text ?? '';
+    return this.#cited(written).find((memory) => sameWords(memory.text, text))?.text ?? text;
   }
 
   #cited(written: WrittenOp): BatchMemory[] {

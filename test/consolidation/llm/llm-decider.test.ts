@@ -43,7 +43,9 @@ describe('the decider', () => {
     adjudicate.answer = () => contentError('refused');
     const thrown = await decider.adjudicate(pair, ['different'], options).catch((error) => error);
     expect(await decider.blames(thrown)).toBe('memory');
-    expect(await decider.blames(contentError('refused'))).toBe('model');
+    consolidate.answer = () => contentError('truncated');
+    expect(await decider.blames(await decider.propose(tea, options).catch((error) => error))).toBe('model');
+    expect(await decider.blames(contentError('malformed')), 'of an embedder').toBe('memory');
   });
 
   it('blames a memory for a mistake of ours, and never for an endpoint', async () => {

@@ -99,6 +99,12 @@ describe('what says nothing new', () => {
   });
 });
 
+it('a memory said again has its own words, to the byte', () => {
+  const spaced = batchOf([memory('m1', 'Ana  drinks\ntea')]);
+  const create = written('create', { as: 'n1', text: 'Ana drinks tea ', memories: ['m1'] });
+  expect(mean([create], spaced).ops).toMatchObject([{ text: 'Ana  drinks\ntea' }]);
+});
+
 describe('two revisions of one target', () => {
   const revise = (text: string, memory: string) => written('revise', { target: 'o2', text, memories: [memory] });
 
