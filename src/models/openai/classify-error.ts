@@ -16,7 +16,7 @@ export interface ErrorContext extends EndpointFacts {
  */
 export function classifyOpenAiError(thrown: unknown, context: ErrorContext): ProviderError | ModelContentError {
   if (thrown instanceof APIError && thrown.status !== undefined) return answered(thrown, thrown.status, context);
-  if (thrown instanceof APIConnectionError) return unreachable(networkCodeOf(thrown), context);
+  if (thrown instanceof APIConnectionError) return unreachable(networkCodeOf(thrown), context, thrown);
   if (thrown instanceof SyntaxError) return unreadableAnswer('a body that is no JSON', context);
   if (thrown instanceof OpenAIError) {
     const { baseUrl, apiKey } = context.settings;
@@ -43,14 +43,14 @@ export function unreadableAnswer(what: string, context: EndpointFacts): Provider
 
 const tlsCode = /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$|HOSTNAME_MISMATCH)/;
 
-function unreachable(code: string | null, context: ErrorContext): ProviderError {
+function unreachable(code: string | null, context: ErrorContext, thrown: unknown): ProviderError {
   const { baseUrl } = context.settings;
   const suffix = code === null ? '' : ` (${code})`;
   const failed = (what: string, advice: string) => errorLine(context, `${what}${suffix}`, advice);
   // A certificate does not get better by waiting, and http spoken to a TLS port neither.
   if (code !== null && tlsCode.test(code)) {
     const advice = `check http or https in ${baseUrl}, and that this machine trusts the certificate`;
-    return new ProviderError('configuration', failed('could not be spoken to securely', advice));
+    return new ProviderError('configuration', failed('could not be spoken to securely', advice), { cause: thrown });
   }
   const message =
     code === 'ECONNREFUSED'
@@ -60,7 +60,8 @@ function unreachable(code: string | null, context: ErrorContext): ProviderError 
         : code === 'ECONNRESET' || code === 'EPIPE'
           ? failed('broke the connection', 'look at the server if it stays so')
           : failed('could not be reached', `check the network, or correct ${baseUrl}`);
-  return new ProviderError('transient', message);
+  // Its code tells the ledger whether anything was sent at all.
+  return new ProviderError('transient', message, { cause: thrown });
 }
 
 /** Looks through wrappers. Codes of the network are words in capitals; those of an API are not. */
