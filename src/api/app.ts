@@ -11,6 +11,7 @@ import { problemOf } from './problem.ts';
 import type { Route } from './route.ts';
 import { bankRoutes } from './routes/bank-routes.ts';
 import { consolidationRoutes } from './routes/consolidation-routes.ts';
+import { curationRoutes } from './routes/curation-routes.ts';
 import { daemonRoutes } from './routes/daemon-routes.ts';
 import { embeddingRoutes } from './routes/embedding-routes.ts';
 import { explainRoutes } from './routes/explain-routes.ts';
@@ -68,6 +69,7 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
     ...memoryRoutes(deps),
     ...recallRoutes(deps),
     ...consolidationRoutes(deps),
+    ...curationRoutes(deps),
     ...reviewRoutes(deps),
     ...explainRoutes(deps),
     ...daemonRoutes(deps),

@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import type { requestedSchema } from '../api/routes/consolidation-routes.ts';
+import type { forgottenSchema, invalidatedSchema } from '../api/routes/curation-routes.ts';
 import type {
   bankSchema,
   changeSetSchema,
@@ -6,6 +8,7 @@ import type {
   dryRunSchema,
   explanationSchema,
   jobSchema,
+  memorySchema,
   opSchema,
   recallResultSchema,
   runSchema,
@@ -20,8 +23,12 @@ export type ChangeOp = z.output<typeof opSchema>;
 export type Conflict = z.output<typeof conflictSchema>;
 export type DryRun = z.output<typeof dryRunSchema>;
 export type Explanation = z.output<typeof explanationSchema>;
+export type ForgottenMemory = z.output<typeof forgottenSchema>;
+export type InvalidatedMemory = z.output<typeof invalidatedSchema>;
 export type Job = z.output<typeof jobSchema>;
+export type Memory = z.output<typeof memorySchema>;
 export type RecallResult = z.output<typeof recallResultSchema>;
+export type RequestedConsolidation = z.output<typeof requestedSchema>;
 export type Run = z.output<typeof runSchema>;
 export type Status = z.output<typeof statusSchema>;
 export type WriteResult = z.output<typeof writeResultSchema>;
