@@ -8,6 +8,8 @@ interface Bounds {
   /** Upper end of the first wait; it doubles with each failed probe. */
   readonly firstMs: number;
   readonly maxMs: number;
+  /** Of the end of a wait, what it is at least; unset: nothing, the whole wait is left to chance. */
+  readonly leastShare?: number;
 }
 
 const second = 1000;
@@ -24,8 +26,9 @@ export const probeBounds: Readonly<Record<BreakerClass, Bounds>> = {
   rate_limit: { minMs: second, firstMs: 4 * second, maxMs: 5 * minute },
   quota: { minMs: 15 * minute, firstMs: 20 * minute, maxMs: 60 * minute },
   auth: { minMs: minute, firstMs: 2 * minute, maxMs: 10 * minute },
-  // Six an hour at most, and four of a slow start: a wrong name costs ten calls. A restart asks at once.
-  configuration: { minMs: 10 * minute, firstMs: 12 * minute, maxMs: 20 * minute },
+  // A name or address is corrected within minutes or tomorrow. Never sooner than half of what it may be: six probes in the
+  // first hour at the most, so that a wrong name costs ten calls with the four of a slow start. A restart asks at once.
+  configuration: { minMs: minute, firstMs: 2.5 * minute, maxMs: 30 * minute, leastShare: 0.5 },
   model_unfit: { minMs: 5 * minute, firstMs: 10 * minute, maxMs: 60 * minute },
 };
 
@@ -44,9 +47,10 @@ export function probeDelayMs(
   failure: { readonly errorClass: BreakerClass; readonly failures: number; readonly retryAfterMs: number | null },
   random: number,
 ): number {
-  const { minMs, firstMs, maxMs } = probeBounds[failure.errorClass];
+  const { minMs, firstMs, maxMs, leastShare = 0 } = probeBounds[failure.errorClass];
   const endMs = Math.min(maxMs, firstMs * 2 ** Math.max(0, failure.failures - 1));
-  const jitteredMs = Math.round(minMs + random * (endMs - minMs));
+  const leastMs = Math.max(minMs, endMs * leastShare);
+  const jitteredMs = Math.round(leastMs + random * (endMs - leastMs));
   if (failure.retryAfterMs === null) return jitteredMs;
   const askedMs = Math.min(Math.max(0, Math.ceil(failure.retryAfterMs)), longestRetryAfterMs);
   if (failure.failures > trustedTimes) return Math.max(askedMs, jitteredMs);

@@ -88,7 +88,7 @@ describe('when to probe', () => {
     expect(Object.fromEntries(classes.map((errorClass) => [errorClass, byChance(errorClass)]))).toMatchInlineSnapshot(`
       {
         "auth": 13,
-        "configuration": 5,
+        "configuration": 6,
         "model_unfit": 4,
         "quota": 3,
         "rate_limit": 29,
@@ -97,6 +97,21 @@ describe('when to probe', () => {
       }
     `);
   });
+});
+
+it('a wrong name costs ten calls in its first hour, whatever the dice say', () => {
+  fc.assert(
+    fc.property(fc.array(chance, { minLength: 60, maxLength: 60 }), (draws) => {
+      let atMs = 0;
+      let probes = 0;
+      for (const [n, draw] of draws.entries()) {
+        atMs += probeDelayMs({ errorClass: 'configuration', failures: n + 1, retryAfterMs: null }, draw);
+        if (atMs > 60 * 60_000) break;
+        probes += 1;
+      }
+      expect(probes).toBeLessThanOrEqual(6);
+    }),
+  );
 });
 
 describe('what a row says', () => {
