@@ -11,6 +11,7 @@ import { problemOf } from './problem.ts';
 import type { Route } from './route.ts';
 import { bankRoutes } from './routes/bank-routes.ts';
 import { consolidationRoutes } from './routes/consolidation-routes.ts';
+import { costRoutes } from './routes/cost-routes.ts';
 import { curationRoutes } from './routes/curation-routes.ts';
 import { daemonRoutes } from './routes/daemon-routes.ts';
 import { embeddingRoutes } from './routes/embedding-routes.ts';
@@ -72,6 +73,7 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
     ...curationRoutes(deps),
     ...reviewRoutes(deps),
     ...explainRoutes(deps),
+    ...costRoutes(deps),
     ...daemonRoutes(deps),
     ...embeddingRoutes(deps),
   ];

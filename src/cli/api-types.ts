@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { requestedSchema } from '../api/routes/consolidation-routes.ts';
+import type { costReportSchema } from '../api/routes/cost-routes.ts';
 import type { forgottenSchema, invalidatedSchema } from '../api/routes/curation-routes.ts';
 import type {
   bankSchema,
@@ -21,6 +22,7 @@ export type Bank = z.output<typeof bankSchema>;
 export type ChangeSet = z.output<typeof changeSetSchema>;
 export type ChangeOp = z.output<typeof opSchema>;
 export type Conflict = z.output<typeof conflictSchema>;
+export type CostReport = z.output<typeof costReportSchema>;
 export type DryRun = z.output<typeof dryRunSchema>;
 export type Explanation = z.output<typeof explanationSchema>;
 export type ForgottenMemory = z.output<typeof forgottenSchema>;
