@@ -11,19 +11,27 @@ export interface RequeuedChunk {
 
 /**
  * Makes the next of the bank's valid memories pending again that were decided under another key than this one, by id.
- * Those decided alike would be decided alike once more.
+ * Those decided alike would be decided alike once more. What has become history is not told again: nobody would be shown
+ * the superseded observation that says it, and it would be written beside it a second time.
  */
 export async function requeueDecidedOtherwise(
   tx: Queryable,
   bankId: string,
   options: { readonly decidedBy: string; readonly after: string | null },
 ): Promise<RequeuedChunk> {
-  // Primary key gives the order, which is also that of the locks (law L4). The events come with the change.
+  // Primary key gives the order, which is also that of the locks (law L4); observation_sources_memory. The events come
+  // with the change.
   const { rows } = await tx.query<{ n: number; last: string | null }>(
     `with wanted as (
        select m.id from engram.memories m
        where m.bank_id = $1 and m.state = 'consolidated' and m.invalidated_at is null
          and m.decided_by is distinct from $2 and ($3::uuid is null or m.id > $3)
+         and not exists (
+           select from engram.observation_sources s
+           join engram.observations o on o.bank_id = s.bank_id and o.id = s.observation_id
+           left join engram.observations root on root.bank_id = o.bank_id and root.id = o.canonical_id
+           where s.bank_id = m.bank_id and s.memory_id = m.id
+           having count(*) > 0 and not bool_or(coalesce(root.is_live, o.is_live)))
        order by m.id limit $4 for no key update of m),
      requeued as (
        update engram.memories m
