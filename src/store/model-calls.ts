@@ -132,7 +132,7 @@ export async function settleCall(
   const { rows } = await db.query<{ nano_usd: number; tokens: number; unpriced_tokens: number }>(
     `with held as materialized (
        select id, day, nano_usd, tokens, unpriced_tokens from engram.model_calls
-       where id = $1 and settled_at is null for update
+       where id = $1 and bank_id is not distinct from $10 and settled_at is null for update
      ), call as (
        update engram.model_calls c set outcome = $2, latency_ms = $3, settled_at = now(),
          nano_usd = coalesce($4, c.nano_usd), tokens = coalesce($5, c.tokens),

@@ -12,6 +12,7 @@ import * as history from '../../src/store/change-history.ts';
 import * as changeOps from '../../src/store/change-ops.ts';
 import * as review from '../../src/store/change-review.ts';
 import * as conflicts from '../../src/store/conflicts.ts';
+import * as costs from '../../src/store/cost-report.ts';
 import * as counts from '../../src/store/counts.ts';
 import * as dueMemories from '../../src/store/due-memories.ts';
 import * as dueWork from '../../src/store/due-work.ts';
@@ -21,19 +22,34 @@ import * as idempotency from '../../src/store/idempotency.ts';
 import * as memories from '../../src/store/memories.ts';
 import * as memoryRows from '../../src/store/memory-rows.ts';
 import * as memoryStates from '../../src/store/memory-states.ts';
+import * as modelAnswers from '../../src/store/model-answers.ts';
+import * as modelCalls from '../../src/store/model-calls.ts';
+import * as nextEmbeddings from '../../src/store/next-embeddings.ts';
 import * as observations from '../../src/store/observations.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
 import * as related from '../../src/store/related-observations.ts';
 import * as replanWork from '../../src/store/replan-work.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
+import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
 import * as verdicts from '../../src/store/verdicts.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { wordVector } from '../support/fake-embedder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { createVictim, image, imageOfBank, model, newMemory, opRow, tags, type VictimBank } from './victim-bank.ts';
+import {
+  createVictim,
+  image,
+  imageOfBank,
+  model,
+  newCall,
+  newMemory,
+  opRow,
+  settlementOf,
+  tags,
+  type VictimBank,
+} from './victim-bank.ts';
 
 /** Law L21: run with another bank's ids, a store function gives nothing and changes nothing there. */
 
@@ -290,6 +306,46 @@ const cases: Record<string, Case> = {
       ),
     gives: 0,
   },
+  'next-embeddings:selectWithoutNext': {
+    call: (b, _, db) =>
+      nextEmbeddings.selectWithoutNext(db, b, { target: 'memories', model, afterId: null, limit: 100 }),
+    gives: [],
+  },
+  'next-embeddings:storeNextEmbeddings': {
+    call: (b, v, db) =>
+      nextEmbeddings.storeNextEmbeddings(db, b, {
+        target: 'observations',
+        model,
+        rows: v.observations.map((id) => ({ id, hash: 'ff', vector: vectorOf('stolen') })),
+      }),
+    gives: 0,
+  },
+  'next-embeddings:moveNextEmbeddings': {
+    call: (b, _, db) =>
+      nextEmbeddings.moveNextEmbeddings(db, b, { target: 'memories', model, afterId: null, limit: 100 }),
+    gives: null,
+  },
+  'stale-embeddings:selectStale': {
+    call: async (b, _, db) => [
+      ...(await staleEmbeddings.selectStale(db, b, 'memories', 100)),
+      ...(await staleEmbeddings.selectStale(db, b, 'observations', 100)),
+    ],
+    gives: [],
+  },
+  'stale-embeddings:storeFreshEmbeddings': {
+    call: async (b, v, db) => {
+      const { rows } = await db.query<{ id: string; hash: string }>(
+        "select id, encode(content_hash, 'hex') as hash from engram.observations where id = any($1::uuid[])",
+        [v.observations],
+      );
+      return staleEmbeddings.storeFreshEmbeddings(db, b, {
+        target: 'observations',
+        model,
+        rows: rows.map((row) => ({ ...row, vector: vectorOf('stolen') })),
+      });
+    },
+    gives: 0,
+  },
   'memories:parkUnembeddable': {
     call: (b, v, db) => memories.parkUnembeddable(db, b, { id: v.unembedded, version: 1 }, 'stolen'),
     gives: false,
@@ -392,6 +448,23 @@ const cases: Record<string, Case> = {
   'scopes:readScopeEpoch': { call: (b, _, db) => scopes.readScopeEpoch(db, b, tags), gives: 0 },
   'scopes:lockScope': { call: (b, _, db) => scopes.lockScope(db, b, tags), gives: null },
   'scopes:advanceScope': { call: (b, _, db) => scopes.advanceScope(db, b, tags, 99), gives: undefined },
+  'cost-report:costReport': {
+    call: (b, _, db) => costs.costReport(db, { from: '2025-01-01', to: '2027-01-01', by: 'model', bankId: b }),
+    gives: [],
+  },
+  'model-answers:findModelAnswer': {
+    call: (b, v, db) => modelAnswers.findModelAnswer(db, b, v.requestHash),
+    gives: undefined,
+  },
+  'model-calls:reserveCall': {
+    // A call of its own; that the request was made before, by another, it does not learn.
+    call: (b, v, db) =>
+      modelCalls
+        .reserveCall(db, b, newCall(v), { nanoUsd: 1e9, tokens: null, unpricedTokens: 1 })
+        .then(({ kind }) => kind),
+    gives: 'reserved',
+  },
+  'model-calls:settleCall': { call: (b, v, db) => modelCalls.settleCall(db, b, settlementOf(v)), gives: null },
   'verdicts:findVerdict': {
     call: (b, v, db) => verdicts.findVerdict(db, b, { key: v.verdictKey, subjectIds: [v.live] }),
     gives: undefined,
@@ -446,10 +519,37 @@ const cases: Record<string, Case> = {
 
 /** What is exported and takes no id of a bank's, and why it is not a case. */
 const exempt: Record<string, string> = {
+  'budget-ledger:readLedger': 'one budget a database',
+  'cost-report:sampleBacklog': 'totals over all banks',
+  'model-breakers:breakerOf': 'reads no table',
+  'model-breakers:readBreaker': 'endpoints belong to no bank',
+  'model-breakers:openBreaker': 'endpoints belong to no bank',
+  'model-breakers:claimProbe': 'endpoints belong to no bank',
+  'model-breakers:failBreaker': 'endpoints belong to no bank',
+  'model-breakers:releaseProbe': 'endpoints belong to no bank',
+  'model-breakers:closeBreaker': 'endpoints belong to no bank',
+  'model-breakers:probeSoon': 'endpoints belong to no bank',
+  'model-breakers:readModelHealth': 'endpoints belong to no bank',
+  'model-calls:readTokensPerByte': 'a rate over all calls of a model',
+  'prune:pruneModelAnswers': 'by age, over all banks',
+  'prune:pruneVerdicts': 'by age, over all banks',
   'banks:listBanks': 'lists banks; what is in them it does not touch',
   'counts:countStore': 'totals over all banks',
   'due-work:banksWithWork': 'asks for all banks on purpose: it is how work is found',
   'embedding-models:pinEmbeddingModel': 'one model a database',
+  'embedding-models:activeEmbeddingModel': 'one model a database',
+  'embedding-models:holdEmbeddingModel': 'one model a database',
+  'embedding-models:readCalibration': 'one figure a model',
+  'embedding-models:setCalibration': 'one figure a model',
+  'embedding-switch:readSwitch': 'a switch is of the whole database',
+  'embedding-switch:beginSwitch': 'a switch is of the whole database',
+  'embedding-switch:claimSwitch': 'a switch is of the whole database',
+  'embedding-switch:cancelSwitch': 'a switch is of the whole database',
+  'embedding-switch:lockSwitch': 'a switch is of the whole database',
+  'embedding-switch:flipModel': 'a switch is of the whole database',
+  'embedding-switch:switchCost': 'what a switch of the whole database cost',
+  'next-embeddings:measureSwitch': 'totals over all banks',
+  'next-embeddings:bankIdsInOrder': 'lists banks; what is in them it does not touch',
   'instances:insertInstance': 'instances belong to no bank',
   'instances:touchInstance': 'instances belong to no bank',
   'instances:buryInstances': 'instances belong to no bank',
@@ -550,6 +650,7 @@ test('the same calls on the bank itself do give something', async () => {
     recallRows.loadCandidates(db, recallScope(own), victim).then(({ coverage }) => coverage.length),
     replanWork.selectReplans(db, own, { limit: 9, inHand: [] }).then((rows) => rows.length),
     scopes.readScopeEpoch(db, own, tags),
+    modelAnswers.findModelAnswer(db, own, victim.requestHash).then((found) => (found === 'secret answer' ? 1 : 0)),
     verdicts.findVerdict(db, own, { key: victim.verdictKey, subjectIds: [] }).then((found) => (found ? 1 : 0)),
   ]);
   expect(found.every((count) => count > 0)).toBe(true);

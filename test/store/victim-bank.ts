@@ -9,6 +9,7 @@ import { linkEntities } from '../../src/store/entities.ts';
 import { claimIdempotencyKey, storeAnswer } from '../../src/store/idempotency.ts';
 import { insertInstance } from '../../src/store/instances.ts';
 import { insertMemories, type NewMemory, storeEmbeddings } from '../../src/store/memories.ts';
+import { type NewCall, reserveCall, type Settlement, settleCall } from '../../src/store/model-calls.ts';
 import { insertObservations, upsertLinks } from '../../src/store/observations.ts';
 import { insertRun } from '../../src/store/runs.ts';
 import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
@@ -38,6 +39,9 @@ export interface VictimBank {
   readonly sourceRef: string;
   readonly ingestKey: string;
   readonly verdictKey: Buffer;
+  /** A call under way, and the hash of one whose answer is kept. */
+  readonly callId: string;
+  readonly requestHash: Buffer;
   readonly memories: readonly string[];
   readonly observations: readonly string[];
 }
@@ -96,6 +100,36 @@ export function opRow(targetId: string, memoryIds: readonly string[]): ChangeOpR
   };
 }
 
+export function newCall({ instanceId, requestHash }: Pick<VictimBank, 'instanceId' | 'requestHash'>): NewCall {
+  return {
+    id: uuid(),
+    day: '2026-01-01',
+    instanceId,
+    endpoint: 'http://victim/v1',
+    model: 'gpt-5-mini',
+    purpose: 'consolidate',
+    requestHash,
+    memories: 1,
+    promptBytes: 10,
+    most: { nanoUsd: 10, tokens: 10, unpricedTokens: 0 },
+    probeId: null,
+  };
+}
+
+/** Of the call under way, with an answer over all that the victim has. */
+export function settlementOf({ callId, requestHash, pending, live }: VictimBank): Settlement {
+  return {
+    id: callId,
+    outcome: 'ok',
+    latencyMs: 1,
+    spent: { nanoUsd: 5, tokens: 5, unpricedTokens: 0 },
+    usage: { promptTokens: 4, cachedTokens: 0, outputTokens: 1 },
+    answerJson: '"secret answer"',
+    requestHash,
+    subjectIds: [pending, live],
+  };
+}
+
 export async function createVictim(db: Database, bankId: string): Promise<VictimBank> {
   const ids = Object.fromEntries(
     [
@@ -113,6 +147,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
       'attemptId',
       'conflictId',
       'instanceId',
+      'callId',
     ].map((name) => [name, uuid()]),
   ) as Record<string, string> & VictimBank;
   const memories = [ids.pending, ids.unembedded, ids.consolidated, ids.parked];
@@ -123,6 +158,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
     sourceRef: 'victim/ref',
     ingestKey: 'victim-key',
     verdictKey: Buffer.from('victim verdict'),
+    requestHash: Buffer.from('victim request'),
     memories,
     observations,
   };
@@ -199,6 +235,11 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
     await claimIdempotencyKey(tx, request);
     await storeAnswer(tx, request, { status: 201, response: { secret: 'answer' } });
   });
+  const answered = newCall(victim);
+  const limits = { nanoUsd: 1e9, tokens: null, unpricedTokens: 1e9 };
+  await reserveCall(db, bankId, answered, limits);
+  await settleCall(db, bankId, { ...settlementOf(victim), id: answered.id });
+  await reserveCall(db, bankId, { ...newCall(victim), id: victim.callId }, limits);
   const ended = uuid();
   await startAttempt(db, { ...victim, id: ended, memoryIds: [victim.pending] });
   await db.query("update engram.attempts set finished_at = now(), outcome = 'crashed' where id = $1", [ended]);
