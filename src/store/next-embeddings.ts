@@ -57,34 +57,48 @@ export interface NextEmbedding {
   readonly vector: Float32Array | null;
 }
 
-/** Keeps vectors; nothing where the bank is gone or the switch has been cancelled since. */
+/** Keeps vectors of rows that are there; none where the switch has been cancelled since. */
 export async function storeNextEmbeddings(
   db: Queryable,
   bankId: string,
   options: { readonly target: VectorTarget; readonly model: string; readonly rows: readonly NextEmbedding[] },
 ): Promise<number> {
-  // Primary keys. The row of the model is locked against a cancel, which would leave these behind for ever.
-  const { rowCount } = await db.query(
-    `with wanted as (
-       select e.id from engram.embedding_models e
-       where e.id = $3 and (e.switch_started_at is not null or e.is_active) for share)
-     insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash, embedding)
-     select b.id, $2, r.id, w.id, decode(r.hash, 'hex'), r.vector::real[]
-     from wanted w, unnest($4::uuid[], $5::text[], $6::text[]) as r(id, hash, vector),
-       (select id from engram.banks where id = $1 for key share) as b
-     on conflict (bank_id, target, row_id) do update
-       set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`,
-    [
-      bankId,
-      options.target,
-      options.model,
-      options.rows.map((row) => row.id),
-      options.rows.map((row) => row.hash),
-      options.rows.map((row) => (row.vector === null ? null : encodeRealArray(row.vector))),
-    ],
-  );
+  if (options.rows.length === 0) return 0;
+  const { rowCount } = await db.query(options.target === 'memories' ? storeForMemories : storeForObservations, [
+    bankId,
+    options.model,
+    options.rows.map((row) => row.id),
+    options.rows.map((row) => row.hash),
+    options.rows.map((row) => (row.vector === null ? null : encodeRealArray(row.vector))),
+  ]);
   return rowCount;
 }
+
+// Primary keys. Locked against what would leave these vectors behind for ever: a cancel, or the erasure of a row, whose
+// trigger has been through by the time that they come.
+const storeForMemories = `
+  with wanted as (
+    select e.id from engram.embedding_models e
+    where e.id = $2 and (e.switch_started_at is not null or e.is_active) for share),
+  there as (
+    select m.id from engram.memories m where m.bank_id = $1 and m.id = any($3::uuid[]) order by m.id for key share)
+  insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash, embedding)
+  select $1, 'memories', r.id, w.id, decode(r.hash, 'hex'), r.vector::real[]
+  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector) join there t on t.id = r.id
+  on conflict (bank_id, target, row_id) do update
+    set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
+
+const storeForObservations = `
+  with wanted as (
+    select e.id from engram.embedding_models e
+    where e.id = $2 and (e.switch_started_at is not null or e.is_active) for share),
+  there as (
+    select o.id from engram.observations o where o.bank_id = $1 and o.id = any($3::uuid[]) order by o.id for key share)
+  insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash, embedding)
+  select $1, 'observations', r.id, w.id, decode(r.hash, 'hex'), r.vector::real[]
+  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector) join there t on t.id = r.id
+  on conflict (bank_id, target, row_id) do update
+    set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
 
 /**
  * Puts the vectors of at most `limit` rows, in id order, in the place of those in use. A row whose text has changed keeps
