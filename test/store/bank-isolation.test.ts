@@ -12,13 +12,19 @@ import * as history from '../../src/store/change-history.ts';
 import * as changeOps from '../../src/store/change-ops.ts';
 import * as review from '../../src/store/change-review.ts';
 import * as conflicts from '../../src/store/conflicts.ts';
+import * as contradictionPairs from '../../src/store/contradiction-pairs.ts';
 import * as costs from '../../src/store/cost-report.ts';
 import * as counts from '../../src/store/counts.ts';
 import * as dueMemories from '../../src/store/due-memories.ts';
 import * as dueWork from '../../src/store/due-work.ts';
 import * as entities from '../../src/store/entities.ts';
+import * as erasure from '../../src/store/erasure.ts';
+import * as erasureScrub from '../../src/store/erasure-scrub.ts';
+import * as erasures from '../../src/store/erasures.ts';
 import * as evidence from '../../src/store/evidence.ts';
 import * as idempotency from '../../src/store/idempotency.ts';
+import * as invalidation from '../../src/store/invalidation.ts';
+import * as lineage from '../../src/store/lineage.ts';
 import * as memories from '../../src/store/memories.ts';
 import * as memoryRows from '../../src/store/memory-rows.ts';
 import * as memoryStates from '../../src/store/memory-states.ts';
@@ -29,6 +35,7 @@ import * as observations from '../../src/store/observations.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
 import * as related from '../../src/store/related-observations.ts';
 import * as replanWork from '../../src/store/replan-work.ts';
+import * as requeue from '../../src/store/requeue.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
@@ -465,6 +472,83 @@ const cases: Record<string, Case> = {
     gives: 'reserved',
   },
   'model-calls:settleCall': { call: (b, v, db) => modelCalls.settleCall(db, b, settlementOf(v)), gives: null },
+  'contradiction-pairs:readContradictionMark': {
+    call: async (b, _, db) => (await contradictionPairs.readContradictionMark(db, b))?.seen,
+    gives: null,
+  },
+  'contradiction-pairs:moveContradictionMark': {
+    call: (b, _, db) => contradictionPairs.moveContradictionMark(db, b, '9'),
+    gives: undefined,
+  },
+  'contradiction-pairs:changedObservations': {
+    call: (b, _, db) =>
+      contradictionPairs.changedObservations(db, b, { seen: null, horizon: '9223372036854775807', limit: 100 }),
+    gives: [],
+  },
+  'contradiction-pairs:conflictedWith': {
+    call: (b, v, db) => contradictionPairs.conflictedWith(db, b, v.live, [v.rival]),
+    gives: new Set(),
+  },
+  'erasure:lockScopes': { call: (b, _, db) => erasure.lockScopes(db, b, [tags]), gives: new Map() },
+  'erasure:lockForErasure': {
+    call: (b, v, db) => erasure.lockForErasure(db, b, { memoryId: v.pending, members: v.memories, sources: [] }),
+    gives: undefined,
+  },
+  'erasure:lockObservationsForErasure': {
+    call: (b, v, db) => erasure.lockObservationsForErasure(db, b, v.observations),
+    gives: new Map(),
+  },
+  'erasure:deleteObservations': {
+    call: (b, v, db) => erasure.deleteObservations(db, b, v.observations),
+    gives: undefined,
+  },
+  'erasure:deleteLinksTo': { call: (b, v, db) => erasure.deleteLinksTo(db, b, v.consolidated), gives: undefined },
+  'erasure:deleteMemory': { call: (b, v, db) => erasure.deleteMemory(db, b, v.pending), gives: undefined },
+  'erasure:reopenMemories': { call: (b, v, db) => erasure.reopenMemories(db, b, v.memories), gives: undefined },
+  'erasure-scrub:scrubHistory': {
+    call: (b, v, db) => erasureScrub.scrubHistory(db, b, { memoryId: v.consolidated, observationIds: v.observations }),
+    gives: { ops: 0, conflicted: [] },
+  },
+  'erasure-scrub:scrubByproducts': {
+    call: (b, v, db) =>
+      erasureScrub.scrubByproducts(db, b, {
+        memoryId: v.consolidated,
+        observationIds: v.observations,
+        explainedIds: v.memories,
+      }),
+    gives: undefined,
+  },
+  'erasures:insertErasure': {
+    // Ids only, without keys: they outlive what they name. What it notes stays in its own bank.
+    call: (b, v, db) => erasures.insertErasure(db, b, { memoryId: v.pending, observationIds: v.observations }),
+    gives: undefined,
+  },
+  'erasures:mayKeepSayingOf': {
+    call: (b, v, db) => db.tx({ label: 'test' }, (tx) => erasures.mayKeepSayingOf(tx, b, [v.live])),
+    gives: false,
+  },
+  'erasures:wasErasedSince': {
+    call: (b, v, db) =>
+      erasures.wasErasedSince(db, b, { missingMemoryIds: v.memories, observationIds: v.observations, scopeEpoch: 0 }),
+    gives: false,
+  },
+  'invalidation:invalidateMemory': {
+    call: (b, v, db) => invalidation.invalidateMemory(db, b, v.consolidated),
+    gives: undefined,
+  },
+  'invalidation:dependentsOf': { call: (b, v, db) => invalidation.dependentsOf(db, b, v.consolidated), gives: [] },
+  'lineage:lineageOf': { call: (b, v, db) => lineage.lineageOf(db, b, v.consolidated), gives: [] },
+  'lineage:loadLineage': { call: (b, v, db) => lineage.loadLineage(db, b, v.observations), gives: [] },
+  'lineage:pointersAt': { call: (b, v, db) => lineage.pointersAt(db, b, [v.live]), gives: [] },
+  'lineage:memoriesBeside': {
+    call: (b, v, db) => lineage.memoriesBeside(db, b, { memoryId: v.pending, observationIds: v.observations }),
+    gives: { proposed: [], explained: [] },
+  },
+  'requeue:requeueDecidedOtherwise': {
+    call: (b, _, db) => requeue.requeueDecidedOtherwise(db, b, { decidedBy: 'other', after: null }),
+    gives: { memories: 0, after: null },
+  },
+  'requeue:requeueHeld': { call: (b, _, db) => requeue.requeueHeld(db, b, null), gives: { memories: 0, after: null } },
   'verdicts:findVerdict': {
     call: (b, v, db) => verdicts.findVerdict(db, b, { key: v.verdictKey, subjectIds: [v.live] }),
     gives: undefined,
