@@ -286,7 +286,7 @@ export function createBreaker(deps: {
       return new ModelUnavailableError(errorMessage(cause), { errorClass, retryAt: now, cause });
     },
     async readyAt() {
-      if (seen !== null || clock.monotonicMs() - seenAtMs >= lookEveryMs) await look(lookEveryMs);
+      await look(lookEveryMs);
       const row = seen;
       if (row === null) return null;
       const now = clock.now();

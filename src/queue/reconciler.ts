@@ -1,6 +1,12 @@
 import type { Database } from '../db/database.ts';
 import { banksWithWork, type DueWork } from '../store/due-work.ts';
-import { pruneAttempts, pruneIdempotencyKeys, pruneModelAnswers, pruneVerdicts } from '../store/prune.ts';
+import {
+  pruneAttempts,
+  pruneIdempotencyKeys,
+  pruneModelAnswers,
+  pruneModelBreakers,
+  pruneVerdicts,
+} from '../store/prune.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -48,6 +54,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     { name: 'attempts', run: pruneAttempts },
     { name: 'model answers', run: pruneModelAnswers },
     { name: 'verdicts', run: pruneVerdicts },
+    { name: 'model breakers', run: pruneModelBreakers },
     ...deps.maintenance,
   ];
   let maintainedMs: number | undefined;

@@ -49,3 +49,13 @@ export async function pruneVerdicts(db: Queryable): Promise<number> {
   );
   return rowCount;
 }
+
+/** Breakers that have been due for a day and were not tried: of a model that nobody uses any more, by that name. */
+export async function pruneModelBreakers(db: Queryable): Promise<number> {
+  // A scan: a row for each endpoint that is out of order.
+  const { rowCount } = await db.query(
+    `delete from engram.model_breakers where reopens_at < now() - interval '1 day'
+       and (probe_until is null or probe_until < now() - interval '1 day')`,
+  );
+  return rowCount;
+}

@@ -178,6 +178,10 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => review.setOpStatuses(db, b, [{ changeSetId: v.changeSetId, seq: 1 }], 'undone'),
     gives: undefined,
   },
+  'change-review:orderOps': {
+    call: (b, v, db) => review.orderOps(db, b, [{ changeSetId: v.changeSetId, seq: 1 }]),
+    gives: undefined,
+  },
   'change-review:refreshSetStatuses': {
     call: (b, v, db) => review.refreshSetStatuses(db, b, [v.changeSetId]),
     gives: new Map(),
@@ -617,6 +621,7 @@ const exempt: Record<string, string> = {
   'model-calls:readTokensPerByte': 'a rate over all calls of a model',
   'prune:pruneModelAnswers': 'by age, over all banks',
   'prune:pruneVerdicts': 'by age, over all banks',
+  'prune:pruneModelBreakers': 'endpoints belong to no bank',
   'banks:listBanks': 'lists banks; what is in them it does not touch',
   'counts:countStore': 'totals over all banks',
   'due-work:banksWithWork': 'asks for all banks on purpose: it is how work is found',
