@@ -5,17 +5,24 @@ import type { Queryable } from '../db/database.ts';
  * scope: what is written afterwards carries a higher one (law L3).
  */
 export async function readScopeEpoch(db: Queryable, bankId: string, tags: readonly string[]): Promise<number> {
-  // Primary key (bank_id, tags). Selected first: the insert alone would burn a dead row on each call.
-  const { rows } = await db.query<{ epoch: number }>(
-    `with made as (
-       insert into engram.scopes (bank_id, tags)
-         select b.id, $2 from engram.banks b
-         where b.id = $1 and not exists (select from engram.scopes where bank_id = $1 and tags = $2)
-         on conflict do nothing returning epoch)
-     select epoch from made union all select epoch from engram.scopes where bank_id = $1 and tags = $2`,
+  // Primary key (bank_id, tags). Selected first: an insert that finds the row burns a dead one, and planning the two
+  // together cost twice the select.
+  const known = await db.query<{ epoch: number }>('select epoch from engram.scopes where bank_id = $1 and tags = $2', [
+    bankId,
+    tags,
+  ]);
+  if (known.rows[0]) return known.rows[0].epoch;
+  await db.query(
+    `insert into engram.scopes (bank_id, tags) select b.id, $2 from engram.banks b where b.id = $1
+     on conflict do nothing`,
     [bankId, tags],
   );
-  return rows[0]?.epoch ?? 0;
+  // Whoever made it has by now committed; it may have moved since.
+  const made = await db.query<{ epoch: number }>('select epoch from engram.scopes where bank_id = $1 and tags = $2', [
+    bankId,
+    tags,
+  ]);
+  return made.rows[0]?.epoch ?? 0;
 }
 
 /** Locks the scope until the transaction ends and returns its epoch; null when the bank is gone. */
