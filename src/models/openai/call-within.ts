@@ -15,18 +15,25 @@ export async function callWithin<T>(
   const { clock, signal, timeoutMs } = options;
   signal.throwIfAborted();
   const sentAtMs = clock.monotonicMs();
-  const expired = new AbortController();
   const over = new AbortController();
+  const ending = new AbortController();
+  let isExpired = false;
   void clock.sleep(timeoutMs, over.signal).then(() => {
-    if (!over.signal.aborted) expired.abort();
+    if (over.signal.aborted) return;
+    isExpired = true;
+    ending.abort();
   });
+  // By hand and taken off again: the caller's signal may live as long as the process.
+  const leave = () => ending.abort();
+  signal.addEventListener('abort', leave, { once: true });
   try {
-    return await call(AbortSignal.any([signal, expired.signal]));
+    return await call(ending.signal);
   } catch (thrown) {
     signal.throwIfAborted();
-    if (expired.signal.aborted) throw timedOut(timeoutMs, facts);
+    if (isExpired) throw timedOut(timeoutMs, facts);
     throw classifyOpenAiError(thrown, { ...facts, sentAtMs, now: clock.now() });
   } finally {
     over.abort();
+    signal.removeEventListener('abort', leave);
   }
 }

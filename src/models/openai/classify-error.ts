@@ -52,6 +52,9 @@ function unreachable(code: string | null, context: ErrorContext, thrown: unknown
     const advice = `check http or https in ${baseUrl}, and that this machine trusts the certificate`;
     return new ProviderError('configuration', failed('could not be spoken to securely', advice), { cause: thrown });
   }
+  if (code?.startsWith('HPE_')) {
+    return new ProviderError('configuration', failed('does not speak HTTP', `correct ${baseUrl}`));
+  }
   const message =
     code === 'ECONNREFUSED'
       ? failed('refused the connection', `start the server, or correct ${baseUrl}`)

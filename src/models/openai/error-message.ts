@@ -26,7 +26,7 @@ const longestMessage = 400;
  */
 export function errorLine(facts: EndpointFacts, what: string, advice: string): string {
   const who = `${cut(facts.endpoint, 120)} (${cut(facts.model, 60)})`;
-  let line = `${who} ${what}: ${advice}`.replace(/[\s\p{Cc}]+/gu, ' ');
+  let line = `${who} ${what}: ${advice}`;
   for (const secret of facts.secrets) if (secret.length >= 8) line = line.replaceAll(secret, '[secret removed]');
   return cut(scrubSecrets(line).value, longestMessage);
 }

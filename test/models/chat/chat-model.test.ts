@@ -72,10 +72,12 @@ describe('a request', () => {
   });
 
   it('is refused under a held connection (L1)', async () => {
-    await expect(database.db.tx({ label: 'held' }, () => ask(bench()))).rejects.toMatchObject({
-      code: 'HELD_CONNECTION',
-    });
-    expect(scripted.requests).toHaveLength(0);
+    const one = bench();
+    await ask(one, pairRequest('before'));
+    await expect(
+      database.db.tx({ label: 'held' }, () => ask(one, pairRequest(), { bankId: null })),
+    ).rejects.toMatchObject({ code: 'HELD_CONNECTION' });
+    expect(scripted.requests).toHaveLength(1);
   });
 
   it('has the hash of what its answer depends on, and of nothing else', () => {
@@ -126,6 +128,12 @@ describe('an answer that was paid for', () => {
     await ask(one, pairRequest(), { onRequest });
     await ask(one, pairRequest(), { onRequest });
     expect(told).toEqual([{ hash: requestHash(one.gate, pairRequest()).toString('hex'), sent: 0 }]);
+  });
+
+  it('is not asked for when its hash cannot be written down', async () => {
+    const onRequest = () => Promise.reject(new Error('the database is away'));
+    await expect(ask(bench(), pairRequest(), { onRequest })).rejects.toThrow('the database is away');
+    expect(scripted.requests).toHaveLength(0);
   });
 
   it('is found by the hash of the batch that died, whatever would be asked now', async () => {
@@ -203,6 +211,13 @@ describe('an answer that does not do', () => {
     expect(await ask(one)).toBe('same');
     expect(scripted.requests.map(({ body }) => body.max_tokens)).toEqual([100, 400]);
     expect(one.gate.runs.map(({ facts }) => facts.memories)).toEqual([1, 0]);
+  });
+
+  it('is cut off when what is whole of it is not what was asked for', async () => {
+    scripted.onChat = ({ body }) =>
+      body.max_tokens === 100 ? answer('{"reason": "first"} {"verd', { finishReason: 'length' }) : answer(good);
+    expect(await ask(bench())).toBe('same');
+    expect(scripted.requests.map((request) => turnsOf(request))).toEqual([2, 2]);
   });
 
   it('gets a limit that the context window has room for', async () => {

@@ -14,6 +14,7 @@ describe('finds the value', () => {
     ['after thoughts', `<think>\nmaybe {"ops": []}?\n</think>\n\n${json}`],
     ['after thoughts whose beginning was swallowed', `maybe not\n</think>\n${json}`],
     ['after thoughts with an answer in them whose beginning was swallowed', `{"ops": []}? No.\n</think>\n\n${json}`],
+    ['after thoughts about the end of thoughts', `<think>I end with </think>\n{"ops": []}\n</think>\n${json}`],
     ['after thoughts, in a fence', `<thinking>hm</thinking>\`\`\`json\n${json}\n\`\`\``],
     ['in prose', `Sure! ${json} Anything else?`],
     ['after words in brackets', `As {asked} [1]: ${json}`],

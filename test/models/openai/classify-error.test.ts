@@ -15,7 +15,7 @@ const context: ErrorContext = {
     timeout: 'ENGRAMD_LLM_TIMEOUT',
     size: 'ENGRAMD_LLM_CONTEXT_TOKENS',
   },
-  secrets: ['sk-test-0123456789abcdefghij'],
+  secrets: ['sk-test-0123456789abcdefghij', 'shaped_like_no_key'],
   now: new Date('2026-03-01T12:00:00Z'),
   sentAtMs: 17,
 };
@@ -180,12 +180,13 @@ describe('message', () => {
         message: 'Incorrect API key provided: sk-test-0123456789abcdefghij',
         code: 'sk-test-0123456789abcdefghij',
       }),
+      http(401, { code: 'shaped_like_no_key' }),
       http(500, memory),
       APIError.generate(404, undefined, `<html>${memory}</html>`, new Headers()),
     ];
     for (const error of errors) {
       const { message, cause } = classifyOpenAiError(error, context);
-      expect(message).not.toMatch(/diary|4711|0123456789/);
+      expect(message).not.toMatch(/diary|4711|0123456789|shaped/);
       expect(cause).toBeUndefined();
     }
   });
