@@ -65,7 +65,7 @@ async function proposeOnly(
   },
 ): Promise<Pick<DryRunReport, 'ops' | 'rejected'>> {
   const { bankId, mission, packed, signal } = request;
-  const vectors = await deps.embedder.embed(packed.memories.map(embeddingText), { purpose: 'memory', signal });
+  const vectors = await deps.embedder.embed(packed.memories.map(embeddingText), { purpose: 'memory', signal, bankId });
   const memories = packed.memories.flatMap((memory, index) => {
     const embedding = vectors[index];
     return embedding ? [{ ...memory, embedding }] : [];

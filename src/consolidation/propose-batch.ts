@@ -42,7 +42,7 @@ export interface ProposeRequest extends Omit<BatchToShow, 'memories'> {
 /** Recall → propose → validate → embed. No connection is held but inside the single statements (law L1). */
 export async function proposeBatch(deps: ConsolidationDeps, request: ProposeRequest): Promise<Decision> {
   const { bankId, tags, signal } = request;
-  const memories = await withVectors(deps, request.memories, signal);
+  const memories = await withVectors(deps, request.memories, { signal, bankId });
   const memoryIds = memories.map((memory) => memory.id);
   // Before recall, so that whatever recall could not see yet carries a higher epoch (law L3).
   const epoch = await readScopeEpoch(deps.db, bankId, tags);
@@ -86,7 +86,7 @@ export async function proposeBatch(deps: ConsolidationDeps, request: ProposeRequ
   for (const { refusal } of refused) deps.metrics.opsRejected.inc({ validator: refusal.validator });
   await deps.racepoints.reach('batch:validated', { memoryIds });
 
-  const vectors = await vectorsOf(deps, judged.accepted, memories, signal);
+  const vectors = await vectorsOf(deps, judged.accepted, memories, { signal, bankId });
   await deps.racepoints.reach('batch:embedded', { memoryIds });
 
   // While a model thinks, the scope moves on. Searched again now, with no lock held, the apply has next to nothing left to
@@ -138,7 +138,7 @@ async function prepare(
 async function withVectors(
   deps: ConsolidationDeps,
   memories: readonly DueMemory[],
-  signal: AbortSignal,
+  asked: { readonly signal: AbortSignal; readonly bankId: string },
 ): Promise<EmbeddedMemory[]> {
   const { id: model, dimensions } = deps.embedder.model;
   const missing = memories.filter(
@@ -148,7 +148,7 @@ async function withVectors(
     missing.length === 0
       ? []
       : await inPhase(deps, 'embed', () =>
-          deps.embedder.embed(missing.map(embeddingText), { purpose: 'memory', signal }),
+          deps.embedder.embed(missing.map(embeddingText), { purpose: 'memory', ...asked }),
         );
   const made = new Map(missing.map((memory, index) => [memory.id, vectors[index]]));
   return memories.flatMap((memory) => {
@@ -162,12 +162,12 @@ async function vectorsOf(
   deps: ConsolidationDeps,
   ops: readonly ProposedOp[],
   memories: readonly EmbeddedMemory[],
-  signal: AbortSignal,
+  asked: { readonly signal: AbortSignal; readonly bankId: string },
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const vectors = new Map(memories.map((memory) => [embeddingText(memory), memory.embedding]));
   const texts = [...new Set(ops.flatMap((op) => ('text' in op ? [op.text] : [])))].filter((text) => !vectors.has(text));
   if (texts.length === 0) return vectors;
-  const made = await inPhase(deps, 'embed', () => deps.embedder.embed(texts, { purpose: 'observation', signal }));
+  const made = await inPhase(deps, 'embed', () => deps.embedder.embed(texts, { purpose: 'observation', ...asked }));
   texts.forEach((text, index) => {
     const vector = made[index];
     if (vector) vectors.set(text, vector);

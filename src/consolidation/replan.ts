@@ -166,7 +166,7 @@ async function toGroup(
     { text: target.text, sources },
     { signal, bankId, subjectIds: [target.id, ...memories.map((memory) => memory.id)] },
   );
-  const embedding = await vectorOf(deps, target, text, signal);
+  const embedding = await vectorOf(deps, target, text, { signal, bankId });
   const twins = await twinsOf(deps, bankId, { ...target, text, embedding }, signal);
   return {
     ops: [
@@ -186,9 +186,14 @@ async function toGroup(
   };
 }
 
-async function vectorOf(deps: ConsolidationDeps, target: ReplanTarget, text: string, signal: AbortSignal) {
+async function vectorOf(
+  deps: ConsolidationDeps,
+  target: ReplanTarget,
+  text: string,
+  asked: { readonly signal: AbortSignal; readonly bankId: string },
+) {
   if (text === target.text && target.embeddingModel === deps.embedder.model.id) return target.embedding;
-  const [embedding] = await deps.embedder.embed([text], { purpose: 'observation', signal });
+  const [embedding] = await deps.embedder.embed([text], { purpose: 'observation', ...asked });
   if (!embedding) throw new Error('the embedder returned no vector');
   return embedding;
 }

@@ -1,3 +1,4 @@
+import { currentEmbedder } from '../models/embedder.ts';
 import { type AgainDeps, consolidateAgain, releaseHeld } from './again.ts';
 import { type ForgetDeps, type ForgetReport, forget } from './forget.ts';
 import { type InvalidateDeps, type InvalidateReport, invalidate } from './invalidate.ts';
@@ -31,12 +32,14 @@ export interface Curation {
 
 /** The door of the room. */
 export function createCuration(deps: CurationDeps): Curation {
+  // One embedding model from the first look to the last write, which is refused if another holds by then.
+  const atOneModel = async () => ({ ...deps, embedder: await currentEmbedder(deps.embedder) });
   return {
     invalidate: (request) => invalidate(deps, request),
-    forget: (request) => forget(deps, request),
-    approve: (request) => approveChanges(deps, request),
+    forget: async (request) => forget(await atOneModel(), request),
+    approve: async (request) => approveChanges(await atOneModel(), request),
     reject: (request) => rejectChanges(deps, request),
-    undo: (request) => undoChanges(deps, request),
+    undo: async (request) => undoChanges(await atOneModel(), request),
     resolveConflict: (request) => resolveConflict(deps, request),
     consolidateAgain: (bankId) => consolidateAgain(deps, bankId),
     releaseHeld: (bankId) => releaseHeld(deps, bankId),

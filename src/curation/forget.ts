@@ -121,7 +121,7 @@ async function makePlan(
   if (unembedded.length > 0) {
     const made = await deps.embedder.embed(
       unembedded.map(({ text }) => text),
-      { purpose: 'observation', signal },
+      { purpose: 'observation', signal, bankId },
     );
     unembedded.forEach(({ id }, index) => {
       const vector = made[index];

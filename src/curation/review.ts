@@ -94,7 +94,7 @@ async function prepare(
     const text = textOfPlan(op.plan);
     return text !== null && op.afterEmbeddingModel !== model.id ? [text] : [];
   });
-  const made = stale.length === 0 ? [] : await deps.embedder.embed(stale, { purpose: 'observation', signal });
+  const made = stale.length === 0 ? [] : await deps.embedder.embed(stale, { purpose: 'observation', signal, bankId });
   const fresh = new Map(stale.map((text, index) => [text, made[index]]));
   const plans = ops.map((op) => {
     const text = textOfPlan(op.plan);

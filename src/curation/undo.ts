@@ -3,11 +3,12 @@ import type { Database, Queryable, Tx } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
 import { lockBank, lockMemories, lockObservations } from '../store/apply-locks.ts';
 import { insertEvents, type TimelineEvent } from '../store/apply-writes.ts';
-import { insertChangeSet } from '../store/change-ops.ts';
+import { type ChangeOpRow, insertChangeSet } from '../store/change-ops.ts';
 import {
   lockSets,
   opsOfSets,
   opsSince,
+  orderOps,
   type ReviewedOp,
   refreshSetStatuses,
   setOpStatuses,
@@ -71,7 +72,11 @@ export async function undoChanges(
     );
     if ('runId' in result) return result;
     // The vectors of texts that come back are of a model that is no longer in use.
-    const made = await deps.embedder.embed(result.texts, { purpose: 'observation', signal: request.signal });
+    const made = await deps.embedder.embed(result.texts, {
+      purpose: 'observation',
+      signal: request.signal,
+      bankId: request.bankId,
+    });
     vectors.clear();
     result.texts.forEach((text, index) => {
       const vector = made[index];
@@ -193,9 +198,13 @@ async function record(
   await insertRun(tx, { bankId, id: runId, trigger: 'undo', instanceId: deps.instanceId });
   const changeSets: { id: string; undoes: string; ops: number }[] = [];
   const events: TimelineEvent[] = [];
+  const places = new Map<ChangeOpRow, { changeSetId: string; seq: number }>();
   for (const { set, ops } of chosen) {
     const id = deps.newId();
     const mirrored = writes.ops.filter((op) => op.after?.undid?.changeSetId === set.id);
+    mirrored.forEach((op, index) => {
+      places.set(op, { changeSetId: id, seq: index + 1 });
+    });
     await insertChangeSet(
       tx,
       { bankId, id, runId, decider: 'undo', status: 'applied', reason: null, kind: 'undo', undoes: set.id },
@@ -217,6 +226,9 @@ async function record(
     await setOpStatuses(tx, bankId, revived, 'applied');
     await refreshSetStatuses(tx, bankId, [set.id, ...new Set(revived.map((op) => op.changeSetId))]);
   }
+  // The order in which they were undone is the one in which they can be taken back.
+  const inOrder = writes.ops.flatMap((op) => places.get(op) ?? []);
+  if (chosen.length > 1) await orderOps(tx, bankId, inOrder);
   await finishRun(tx, { bankId, id: runId, outcome: 'done', counts: { undone: writes.ops.length } });
   await insertEvents(tx, bankId, events);
   const moved = (state: string) => writes.memories.filter((move) => move.state === state).map((move) => move.id);
