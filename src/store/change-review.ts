@@ -150,6 +150,21 @@ export async function setOpStatuses(
   );
 }
 
+/** Numbers ops anew, so that they have taken effect in this order: those of several sets may be mixed. */
+export async function orderOps(
+  tx: Queryable,
+  bankId: string,
+  ops: readonly { readonly changeSetId: string; readonly seq: number }[],
+): Promise<void> {
+  for (const op of ops) {
+    // Primary key. One at a time: a statement over many promises no order.
+    await tx.query(
+      'update engram.change_ops set applied_no = default where bank_id = $1 and change_set_id = $2 and seq = $3',
+      [bankId, op.changeSetId, op.seq],
+    );
+  }
+}
+
 /** A set is what its ops are: waiting while one waits, else in force while one is. The caller holds the sets' locks. */
 export async function refreshSetStatuses(
   tx: Queryable,
