@@ -132,7 +132,7 @@ describe('a memory that is forgotten', () => {
       },
     ]);
     const { id: refused } = await decide(bench, 'zanzibar is an island', (_, m) => [
-      { op: 'create', as: 'n1', text: 'x', memories: [m], validFrom: null, reason: 'zanzibar' },
+      { op: 'create', as: 'n1', text: 'zanzibar '.repeat(2000), memories: [m], validFrom: null, reason: 'zanzibar' },
     ]);
     const review = await bench.engineBeside({ apply: 'review' });
     const [waiting = '', beside = ''] = await bench.remember('zanzibar has a harbour', 'the harbour is old');
@@ -173,7 +173,37 @@ describe('a memory that is forgotten', () => {
        where bank_id = $1 and id = $2`,
       [bench.bankId, parrot],
     );
-    expect((await placesOf(bench, word)).length).toBeGreaterThan(12);
+    // As a validator that quotes what it refuses.
+    const quoting = await bench.rows(
+      `update engram.change_ops set verdicts = '[{"validator": "x", "reason": "zanzibar"}]', reason = 'zanzibar'
+       where bank_id = $1 and status = 'rejected' returning op`,
+      [bench.bankId],
+    );
+    expect(quoting.length).toBeGreaterThan(0);
+    // As when a skip was undone and the undo undone.
+    await bench.rows(
+      `insert into engram.events (bank_id, kind, memory_id, detail)
+       select bank_id, 'memory.consolidated', id, jsonb_build_object('reason', state_reason) from engram.memories
+       where bank_id = $1 and state_reason like 'zanzibar%'`,
+      [bench.bankId],
+    );
+    expect(await placesOf(bench, word)).toEqual(
+      expect.arrayContaining([
+        'change_ops.after',
+        'change_ops.before',
+        'change_ops.plan',
+        'change_ops.reason',
+        'change_ops.verdicts',
+        'conflicts.reason',
+        'entities.name',
+        'events.detail',
+        'memories.state_reason',
+        'memories.text',
+        'model_answers.answer',
+        'observations.text',
+        'verdicts.reason',
+      ]),
+    );
 
     const reports = [];
     for (const id of ids) reports.push(await forget(id));
@@ -240,6 +270,28 @@ describe('a memory that is forgotten', () => {
     expect(ben(after)).toEqual(ben(before));
     expect(ben(after)).toHaveLength(1);
   });
+});
+
+it('what moves while it computes is looked at again: no text is taken from a memory that went meanwhile', async () => {
+  const [first = ''] = await observe(bench, { text: 'Ana drinks tea', unembedded: true });
+  const { id: second } = await decide(bench, 'Ana drinks zanzibar tea', (batch, m) => [
+    {
+      op: 'revise',
+      target: observationAlias(batch, 'Ana drinks tea'),
+      text: 'Ana drinks zanzibar tea',
+      memories: [m],
+      reason: '',
+    },
+  ]);
+  const { id } = await observation(bench, 'Ana drinks zanzibar tea');
+  let embedded = 0;
+  bench.embedder.onEmbed = async () => {
+    embedded += 1;
+    await bench.rows('update engram.memories set invalidated_at = now() where id = $1', [first]);
+  };
+  expect(await forget(second)).toMatchObject({ rewritten: [], deleted: [id] });
+  expect(embedded).toBe(1);
+  expect(await observations(bench)).toEqual([]);
 });
 
 describe('while its batch is at the decider', () => {
