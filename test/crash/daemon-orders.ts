@@ -4,9 +4,9 @@ import type { RacepointName } from '../../src/telemetry/racepoints.ts';
 export interface DyingDaemonSettings {
   /**
    * `held` waits in each proposal until it is released or aborted; `deaf` never answers and never listens; `mortal` dies
-   * of a memory that says {@link poison}.
+   * of a memory that says {@link poison}; `llm` is what the daemon makes of its settings by itself.
    */
-  readonly decider?: 'rules' | 'held' | 'deaf' | 'mortal';
+  readonly decider?: 'rules' | 'held' | 'deaf' | 'mortal' | 'llm';
   /** In force from the start; as by message. */
   readonly trap?: Trap;
 }

@@ -38,12 +38,14 @@ export interface DaemonEnvironment {
   readonly dataDir: string;
   /** Absent: the embedded database under the data directory. */
   readonly databaseUrl?: string;
+  /** Further settings, by their variables. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 const running = new Set<ChildProcess>();
 
 export function startDaemon(environment: DaemonEnvironment, settings: DyingDaemonSettings = {}): DaemonProcess {
-  const { dataDir, databaseUrl } = environment;
+  const { dataDir, databaseUrl, variables } = environment;
   const child = fork(entry, [JSON.stringify(settings)], {
     execArgv: [],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
@@ -54,6 +56,7 @@ export function startDaemon(environment: DaemonEnvironment, settings: DyingDaemo
       ENGRAMD_HTTP_PORT: '0',
       ENGRAMD_DB_POOL_MAX: '4',
       ...(databaseUrl !== undefined && { DATABASE_URL: databaseUrl }),
+      ...variables,
     },
   });
   running.add(child);

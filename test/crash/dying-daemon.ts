@@ -57,7 +57,7 @@ process.on('message', (order: DaemonOrder) => {
 // A test that was killed itself cannot end us any more.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
-function createDecider(kind: DyingDaemonSettings['decider'] = 'rules'): Decider {
+function createDecider(kind: Exclude<DyingDaemonSettings['decider'], 'llm'> = 'rules'): Decider {
   const rules = createRulesDecider();
   return {
     ...rules,
@@ -106,7 +106,7 @@ try {
     clock: systemClock,
     racepoints,
     embedder: createFakeEmbedder(),
-    decider: createDecider(settings.decider),
+    ...(settings.decider !== 'llm' && { decider: createDecider(settings.decider) }),
     extraServerSettings: { fsync: 'off' },
   });
   process.exit(exitCode);

@@ -29,8 +29,10 @@ export interface Lane {
   requestConsolidation(bank: string): Promise<void>;
   /** The same as a client that does not care for the answer: the daemon may die of it, and stays dead. */
   askOnce(bank: string): Promise<void>;
+  /** One request whose answer the daemon may die of; null where it did. */
+  send(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<Response | null>;
   /** What a bank becomes where nothing dies; the ids of the load's memories. */
-  consolidateInPeace(bank: string): Promise<readonly string[]>;
+  consolidateInPeace(bank: string, requests?: readonly WorkloadRequest[]): Promise<readonly string[]>;
   /** Until nothing of the bank is left to do. */
   settled(bank: string, withinMs?: number): Promise<void>;
   /** A bank whose seed is consolidated. */
@@ -46,12 +48,13 @@ export interface Home extends DaemonEnvironment {
 }
 
 /** A data directory and a database on the server of the tests. */
-export async function createHome(): Promise<Home> {
+export async function createHome(variables: Readonly<Record<string, string>> = {}): Promise<Home> {
   const database = await createTestDatabase({ poolMax: 3 });
   const dataDir = mkdtempSync(join(tmpdir(), `engramd-test-${process.pid}-`));
   return {
     dataDir,
     databaseUrl: database.connectionString,
+    variables,
     connect: () => database.db,
     async remove() {
       await database.drop();
@@ -77,7 +80,7 @@ export async function createLane(
     return daemon;
   }
 
-  async function start(settings: DyingDaemonSettings = {}): Promise<DaemonProcess> {
+  async function start(settings = options.settings ?? {}): Promise<DaemonProcess> {
     daemon = startDaemon(home, settings);
     await urlOf(daemon);
     return daemon;
@@ -89,11 +92,14 @@ export async function createLane(
   }
 
   /** Answered in full, or rejected. */
-  async function send(path: string, body: unknown, key?: string): Promise<Response> {
+  async function send(path: string, body: unknown, key?: string, method = 'POST'): Promise<Response> {
     const response = await fetch(new URL(path, await urlOf(current())), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(key !== undefined && { 'idempotency-key': key }) },
-      body: JSON.stringify(body),
+      method,
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(key !== undefined && { 'idempotency-key': key }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     await response.clone().arrayBuffer();
     return response;
@@ -133,8 +139,11 @@ export async function createLane(
     await send(`/v1/banks/${bank}/consolidations`, {}).catch(() => undefined);
   }
 
-  async function consolidateInPeace(bank: string): Promise<readonly string[]> {
-    const { memoryIds } = await deliver(bank, load, 'load');
+  async function consolidateInPeace(
+    bank: string,
+    requests: readonly WorkloadRequest[] = load,
+  ): Promise<readonly string[]> {
+    const { memoryIds } = await deliver(bank, requests, 'load');
     await requestConsolidation(bank);
     await settled(bank);
     return memoryIds;
@@ -162,7 +171,7 @@ export async function createLane(
     banks.push(...fresh);
   }
 
-  await start(options.settings);
+  await start();
   const db = home.connect();
   await seedBanks(options.banks ?? banksAtOnce);
   return {
@@ -177,6 +186,7 @@ export async function createLane(
     deliver,
     requestConsolidation,
     askOnce,
+    send: (method, path, body) => send(path, body, undefined, method).catch(() => null),
     consolidateInPeace,
     settled,
     async seededBank() {

@@ -3,6 +3,8 @@ import { type RacepointName, racepointNames } from '../../src/telemetry/racepoin
 import { type BankStory, expectAppliedOnce, readStory } from './bank-state.ts';
 import { killDaemons } from './daemon-process.ts';
 import { createLane, type Lane, soon } from './lane.ts';
+import { callPoints, decisionPoints, workPoints } from './points.ts';
+import { createPool } from './pool.ts';
 import { load } from './workload.ts';
 
 /*
@@ -17,7 +19,7 @@ interface Death {
 }
 
 /** Each point once; where two batches are under way side by side, the second comes there while the first is ahead. */
-const deaths: readonly Death[] = racepointNames.flatMap((point) => {
+const deaths: readonly Death[] = workPoints.flatMap((point) => {
   const visits = point.startsWith('ingest:') ? [1, 3] : /^(batch|apply):/.test(point) ? [1, 2] : [1];
   return visits.map((visit) => ({ point, visit }));
 });
@@ -68,7 +70,9 @@ test('the workload has duplicates, updates and supersessions to lose or to do tw
 });
 
 test('every racepoint is died at', () => {
-  expect([...new Set(deaths.map(({ point }) => point))]).toEqual([...racepointNames]);
+  expect([...new Set(deaths.map(({ point }) => point))]).toEqual(workPoints);
+  // The others die in paid-answers.test.ts and decisions.test.ts.
+  expect([...workPoints, ...callPoints, ...decisionPoints]).toEqual([...racepointNames]);
 });
 
 describe.concurrent('SIGKILL, then a restart: each memory applied once', { timeout: 120_000 }, () => {
@@ -103,19 +107,3 @@ describe.concurrent('SIGKILL, then a restart: each memory applied once', { timeo
     lanes.give(lane);
   });
 });
-
-function createPool<T>() {
-  const free: T[] = [];
-  const waiting: ((item: T) => void)[] = [];
-  return {
-    give(item: T): void {
-      const next = waiting.shift();
-      if (next) next(item);
-      else free.push(item);
-    },
-    take(): Promise<T> {
-      const item = free.shift();
-      return item === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(item);
-    },
-  };
-}
