@@ -1,5 +1,7 @@
+import fc from 'fast-check';
+import { APIError } from 'openai';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Abilities, initialAbilities } from '../../../src/models/chat/abilities.ts';
+import { type Abilities, afterRefusal, initialAbilities } from '../../../src/models/chat/abilities.ts';
 import { readModelAbilities, saveModelAbilities } from '../../../src/store/model-abilities.ts';
 import { answer, apiError, type Reply, type ScriptedRequest, status } from '../../support/scripted-model/reply.ts';
 import { createScriptedModel, type ScriptedModel } from '../../support/scripted-model.ts';
@@ -170,6 +172,34 @@ describe('what is no refusal of an ability', () => {
     await expect(ask()).rejects.toMatchObject({ errorClass: 'configuration' });
     expect(scripted.requests).toHaveLength(3);
     expect(await kept()).toBeUndefined();
+  });
+
+  it('never goes on for ever: four requests more at most, whatever is refused', () => {
+    const refusal = fc.record({
+      param: fc.constantFrom(
+        'response_format',
+        'max_tokens',
+        'max_completion_tokens',
+        'temperature',
+        'model',
+        'seed',
+        null,
+      ),
+      code: fc.constantFrom('unsupported_parameter', 'unsupported_value', null),
+      message: fc.constantFrom('not supported', 'too large', "'temperature'", 'use max_tokens instead', ''),
+    });
+    fc.assert(
+      fc.property(fc.array(refusal, { maxLength: 20 }), (refusals) => {
+        let used: Abilities | null = best;
+        let repeats = 0;
+        for (const error of refusals) {
+          used = afterRefusal(APIError.generate(400, { error }, undefined, new Headers()), used, best);
+          if (!used) break;
+          repeats += 1;
+        }
+        expect(repeats).toBeLessThanOrEqual(4);
+      }),
+    );
   });
 
   it('a limit that is too high stays under its name', async () => {
