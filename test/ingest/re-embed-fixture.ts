@@ -41,7 +41,12 @@ export async function createSwitchFixture() {
     const vectors = createExactIndex({ db, log: silentLog });
     indexes.push(vectors);
     const base = { db, log: silentLog, clock: systemClock, metrics: test.metrics, racepoints: races };
-    const prepare = (model: { readonly id: string; readonly dimensions: number }) => vectors.prepare(model);
+    /** Runs where the index of the new model is made: when nothing is missing, right before the change. */
+    const hooks: { beforeChange?: () => Promise<unknown> } = {};
+    const prepare = async (model: { readonly id: string; readonly dimensions: number }) => {
+      await vectors.prepare(model);
+      await hooks.beforeChange?.();
+    };
     const embedder = createPinnedEmbedder({ ...base, assertNoLease, open, prepare }, open(old.model), true);
     const { recall } = createRecall({ ...base, vectors, embedder });
     const reEmbedder = createReEmbedder({
@@ -52,6 +57,7 @@ export async function createSwitchFixture() {
     });
     return {
       instanceId,
+      hooks,
       races,
       vectors,
       embedder,

@@ -86,6 +86,27 @@ test('a memory edited while its old text is at the new model gets the vector of 
   expect(await fixture.vectors()).toEqual({ after: 'openai/next 64', stays: 'openai/next 64' });
 });
 
+test('a memory edited between its last look and the change does not get the vector of its old text', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'before', 'stays');
+  const seen = await fixture.observe('a', 'observed before');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  daemon.hooks.beforeChange = async () => {
+    await fixture.db.query("update engram.memories set text = 'after' where text = 'before'");
+    await fixture.db.query("update engram.observations set text = 'observed after' where id = $1", [seen]);
+  };
+  expect((await daemon.run()).at(-1)).toBe('switched');
+  const moved = { after: null, stays: 'openai/next 64', 'observed after': 'local/old 512' };
+  expect(await fixture.vectors()).toEqual(moved);
+  await embedAll(daemon, 'a');
+  expect(await fixture.vectors()).toEqual({
+    after: 'openai/next 64',
+    stays: 'openai/next 64',
+    'observed after': 'openai/next 64',
+  });
+});
+
 test('a text that the new model cannot take keeps its vector, is marked, and is not asked for again', async () => {
   const daemon = await fixture.daemon();
   await fixture.remember('a', 'good', 'bad');
@@ -217,6 +238,17 @@ test('a cancelled switch leaves nothing; what was at the model is not kept', asy
   expect(await fixture.vectors()).toEqual({ one: 'local/old 512', two: 'local/old 512' });
   const { rows } = await fixture.db.query('select 1 from engram.next_embeddings');
   expect(rows).toHaveLength(0);
+});
+
+test('a switch cancelled right before the change does not happen', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'one');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  daemon.hooks.beforeChange = () => fixture.db.tx({ label: 'cancel' }, (tx) => cancelSwitch(tx));
+  expect((await daemon.run()).at(-1)).toBe('none');
+  expect(await activeEmbeddingModel(fixture.db)).toMatchObject({ id: 'local/old' });
+  expect(await fixture.vectors()).toEqual({ one: 'local/old 512' });
 });
 
 test('a deleted memory takes its vector of the model to come with it', async () => {

@@ -15,7 +15,7 @@ if (status !== 0) {
   rmSync(dist, { recursive: true, force: true });
   process.exit(status ?? 1);
 }
-// Migrations and the sample bank are read at run time, beside the code that reads them.
+// Migrations, the sample bank and the golden pairs of calibration are read at run time, beside the code that reads them.
 for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
   if (/\.(sql|jsonl)$/.test(path)) cpSync(join(source, path), join(dist, path));
 }
