@@ -230,8 +230,9 @@ class Reversal {
       const stands = this.#conflicts.get(id);
       const then = after.get(id);
       if (stands?.status !== then?.status || stands?.resolution !== then?.resolution) {
-        const observationId = (then ?? before.get(id))?.left ?? null;
-        this.#refuse(observationId, `conflict ${id} was resolved or taken away since`, null);
+        const sides = [then ?? before.get(id)].flatMap((one) => (one ? [one.left, one.right] : []));
+        const told = sides.find((side) => this.#later.some((later) => later.observationId === side));
+        this.#refuse(told ?? sides[0] ?? null, `conflict ${id} was resolved or taken away since`, null);
         continue;
       }
       if (stands) found.push(stands);
