@@ -19,6 +19,11 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'consolidates 10,000 memories of ready vectors: time, queries and round trips a memory',
     load: () => import('./overhead.ts'),
   },
+  pool: {
+    about:
+      'throughput over two connections against a scripted model of 4 s, and with a connection held across each call (--short: a quick look)',
+    load: () => import('./pool.ts'),
+  },
 };
 
 const [name, ...args] = process.argv.slice(2);

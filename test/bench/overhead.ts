@@ -1,11 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { v7 as uuid } from 'uuid';
 import { createConsolidationEngine } from '../../src/consolidation/create-engine.ts';
 import { createRulesDecider } from '../../src/consolidation/rules/rules-decider.ts';
 import { createDatabase, type Database } from '../../src/db/database.ts';
-import { startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
 import { migrate, readMigrations } from '../../src/db/migrate.ts';
 import { pinEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { insertInstance } from '../../src/store/instances.ts';
@@ -17,6 +13,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { createFakeEmbedder } from '../support/fake-embedder.ts';
 import { startPgvector } from '../support/pgvector-server.ts';
+import { type BenchServer, startPlainServer } from './bench-server.ts';
 import { overheadMemories, type ReadyMemory } from './overhead-input.ts';
 import { cpuOfTree } from './process-cpu.ts';
 import { printTable } from './table.ts';
@@ -25,12 +22,6 @@ const memoryCount = 10_000;
 const factCount = 2_500;
 const boundMs = 5;
 const bankId = 'overhead';
-
-interface Server {
-  readonly connectionString: string;
-  readonly pid: number | undefined;
-  stop(): Promise<void>;
-}
 
 interface Figures {
   readonly adapter: string;
@@ -49,7 +40,7 @@ interface Figures {
  */
 export async function run(): Promise<void> {
   const memories = overheadMemories(memoryCount, factCount);
-  const figures = [await measure('exact', await startPlain(), memories)];
+  const figures = [await measure('exact', await startPlainServer(), memories)];
   const pgvector = await startPgvector();
   if (pgvector.kind === 'started') figures.push(await measure('pgvector', pgvector.server, memories));
   else console.log(`pgvector: not measured, ${pgvector.reason}`);
@@ -87,24 +78,9 @@ export async function run(): Promise<void> {
   }
 }
 
-async function startPlain(): Promise<Server> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'engramd-bench-'));
-  // As root, the server runs as somebody else, who has to get in.
-  chmodSync(dataDir, 0o711);
-  const server = await startEmbeddedPostgres({ dataDir, log: silentLog, clock: systemClock });
-  return {
-    connectionString: server.connectionString,
-    pid: server.pid,
-    async stop() {
-      await server.stop();
-      rmSync(dataDir, { recursive: true, force: true });
-    },
-  };
-}
-
 async function measure(
   adapter: 'exact' | 'pgvector',
-  server: Server,
+  server: BenchServer,
   memories: readonly ReadyMemory[],
 ): Promise<Figures> {
   const metrics = createMetrics();
