@@ -11,7 +11,7 @@ import { unreadableAnswer } from '../openai/classify-error.ts';
 import { type EndpointFacts, errorLine } from '../openai/error-message.ts';
 import { refusedParameter } from '../openai/refused-parameter.ts';
 import { type ContentErrorKind, ModelContentError } from '../provider-errors.ts';
-import { type Abilities, afterRefusal } from './abilities.ts';
+import { afterRefusal } from './abilities.ts';
 import { type ChatAnswer, chatAnswerOf, describeBody, type Judged, judge, readCompletion } from './chat-answer.ts';
 import type { AnswerReader, ChatContext, ChatModel, ChatRequest } from './chat-model.ts';
 import { contextWindowOf } from './context-windows.ts';
@@ -127,7 +127,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     }
     const known = await remembered.current();
     await context.onRequest?.(hash);
-    const { turn, used } = await gate.run(
+    const turn = await gate.run(
       {
         purpose: request.purpose,
         bankId,
@@ -137,10 +137,10 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
         promptBytes: mostBytes(model, request, known.abilities, known.areProven),
         maxOutputTokens: request.maxOutputTokens,
       },
-      (signal) => perform(request, read, known.abilities, turnOptions, signal),
+      (signal) => perform(request, read, turnOptions, signal),
       signal,
     );
-    await remembered.answered(used);
+    await remembered.keep();
     return turn;
   }
 
@@ -148,10 +148,11 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
   async function perform<T>(
     request: ChatRequest,
     read: AnswerReader<T>,
-    first: Abilities,
     { isEnlarged }: TurnOptions,
     signal: AbortSignal,
-  ): Promise<Performed<{ turn: Turn<T>; used: Abilities }>> {
+  ): Promise<Performed<Turn<T>>> {
+    // Now and not before the wait for a turn: what the first has found out meanwhile, the others need not.
+    const first = (await remembered.current()).abilities;
     let used = first;
     for (;;) {
       const sentAtMs = clock.monotonicMs();
@@ -178,9 +179,10 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       }
       const completion = readCompletion(reply.body);
       if (!completion) throw unreadableAnswer(describeBody(reply.body), facts);
+      remembered.answered(used);
       const { answer, usage } = completion;
       const judged = judge(answer, read);
-      return { value: { turn: { answer, judged, sentAtMs }, used }, usage, answer, isUsable: judged.kind === 'value' };
+      return { value: { answer, judged, sentAtMs }, usage, answer, isUsable: judged.kind === 'value' };
     }
   }
 

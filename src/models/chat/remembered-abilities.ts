@@ -13,8 +13,10 @@ export interface KnownAbilities {
 export interface RememberedAbilities {
   /** Read from the database once. */
   current(): Promise<KnownAbilities>;
-  /** An answer has come to a request that used these: kept for the next request and for the next process. */
-  answered(abilities: Abilities): Promise<void>;
+  /** An answer has come to a request that used these: the next request does, too. */
+  answered(abilities: Abilities): void;
+  /** Keeps what was found out for the next process. Never throws. */
+  keep(): Promise<void>;
 }
 
 /** What one endpoint and model understands, found out once for all daemons of the database. */
@@ -27,6 +29,7 @@ export function rememberAbilities(deps: {
   const { db, endpoint, model, log } = deps;
   let known: KnownAbilities | undefined;
   let reading: Promise<void> | undefined;
+  let unkept: Abilities | undefined;
 
   async function read(): Promise<void> {
     try {
@@ -47,9 +50,15 @@ export function rememberAbilities(deps: {
       }
       return known ?? { abilities: initialAbilities(endpoint), areProven: false };
     },
-    async answered(abilities) {
+    answered(abilities) {
       if (known?.areProven && isDeepStrictEqual(known.abilities, abilities)) return;
       known = { abilities, areProven: true };
+      unkept = abilities;
+    },
+    async keep() {
+      if (!unkept) return;
+      const abilities = unkept;
+      unkept = undefined;
       try {
         await saveModelAbilities(db, endpoint, model, abilities);
       } catch (err) {

@@ -147,6 +147,24 @@ describe('a server that understands less', () => {
     expect(scripted.requests).toHaveLength(5);
   });
 
+  it('is known to requests that were waiting for their turn', async () => {
+    scripted.onChat = reasoning;
+    const { chat, gate } = createChatBench(database, scripted);
+    const { run } = gate;
+    const first = Promise.withResolvers<void>();
+    // One at a time, as behind a gate with one place.
+    let turn: Promise<unknown> = first.promise;
+    gate.run = (facts, perform, signal) => {
+      const mine = turn.then(() => run(facts, perform, signal));
+      turn = mine.then(async (value) => value);
+      return mine;
+    };
+    const asked = ['one', 'two', 'three'].map((text) => chat.ask(pairRequest(text), readVerdict, context()));
+    first.resolve();
+    await Promise.all(asked);
+    expect(scripted.requests).toHaveLength(5);
+  });
+
   it('is asked anew after a month', async () => {
     scripted.onChat = reasoning;
     await ask('one');
