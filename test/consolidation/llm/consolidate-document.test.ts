@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { consolidateDocument } from '../../../src/consolidation/llm/consolidate-document.ts';
-import { fixedTokens, limitsFor, sharesOf } from '../../../src/consolidation/llm/limits.ts';
+import { type ConsolidateDocument, consolidateDocument } from '../../../src/consolidation/llm/consolidate-document.ts';
+import { fixedTokens, limitsFor, type ModelWindow, sharesOf } from '../../../src/consolidation/llm/limits.ts';
 import { consolidateSchema, consolidateSystem } from '../../../src/consolidation/llm/prompts/consolidate-prompt.ts';
 import { batchOf, day, memory, observation } from './batches.ts';
 import { createFakeChat } from './fake-chat.ts';
@@ -154,6 +154,60 @@ describe('what a model is shown of a batch', () => {
     expect(shown.observations[0].text).toMatch(/^A long story.* …\[cut\]$/);
     expect(shown.memories[0].context).toMatch(/…\[cut\]$/);
     expect(cut).toEqual(new Set(['o1']));
+  });
+});
+
+describe('what does not fit', () => {
+  const storyOf = (bytes: number) => 'The fox jumps over it. '.repeat(1_000).slice(0, bytes);
+
+  it('goes in order: sources, then the last observations; a memory stays', () => {
+    const chat = createFakeChat({ contextTokens: 4_096 });
+    const observations = Array.from({ length: 40 }, (_, n) =>
+      observation(`o${n + 1}`, `Box ${n}: ${storyOf(100)}`, {
+        sources: [{ text: `Source: ${storyOf(200)}`, mentionedAt: null }],
+      }),
+    );
+    const document = consolidateDocument(chat, batchOf([memory('m1', 'Ana drinks tea')], observations));
+    const shown: { id: string; sources: unknown[] }[] = JSON.parse(document.json).observations;
+    expect(document.memories).toEqual(['m1']);
+    expect(shown.length).toBeGreaterThan(5);
+    expect(shown.map(({ id }) => id)).toEqual(observations.slice(0, shown.length).map(({ alias }) => alias));
+    const without = shown.findIndex(({ sources }) => sources.length === 0);
+    expect(without, 'room for one more without its source').toBeGreaterThan(0);
+  });
+
+  it.each<[string, number, number, number]>([
+    ['the prompt', 16_384, 0.49, 16_000],
+    ['the answer', 8_192, 0.3, 10_000],
+  ])('into %s is too long alone, and the others are asked about', (_, contextTokens, tokensPerByte, bytes) => {
+    const chat = createFakeChat({ contextTokens, tokensPerByte });
+    const batch = batchOf([memory('m1', storyOf(bytes)), memory('m2', 'Ana drinks tea')]);
+    expect(consolidateDocument(chat, batch)).toMatchObject({ memories: ['m2'], tooLong: ['m1'] });
+  });
+});
+
+describe('a model whose tokens of the parts are fewer than those of the whole', () => {
+  const tokensOf = (text: string) => Math.ceil(Buffer.byteLength(text) * 0.2 + Buffer.byteLength(text) ** 2 * 1e-5);
+  const chatOf = (contextTokens: number) => ({ ...createFakeChat({ contextTokens }), tokensOf });
+  const isWithin = (chat: ModelWindow, { json, memories }: ConsolidateDocument) =>
+    memories.length === 0 ||
+    fixedTokens(chat, consolidateSystem, consolidateSchema) + tokensOf(json) <=
+      sharesOf(chat.contextTokens).longestPromptTokens;
+
+  it('is shown as many memories as the whole has room for', () => {
+    const chat = chatOf(4_096);
+    const many = Array.from({ length: 40 }, (_, n) => memory(`m${n + 1}`, `${'word '.repeat(40)}${n}`));
+    const document = consolidateDocument(chat, batchOf(many));
+    expect(document.memories.length).toBeGreaterThan(15);
+    expect(isWithin(chat, document)).toBe(true);
+  });
+
+  it('is shown no memory with which the whole is too long', () => {
+    const chat = chatOf(16_384);
+    const sizes = Array.from({ length: 400 }, (_, n) => 12_000 + n * 25);
+    const documents = sizes.map((size) => consolidateDocument(chat, batchOf([memory('m1', 'x'.repeat(size))])));
+    expect(documents.every((document) => isWithin(chat, document))).toBe(true);
+    expect(new Set(documents.map(({ memories }) => memories.length))).toEqual(new Set([1, 0]));
   });
 });
 
