@@ -6,7 +6,6 @@ import {
   closeBreaker,
   failBreaker,
   openBreaker,
-  readBreaker,
   releaseProbe,
 } from '../store/model-breakers.ts';
 import type { Clock } from '../telemetry/clock.ts';
@@ -14,6 +13,7 @@ import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type BreakerClass, breakerStep, probeDelayMs } from './breaker-policy.ts';
+import { createBreakerView } from './breaker-view.ts';
 import { ModelUnavailableError } from './provider-errors.ts';
 
 /** The right to try an endpoint that is out of order. */
@@ -77,51 +77,15 @@ export function createBreaker(deps: {
   readonly newId: () => string;
   readonly onOpen: () => void;
 }): Breaker {
-  const { db, key, clock, log, metrics } = deps;
-  let seen: BreakerRow | null = null;
-  let seenAtMs = Number.NEGATIVE_INFINITY;
-  /** Grows with whatever this process learns, so that a read that began before does not overwrite it. */
-  let knowledge = 0;
+  const { db, key, clock, log } = deps;
+  const view = createBreakerView(deps);
   let ownProbe: string | null = null;
-  let changed = Promise.withResolvers<void>();
-  let looking: Promise<void> | undefined;
-  metrics.modelBreakerOpen.set({ model: key.model }, 0);
-
-  function learn(row: BreakerRow | null): void {
-    knowledge += 1;
-    if (row !== null && seen === null) deps.onOpen();
-    seen = row;
-    seenAtMs = clock.monotonicMs();
-    metrics.modelBreakerOpen.set({ model: key.model }, row === null ? 0 : 1);
-    wake();
-  }
-
-  function wake(): void {
-    const waiting = changed;
-    changed = Promise.withResolvers();
-    waiting.resolve();
-  }
-
-  async function read(): Promise<void> {
-    const before = knowledge;
-    const row = await readBreaker(db, key);
-    if (knowledge === before) learn(row ?? null);
-  }
-
-  /** Brings what is known up to date, once for all who ask. */
-  async function look(maxAgeMs: number): Promise<void> {
-    if (clock.monotonicMs() - seenAtMs < maxAgeMs) return;
-    looking ??= read().finally(() => {
-      looking = undefined;
-    });
-    await looking;
-  }
 
   async function wait(ms: number, patience: Patience, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const startedMs = clock.monotonicMs();
-    const change = changed.promise;
-    await Promise.race([clock.sleep(Math.min(ms, patience.leftMs), AbortSignal.any([signal, over.signal])), change]);
+    const asleep = clock.sleep(Math.min(ms, patience.leftMs), AbortSignal.any([signal, over.signal]));
+    await Promise.race([asleep, view.nextChange()]);
     over.abort();
     patience.leftMs -= clock.monotonicMs() - startedMs;
   }
@@ -138,11 +102,11 @@ export function createBreaker(deps: {
       const until = new Date(now.getTime() + deps.probeLimitMs);
       const row = await claimProbe(db, key, { probeId: id, now, until });
       if (row) {
-        learn(row);
+        view.learn(row);
         return { id, row };
       }
       // Another daemon was faster, or has closed it.
-      await read();
+      await view.look(0);
     } catch (thrown) {
       endProbe(id);
       throw thrown;
@@ -154,16 +118,7 @@ export function createBreaker(deps: {
   function endProbe(id: string): void {
     if (ownProbe !== id) return;
     ownProbe = null;
-    wake();
-  }
-
-  /** The store could not be told; this process goes by what it knows, the others find out for themselves. */
-  async function tell(what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (thrown) {
-      log.warn({ error: errorMessage(thrown), model: key.model }, `the breaker's row could not be ${what}`);
-    }
+    view.wake();
   }
 
   function times(fault: BreakerFault, failures: number): { now: Date; reopensAt: Date } {
@@ -191,13 +146,13 @@ export function createBreaker(deps: {
       probeId: null,
       probeUntil: null,
     };
-    learn(seen ?? fresh);
-    await tell('opened', async () => {
+    view.learn(view.row() ?? fresh);
+    await view.tell('opened', async () => {
       // Not spread: a fault is an error mostly, and its message is none of those properties that a spread takes along.
       const { errorClass, message, retryAfterMs } = fault;
       const failure = { errorClass, message, now, reopensAt, isNamed: retryAfterMs !== null };
       const { row, isNew } = await openBreaker(db, key, failure);
-      learn(row);
+      view.learn(row);
       if (isNew) logOpen(row);
     });
   }
@@ -205,20 +160,21 @@ export function createBreaker(deps: {
   async function failAgain(fault: BreakerFault, probeId: string | null, known: BreakerRow): Promise<void> {
     const failures = known.failures + 1;
     const { now, reopensAt } = times(fault, failures);
-    learn({ ...known, failures, reopensAt, probeId: null, probeUntil: null });
+    view.learn({ ...known, failures, reopensAt, probeId: null, probeUntil: null });
     if (probeId !== null) endProbe(probeId);
-    await tell('kept open', async () => {
+    await view.tell('kept open', async () => {
       const { errorClass, message } = fault;
       const row = await failBreaker(db, key, { errorClass, message, now, reopensAt, probeId });
       if (!row) return open(fault);
-      learn(row);
+      view.learn(row);
       if (row.errorClass !== known.errorClass) logOpen(row);
     });
   }
 
   async function gaveUp(probe: Probe): Promise<void> {
-    await tell('released', () => releaseProbe(db, key, probe.id));
-    if (seen?.probeId === probe.id) learn({ ...seen, probeId: null, probeUntil: null });
+    await view.tell('released', () => releaseProbe(db, key, probe.id));
+    const row = view.row();
+    if (row?.probeId === probe.id) view.learn({ ...row, probeId: null, probeUntil: null });
     endProbe(probe.id);
   }
 
@@ -226,10 +182,9 @@ export function createBreaker(deps: {
     async admit(patience, signal) {
       for (;;) {
         signal.throwIfAborted();
-        if (seen === null) return null;
-        await look(lookEveryMs);
-        // Read again: `look` may have found it closed.
-        const row = seen as BreakerRow | null;
+        if (view.row() === null) return null;
+        await view.look(lookEveryMs);
+        const row = view.row();
         if (row === null) return null;
         const now = clock.now();
         const step = breakerStep(row, now);
@@ -250,44 +205,44 @@ export function createBreaker(deps: {
         }
       }
     },
-    isOpen: () => seen !== null,
+    isOpen: () => view.row() !== null,
     met(row) {
-      if (seen !== null) return;
-      learn(row);
-      // It was read before the reservation waited for others, so it is looked at before it is believed.
-      seenAtMs = Number.NEGATIVE_INFINITY;
+      // It was read before the reservation waited for others.
+      if (view.row() === null) view.suspect(row);
     },
     failed({ errorClass, message, retryAfterMs }, probe) {
       // Field by field: a spread of an Error has no message.
       const fault: BreakerFault = { errorClass, message, retryAfterMs };
-      return probe === null ? open(fault) : failAgain(fault, probe.id, seen ?? probe.row);
+      return probe === null ? open(fault) : failAgain(fault, probe.id, view.row() ?? probe.row);
     },
     async answered(probe, isUsable) {
       // What was opened for answers of no use is not closed by an answer, but by one of use. Until one comes, or three more
       // memories in a row get none, one request at a time goes on: a batch has to be halved before anybody is to blame.
       if (probe.row.errorClass === 'model_unfit' && !isUsable) return gaveUp(probe);
-      await tell('closed', async () => {
+      await view.tell('closed', async () => {
         const isClosed = await closeBreaker(db, key, probe.row.openedAt);
         if (isClosed) log.info({ endpoint: key.endpoint, model: key.model }, 'model in order again');
       });
       // After the row is gone: whoever is let in reserves, and would run into it.
-      learn(null);
+      view.learn(null);
       endProbe(probe.id);
     },
     gaveUp,
     unfit(message) {
       const fault: BreakerFault = { errorClass: 'model_unfit', message, retryAfterMs: null };
-      return seen?.errorClass === 'model_unfit' ? failAgain(fault, null, seen) : open(fault);
+      const row = view.row();
+      return row?.errorClass === 'model_unfit' ? failAgain(fault, null, row) : open(fault);
     },
     unavailable: (cause) => {
       const now = clock.now();
-      if (seen !== null) return unavailable(seen, new Date(Math.max(seen.reopensAt.getTime(), now.getTime())), cause);
+      const row = view.row();
+      if (row !== null) return unavailable(row, new Date(Math.max(row.reopensAt.getTime(), now.getTime())), cause);
       const errorClass = 'transient';
       return new ModelUnavailableError(errorMessage(cause), { errorClass, retryAt: now, cause });
     },
     async readyAt() {
-      await look(lookEveryMs);
-      const row = seen;
+      await view.look(lookEveryMs);
+      const row = view.row();
       if (row === null) return null;
       const now = clock.now();
       const step = breakerStep(row, now);

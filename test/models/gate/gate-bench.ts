@@ -11,7 +11,7 @@ import type { DayLimits } from '../../../src/store/budget-ledger.ts';
 import type { Clock } from '../../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import { createHandClock, type HandClock } from '../../queue/hand-clock.ts';
+import { createDrivenClock, type DrivenClock } from '../../support/driven-clock.ts';
 import { createRaceControl, type RaceControl } from '../../support/race-control.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 
@@ -33,13 +33,13 @@ export interface Process {
 
 export interface GateBench {
   readonly database: TestDatabase;
-  readonly clock: HandClock;
+  readonly clock: DrivenClock;
   /** Log lines from info on, parsed. */
   readonly logged: { level: number; msg: string }[];
   process(overrides?: Partial<ModelGateOptions> & { readonly limits?: DayLimits; readonly clock?: Clock }): Process;
   rows<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** Moves time a little at a time, giving the database its own, until the promise has settled. */
-  until<T>(promise: Promise<T>, stepMs?: number): Promise<T>;
+  /** Lets time pass whenever nothing is under way but sleeping, until the promise has settled. */
+  until<T>(promise: Promise<T>): Promise<T>;
   /** Gives what is under way at the database its time, and moves none. */
   settle(): Promise<void>;
   clear(): Promise<void>;
@@ -48,7 +48,7 @@ export interface GateBench {
 
 export async function createGateBench(): Promise<GateBench> {
   const database = await createTestDatabase();
-  const clock = createHandClock();
+  const clock = createDrivenClock(new Date('2026-03-01T12:00:00Z'));
   const logged: { level: number; msg: string }[] = [];
   const log = createLog({
     level: 'info',
@@ -100,19 +100,13 @@ export async function createGateBench(): Promise<GateBench> {
     async settle() {
       for (let n = 0; n < 30; n += 1) await database.db.query('select 1');
     },
-    async until(promise, stepMs = 50) {
-      let isOver = false;
-      const over = () => {
-        isOver = true;
-      };
-      promise.then(over, over);
-      while (!isOver) {
-        // A round trip: whatever was sent to the database before it has most likely been answered.
-        await database.db.query('select 1');
-        await clock.advance(stepMs);
-      }
-      return promise;
-    },
+    until: (promise) =>
+      clock.drive(promise, () =>
+        pools.every((pool) => {
+          const { used, waiting } = pool.poolCounts();
+          return used + waiting === 0;
+        }),
+      ),
     async clear() {
       await database.db.query(
         `truncate engram.model_calls, engram.budget_ledger, engram.model_answers, engram.model_breakers,

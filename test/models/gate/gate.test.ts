@@ -22,8 +22,8 @@ afterAll(() => bench.close());
 
 it('makes no call while a connection is held, and holds none while it is made', async () => {
   const { gate, db } = bench.process();
-  await expect(db.tx({ label: 'test' }, () => gate.run(callFacts(), answering('x'), never))).rejects.toBeInstanceOf(
-    HeldConnectionError,
+  await expect(db.tx({ label: 'test' }, () => gate.run(callFacts(), answering('x'), never))).rejects.toThrow(
+    new HeldConnectionError('a model call', { label: 'test', heldMs: 0 }).message.replace(/ \(.*/, ''),
   );
   const used: number[] = [];
   const perform = async () => {
