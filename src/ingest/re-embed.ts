@@ -80,10 +80,11 @@ class ModelSwitch implements ReEmbedder {
 
   async step(signal: AbortSignal): Promise<ReEmbedStep> {
     const { db, instanceId } = this.#deps;
-    const claimed = await claimSwitch(db, instanceId, claimMs);
+    const isAsked = (await readSwitch(db)) !== null;
+    const claimed = isAsked ? await claimSwitch(db, instanceId, claimMs) : null;
     if (!claimed) {
       await this.release();
-      return { kind: (await readSwitch(db)) ? 'elsewhere' : 'none' };
+      return { kind: isAsked ? 'elsewhere' : 'none' };
     }
     const next = await this.#embedderOf(claimed);
     const chunk = await this.#nextChunk(claimed.model.id);

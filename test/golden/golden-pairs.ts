@@ -8,9 +8,7 @@ import {
 
 export {
   GOLDEN_KINDS,
-  GOLDEN_LABELS,
   type GoldenKind,
-  type GoldenLabel,
   type GoldenPair,
   type GoldenSide,
   LABELS_BY_KIND,
