@@ -21,6 +21,8 @@ interface WaitOptions {
   readonly bank: string;
   /** What else is to become due. */
   readonly also?: { readonly again: boolean; readonly held: boolean };
+  /** Told what the request has made due, before the wait. */
+  readonly onRequested?: (answer: RequestedConsolidation) => Promise<void>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress: (left: number, total: number) => void;
@@ -36,11 +38,9 @@ export async function consolidateAndWait(options: WaitOptions): Promise<Consolid
   const path = bankPath(bank, '/consolidations');
   const [newestBefore] = await newestRuns(transport, path, 1);
   const { due: total } = await call<Bank>(transport, { method: 'GET', path: bankPath(bank) });
-  const { again, held } = await call<RequestedConsolidation>(transport, {
-    method: 'POST',
-    path,
-    body: options.also ?? {},
-  });
+  const answer = await call<RequestedConsolidation>(transport, { method: 'POST', path, body: options.also ?? {} });
+  await options.onRequested?.(answer);
+  const { again, held } = answer;
 
   let idleSinceMs: number | undefined;
   for (;;) {

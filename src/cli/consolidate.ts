@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { call } from './api-client.ts';
-import type { DryRun, RequestedConsolidation } from './api-types.ts';
+import type { CostReport, DryRun, RequestedConsolidation } from './api-types.ts';
 import { type ConsolidationReport, consolidateAndWait } from './await-consolidation.ts';
 import { UsageError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
+import { forecastText } from './cost.ts';
 import { opLabel, opText, showCounts } from './op-texts.ts';
 import { bankOption, bankPath } from './options.ts';
 import type { Terminal } from './terminal.ts';
+import type { Transport } from './transport.ts';
 
 interface ConsolidateOptions {
   readonly bank: string;
@@ -53,31 +55,49 @@ export function addConsolidate(program: Command, context: CommandContext): void 
           if (options.wait !== true && transport.kind === 'daemon') {
             const answer = await call<RequestedConsolidation>(transport, { method: 'POST', path, body: also });
             if (globals.json) return terminal.json(answer);
-            printRequeued(terminal, also, answer);
+            await printRequeued(terminal, transport, also, answer);
             const said = answer.job_id === null ? 'is being consolidated already' : 'is due now';
             return terminal.out(`${options.bank} ${said}`);
           }
           const onProgress = (left: number, total: number) =>
             terminal.progress(`${total - left} of ${total} memories consolidated`);
-          const report = await consolidateAndWait({ transport, bank: options.bank, also, clock, signal, onProgress });
-          if (globals.json) return terminal.json(report);
-          printRequeued(terminal, also, report);
-          printReport(terminal, report);
+          const onRequested = async (answer: RequestedConsolidation) => {
+            if (!globals.json) await printRequeued(terminal, transport, also, answer);
+          };
+          const report = await consolidateAndWait({
+            transport,
+            bank: options.bank,
+            also,
+            onRequested,
+            clock,
+            signal,
+            onProgress,
+          });
+          return globals.json ? terminal.json(report) : printReport(terminal, report);
         },
         { hasWorkers: true },
       );
     });
 }
 
-function printRequeued(
+/** What a person asked for beyond what was due, and what it will cost. */
+async function printRequeued(
   terminal: Terminal,
+  transport: Transport,
   asked: { readonly again: boolean; readonly held: boolean },
-  { again, held }: Pick<RequestedConsolidation, 'again' | 'held'>,
-): void {
+  { again, held }: RequestedConsolidation,
+): Promise<void> {
   if (asked.again) {
-    terminal.out(again === 0 ? 'nothing would be decided otherwise' : `${again} memories are decided again`);
+    terminal.out(
+      again === 0
+        ? 'no memory was decided by another decider, prompt or model'
+        : `${again} memories will be decided again`,
+    );
   }
-  if (asked.held) terminal.out(`${held} held memories are decided after all`);
+  if (asked.held) terminal.out(`${held} held memories will be decided after all`);
+  if (again + held === 0) return;
+  const { forecast } = await call<CostReport>(transport, { method: 'GET', path: '/v1/costs' });
+  terminal.out(terminal.dim(forecastText(forecast)));
 }
 
 function printReport(terminal: Terminal, { memories, ops, rejected, pending }: ConsolidationReport): void {
