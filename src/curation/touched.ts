@@ -57,3 +57,9 @@ export function settledIds(op: Pick<ReviewedOp, 'memoryIds' | 'memoryVersions' |
 export function conflictIds({ before, after }: Images): string[] {
   return [...(before?.conflicts ?? []), ...(after?.conflicts ?? [])].map((conflict) => conflict.id);
 }
+
+/** Ops of versions that kept less than an undo needs. */
+export function isComplete(op: ReviewedOp): boolean {
+  if (op.memoryVersions.length !== op.memoryIds.length) return false;
+  return op.after?.conflictId == null || op.after.conflicts !== undefined;
+}
