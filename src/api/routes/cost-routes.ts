@@ -76,8 +76,9 @@ export function costRoutes({ db, clock, settings }: AppDeps): Route[] {
         const range = { from: localDay(first), to: localDay(today), by: query.by, bankId: query.bank };
         const rows = await costReport(db, range);
         const sample = await sampleBacklog(db);
-        const forecast =
-          settings.decider === 'rules' ? freeForecast(sample.dueMemories) : forecastOf(sample, settings.budgetLimits);
+        const forecast = settings.decider.startsWith('rules')
+          ? freeForecast(sample.dueMemories)
+          : forecastOf(sample, settings.budgetLimits);
         return {
           status: 200,
           body: {
