@@ -86,7 +86,7 @@ export class Reversal {
     const created = createdId(op);
     const found: ObservationImage[] = [];
     const left: ObservationImage[] = [];
-    let vectors: { found: KeptVector; left: Vector } | null = null;
+    let vectors: { found: KeptVector; left: KeptVector } | null = null;
     for (const image of imagesAfter(op)) {
       if (!changed.has(image.id)) continue;
       const row = this.#rows.get(image.id);
