@@ -1,5 +1,5 @@
 import type OpenAI from 'openai';
-import { APIError } from 'openai';
+import { APIError } from 'openai/core/error';
 import type { Queryable } from '../../db/database.ts';
 import { assertNoLease } from '../../db/lease.ts';
 import type { Clock } from '../../telemetry/clock.ts';

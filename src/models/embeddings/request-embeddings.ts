@@ -1,4 +1,5 @@
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
+import { APIError } from 'openai/core/error';
 import type { Clock } from '../../telemetry/clock.ts';
 import { callWithin } from '../openai/call-within.ts';
 import { unreadableAnswer } from '../openai/classify-error.ts';
@@ -59,8 +60,8 @@ export function createEmbeddingTransport(deps: {
 }
 
 /** A 400 that is about the input and says nothing of its length: some text in it, found by halving. */
-function refusesInput(thrown: unknown): thrown is InstanceType<typeof OpenAI.APIError> {
-  if (!(thrown instanceof OpenAI.APIError) || (thrown.status !== 400 && thrown.status !== 422)) return false;
+function refusesInput(thrown: unknown): thrown is APIError {
+  if (!(thrown instanceof APIError) || (thrown.status !== 400 && thrown.status !== 422)) return false;
   if (/\b(?:tokens?|length|too (?:long|large)|context)\b/i.test(thrown.message)) return false;
   return /^\$?\.?input\b/.test(thrown.param ?? '') || /['"`$.]input['"`.[]/.test(thrown.message);
 }

@@ -1,4 +1,4 @@
-import { APIConnectionError, APIError, OpenAIError } from 'openai';
+import { APIConnectionError, APIError, OpenAIError } from 'openai/core/error';
 import { ModelContentError, ProviderError } from '../provider-errors.ts';
 import { type EndpointFacts, errorLine, identifier } from './error-message.ts';
 import { refusedParameter } from './refused-parameter.ts';

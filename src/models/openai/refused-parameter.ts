@@ -1,4 +1,4 @@
-import { APIError } from 'openai';
+import { APIError } from 'openai/core/error';
 
 /** Parts of a request that are the same for every memory: what refuses one of them refuses them all. */
 const parameters = [
