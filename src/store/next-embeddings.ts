@@ -57,7 +57,7 @@ export interface NextEmbedding {
   readonly vector: Float32Array | null;
 }
 
-/** Keeps vectors of rows that are there; none where the switch has been cancelled since. */
+/** Keeps vectors of rows that still have the text; none where the switch has been cancelled since. */
 export async function storeNextEmbeddings(
   db: Queryable,
   bankId: string,
@@ -74,17 +74,19 @@ export async function storeNextEmbeddings(
   return rowCount;
 }
 
-// Primary keys. Locked against what would leave these vectors behind for ever: a cancel, or the erasure of a row, whose
-// trigger has been through by the time that they come.
+// Primary keys. Locked against what would leave these vectors behind for ever: a cancel, or an erasure, which has been
+// through here by the time that they come. Of a text that has changed meanwhile nothing is kept.
 const storeForMemories = `
   with wanted as (
     select e.id from engram.embedding_models e
     where e.id = $2 and (e.switch_started_at is not null or e.is_active) for share),
   there as (
-    select m.id from engram.memories m where m.bank_id = $1 and m.id = any($3::uuid[]) order by m.id for key share)
+    select m.id, m.content_hash from engram.memories m
+    where m.bank_id = $1 and m.id = any($3::uuid[]) order by m.id for share)
   insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash, embedding)
-  select $1, 'memories', r.id, w.id, decode(r.hash, 'hex'), r.vector::real[]
-  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector) join there t on t.id = r.id
+  select $1, 'memories', r.id, w.id, t.content_hash, r.vector::real[]
+  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector)
+  join there t on t.id = r.id and t.content_hash = decode(r.hash, 'hex')
   on conflict (bank_id, target, row_id) do update
     set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
 
@@ -93,10 +95,12 @@ const storeForObservations = `
     select e.id from engram.embedding_models e
     where e.id = $2 and (e.switch_started_at is not null or e.is_active) for share),
   there as (
-    select o.id from engram.observations o where o.bank_id = $1 and o.id = any($3::uuid[]) order by o.id for key share)
+    select o.id, o.content_hash from engram.observations o
+    where o.bank_id = $1 and o.id = any($3::uuid[]) order by o.id for share)
   insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash, embedding)
-  select $1, 'observations', r.id, w.id, decode(r.hash, 'hex'), r.vector::real[]
-  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector) join there t on t.id = r.id
+  select $1, 'observations', r.id, w.id, t.content_hash, r.vector::real[]
+  from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector)
+  join there t on t.id = r.id and t.content_hash = decode(r.hash, 'hex')
   on conflict (bank_id, target, row_id) do update
     set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { EmbeddingModelUnavailableError } from '../../src/models/embeddings/embedding-errors.ts';
 import { type ApiFixture, bodyOf, createApiFixture } from './api-fixture.ts';
 
 let fixture: ApiFixture;
@@ -57,6 +58,23 @@ test('a switch that cannot be is refused with what stands in the way', async () 
   );
   const busy = await fixture.post('/v1/embeddings/switch', {});
   expect(bodyOf<{ error: { message: string } }>(busy).error.message).toContain('openai/x is under way');
+});
+
+test('a model without an endpoint is the asker’s to mend, before anything is estimated or begun', async () => {
+  const without = await createApiFixture({
+    embeddings: {
+      ...fixture.deps.embeddings,
+      start: () => Promise.reject(new EmbeddingModelUnavailableError('openai/x needs its endpoint')),
+      open: () => {
+        throw new EmbeddingModelUnavailableError('openai/x needs its endpoint');
+      },
+    },
+  });
+  for (const body of [{ model: 'x', dry_run: true }, { model: 'x' }]) {
+    const answer = await without.post('/v1/embeddings/switch', body);
+    expect([answer.statusCode, answer.json()]).toMatchObject([422, { error: { code: 'EMBEDDING_MODEL_UNAVAILABLE' } }]);
+  }
+  await without.close();
 });
 
 test('calibrate scores the golden pairs, and sets what it is told or what it proposes', async () => {

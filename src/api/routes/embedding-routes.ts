@@ -7,6 +7,7 @@ import {
   type SwitchProgress,
 } from '../../ingest/embedding-switch.ts';
 import { currentEmbedder } from '../../models/embedder.ts';
+import { EmbeddingModelUnavailableError } from '../../models/embeddings/embedding-errors.ts';
 import { activeEmbeddingModel, setCalibration } from '../../store/embedding-models.ts';
 import { ApiError } from '../api-error.ts';
 import type { AppDeps } from '../app-deps.ts';
@@ -70,11 +71,13 @@ const calibrationSchema = z
 export function embeddingRoutes(deps: AppDeps): Route[] {
   const { db, embeddings, settings } = deps;
 
-  async function refusedAsConflict<T>(work: () => Promise<T>): Promise<T> {
+  async function refusing<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (thrown) {
       if (thrown instanceof EmbeddingSwitchRefusedError) throw new ApiError(409, thrown.code, thrown.message);
+      // Whoever asks for a model has to say where it is; waiting does not help.
+      if (thrown instanceof EmbeddingModelUnavailableError) throw new ApiError(422, thrown.code, thrown.message);
       throw thrown;
     }
   }
@@ -133,9 +136,11 @@ export function embeddingRoutes(deps: AppDeps): Route[] {
       async handle({ body, signal }) {
         const wanted = embeddings.wanted({ model: body.model, isLocal: body.local === true });
         const isDry = body.dry_run === true;
-        const estimate = isDry
-          ? await embeddings.estimate(wanted)
-          : await refusedAsConflict(() => embeddings.start(wanted, signal));
+        const estimate = await refusing(async () => {
+          if (!isDry) return embeddings.start(wanted, signal);
+          await embeddings.open(wanted).release();
+          return embeddings.estimate(wanted);
+        });
         return { status: 200, body: presentEstimate(estimate, !isDry) };
       },
     }),
