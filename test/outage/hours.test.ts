@@ -1,10 +1,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { BreakerClass } from '../../src/models/breaker-policy.ts';
+import {
+  concurrency,
+  createDaemonsRig,
+  type DaemonsRig,
+  type DaemonsRigOptions,
+  perCall,
+} from '../support/daemons-rig.ts';
 import { apiError, hang, html, reset, status } from '../support/scripted-model/reply.ts';
 import { answerHonestly, embedHonestly } from '../support/scripted-model/understand.ts';
 import type { Handler } from '../support/scripted-model.ts';
 import { probesWithin } from './expected-probes.ts';
-import { concurrency, createOutageRig, type OutageRig, type OutageRigOptions, perCall } from './outage-rig.ts';
 
 /*
  * An hour of each kind of trouble, by a clock that the test moves. What it may cost is what was in flight when it began
@@ -48,24 +54,24 @@ const outages: readonly Outage[] = [
   { name: 'a quota without an end', errorClass: 'quota', handler: () => apiError(429, { code: 'insufficient_quota' }) },
 ];
 
-let rig: OutageRig | undefined;
+let rig: DaemonsRig | undefined;
 afterEach(async () => {
   await rig?.close();
   rig = undefined;
 });
 
-async function openRig(options: OutageRigOptions = {}): Promise<OutageRig> {
-  rig = await createOutageRig(options);
+async function openRig(options: DaemonsRigOptions = {}): Promise<DaemonsRig> {
+  rig = await createDaemonsRig(options);
   return rig;
 }
 
 /** Each daemon has had answers, so that nothing limits what it has in flight when the trouble begins. */
-async function warmUp(of: OutageRig): Promise<void> {
+async function warmUp(of: DaemonsRig): Promise<void> {
   for (const bank of of.banks) await of.remember(bank, perCall);
   await of.work(soon(of, hourMs));
 }
 
-const soon = (of: OutageRig, ms: number) => new Date(of.clock.now().getTime() + ms);
+const soon = (of: DaemonsRig, ms: number) => new Date(of.clock.now().getTime() + ms);
 
 const memories = 24;
 
@@ -87,7 +93,7 @@ describe('an hour of', () => {
 });
 
 /** `most` requests may be in flight when it begins. */
-async function anHourOf(of: OutageRig, outage: Outage, expected: { most: number; waiting: number }): Promise<void> {
+async function anHourOf(of: DaemonsRig, outage: Outage, expected: { most: number; waiting: number }): Promise<void> {
   const { model, banks } = of;
   const before = await of.states();
   for (const bank of banks) await of.remember(bank, expected.waiting);

@@ -6,25 +6,26 @@ import { systemClock } from '../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { poolMemories } from '../bench/pool-input.ts';
-import { createDrivenClock, type DrivenClock } from '../support/driven-clock.ts';
-import { createFakeEmbedder, wordVector } from '../support/fake-embedder.ts';
-import { createLlmEngine, type LlmEngine } from '../support/llm-engine.ts';
-import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
-import { createTestDatabase } from '../support/test-database.ts';
+import { createDrivenClock, type DrivenClock } from './driven-clock.ts';
+import { createFakeEmbedder, wordVector } from './fake-embedder.ts';
+import { createLlmEngine, type LlmEngine, type LlmEngineOptions } from './llm-engine.ts';
+import { createScriptedModel, type ScriptedModel } from './scripted-model.ts';
+import { createTestDatabase } from './test-database.ts';
 
 export const concurrency = 6;
 /** Memories a call. */
 export const perCall = 3;
 
-export interface OutageRigOptions {
+export interface DaemonsRigOptions {
   /** Daemons on one database, each with a pool, a gate and a bank of its own. Default 1. */
   readonly daemons?: number;
   /** Default: vectors are made in the process and are not part of the trouble. */
   readonly embeds?: 'at the endpoint';
+  readonly engine?: Partial<Omit<LlmEngineOptions, 'db' | 'baseUrl' | 'clock' | 'log'>>;
 }
 
 /** Daemons between their database and their queue, a scripted endpoint, and a clock that goes as fast as they work. */
-export interface OutageRig {
+export interface DaemonsRig {
   readonly db: Database;
   readonly model: ScriptedModel;
   readonly clock: DrivenClock;
@@ -34,6 +35,8 @@ export interface OutageRig {
   readonly logged: readonly string[];
   /** Distinct facts, `perCall` of which make a call. */
   remember(bank: string, count: number): Promise<void>;
+  /** The same with texts and a scope of their own. */
+  rememberTexts(bank: string, texts: readonly string[], tags?: readonly string[]): Promise<void>;
   /**
    * Each daemon works on its bank as its queue would have it: slice after slice, a deferred one when it is due again.
    * Until nothing is due, or until the instant has come.
@@ -49,7 +52,7 @@ export interface OutageRig {
 /** No failure outside is asked about more often by the queue. */
 const shortestDeferralMs = 5000;
 
-export async function createOutageRig(options: OutageRigOptions = {}): Promise<OutageRig> {
+export async function createDaemonsRig(options: DaemonsRigOptions = {}): Promise<DaemonsRig> {
   const daemonCount = options.daemons ?? 1;
   const database = await createTestDatabase({ poolMax: 4 });
   const model = await createScriptedModel();
@@ -76,6 +79,7 @@ export async function createOutageRig(options: OutageRigOptions = {}): Promise<O
       clock,
       log,
       ...(options.embeds === undefined && { embedder: createFakeEmbedder() }),
+      ...options.engine,
     });
     const bank = `bank-${daemon}`;
     await db.query('insert into engram.banks (id) values ($1)', [bank]);
@@ -87,6 +91,22 @@ export async function createOutageRig(options: OutageRigOptions = {}): Promise<O
   function isQuiet(): boolean {
     const requests = daemons.reduce((sum, { engine }) => sum + engine.requestsUnderWay(), 0);
     return requests === model.hanging() && daemons.every(({ db }) => isIdle(db)) && isIdle(database.db);
+  }
+
+  async function insert(bank: string, texts: readonly string[], tags: readonly string[] = []): Promise<void> {
+    await database.db.query(
+      `insert into engram.memories (bank_id, id, text, tags, mentioned_at, embedding, embedding_model)
+       select $1, m.id, m.text, $5, '2026-03-01', m.vector::real[], case when m.vector is not null then $2 end
+       from unnest($3::uuid[], $4::text[], $6::text[]) as m(id, text, vector)`,
+      [
+        bank,
+        embeddingModel,
+        texts.map(() => uuid()),
+        texts,
+        tags,
+        texts.map((text) => (options.embeds === undefined ? encodeRealArray(wordVector(text)) : null)),
+      ],
+    );
   }
 
   async function workOn({ bank, engine }: (typeof daemons)[number], until: Date): Promise<SliceReport> {
@@ -117,25 +137,14 @@ export async function createOutageRig(options: OutageRigOptions = {}): Promise<O
     banks: daemons.map(({ bank }) => bank),
     logged,
     async remember(bank, count) {
-      const memories = poolMemories({ count, twinShare: 0, seed: 100 + facts });
       facts += 1;
-      const vectors = memories.map(({ text }) =>
-        options.embeds === undefined ? encodeRealArray(wordVector(text)) : null,
-      );
-      await database.db.query(
-        `insert into engram.memories (bank_id, id, text, mentioned_at, embedding, embedding_model)
-         select $1, m.id, m.text, m.at, m.vector::real[], case when m.vector is not null then $2 end
-         from unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::text[]) as m(id, text, at, vector)`,
-        [
-          bank,
-          embeddingModel,
-          memories.map(() => uuid()),
-          memories.map(({ text }) => text),
-          memories.map(({ mentionedAt }) => mentionedAt),
-          vectors,
-        ],
+      const memories = poolMemories({ count, twinShare: 0, seed: 100 + facts });
+      await insert(
+        bank,
+        memories.map(({ text }) => text),
       );
     },
+    rememberTexts: insert,
     work: (until) => clock.drive(Promise.all(daemons.map((daemon) => workOn(daemon, until))), isQuiet),
     async states() {
       const { rows } = await database.db.query<{ state: string; n: number }>(
