@@ -4,13 +4,14 @@ import { finishAttempt } from '../store/attempts.ts';
 import { lossFigures } from '../store/observations.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
-import { carryOut } from './carry-out.ts';
+import { carryOut, type Writes } from './carry-out.ts';
 import type { MissReason } from './guards.ts';
 import { insertHistory, proposedRows, type RejectedOp } from './history.ts';
 import { holdModel } from './hold-model.ts';
 import { type Judged, lockAndJudge, type ShownTexts } from './judge-groups.ts';
 import { allowedRetirements } from './loss-budget.ts';
 import type { OpGroup } from './plan.ts';
+import type { RecentText, RecentTexts } from './recent-texts.ts';
 import type { InOrder } from './turns.ts';
 import { writeGroups } from './write-groups.ts';
 
@@ -59,6 +60,8 @@ export interface ApplyDeps {
    * connection. With 64 batches of one scope and a pool of two, a quarter of all connection time was waiting for it.
    */
   readonly inApplyOrder?: InOrder;
+  /** What the same slice has written. All of it by one embedding model. */
+  readonly recentTexts?: RecentTexts;
 }
 
 const overBudget = 'more retirements than the loss budget allows without review';
@@ -71,23 +74,37 @@ const overBudget = 'more retirements than the loss budget allows without review'
 export async function applyGroups(deps: ApplyDeps, request: ApplyRequest): Promise<ApplyResult> {
   const memoryIds = request.groups.flatMap((group) => group.memberIds);
   await deps.racepoints.reach('apply:before-begin', { memoryIds });
-  const apply = () => deps.db.tx({ label: 'apply' }, (tx) => applyLocked(tx, deps, request));
-  const scope = JSON.stringify([request.bankId, request.tags]);
+  const scope = scopeKey(request);
+  const apply = async () => {
+    const { result, shows } = await deps.db.tx({ label: 'apply' }, (tx) => applyLocked(tx, deps, request));
+    if (shows !== null) deps.recentTexts?.wrote(scope, shows.epoch, shows.texts);
+    return result;
+  };
   const result = await (deps.inApplyOrder === undefined ? apply() : deps.inApplyOrder(scope, apply));
   await deps.racepoints.reach('apply:after-commit', { memoryIds });
   return result;
 }
 
-async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Promise<ApplyResult> {
+async function applyLocked(
+  tx: Tx,
+  deps: ApplyDeps,
+  request: ApplyRequest,
+): Promise<{ result: ApplyResult; shows: ShownByApply | null }> {
   const memoryIds = [...new Set(request.groups.flatMap((group) => group.memberIds))];
   const isReview = deps.apply === 'review';
   await holdModel(tx, deps.clock, request.embeddingModel);
   const judged = await lockAndJudge(
     tx,
     { ...request, memberState: 'pending' },
-    { weighsLosses: !isReview, onLocked: () => deps.racepoints.reach('apply:locked', { memoryIds }) },
+    {
+      weighsLosses: !isReview,
+      onLocked: () => deps.racepoints.reach('apply:locked', { memoryIds }),
+      recentSince: (after, upTo) => deps.recentTexts?.since(scopeKey(request), after, upTo) ?? null,
+    },
   );
-  if (judged === null) return { applied: [], proposed: [], missed: [], heldBack: [], bankGone: true };
+  if (judged === null) {
+    return { result: { applied: [], proposed: [], missed: [], heldBack: [], bankGone: true }, shows: null };
+  }
   const { applied, heldBack } = isReview
     ? { applied: [], heldBack: [] }
     : await weighLosses(tx, request, judged.holding);
@@ -113,7 +130,28 @@ async function applyLocked(tx: Tx, deps: ApplyDeps, request: ApplyRequest): Prom
     await finishAttempt(tx, { bankId: request.bankId, id: request.attemptId, outcome: 'applied' });
   }
   await deps.racepoints.reach('apply:before-commit', { memoryIds });
-  return { applied, proposed, missed: judged.missed, heldBack, bankGone: false };
+  const result = { applied, proposed, missed: judged.missed, heldBack, bankGone: false };
+  return { result, shows: judged.epoch === null ? null : shownBy(writes, judged.epoch + 1) };
+}
+
+function scopeKey({ bankId, tags }: Pick<ApplyRequest, 'bankId' | 'tags'>): string {
+  return JSON.stringify([bankId, tags]);
+}
+
+/** What an apply brought into sight, where all of it is known. */
+interface ShownByApply {
+  readonly epoch: number;
+  readonly texts: readonly RecentText[];
+}
+
+function shownBy({ inserted, updated }: Pick<Writes, 'inserted' | 'updated'>, epoch: number): ShownByApply | null {
+  // A text that is re-opened comes into sight with a vector that was not read.
+  if (updated.some((row) => row.surfaced && row.embedding === null)) return null;
+  const rows = [...inserted, ...updated].flatMap(({ image, embedding }) =>
+    embedding === null ? [] : [{ image, embedding }],
+  );
+  if (rows.length === 0) return null;
+  return { epoch, texts: rows.map(({ image: { id, text }, embedding }) => ({ id, text, embedding })) };
 }
 
 /** Their memories wait with them, so that nobody decides them again meanwhile. */

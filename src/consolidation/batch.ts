@@ -112,6 +112,8 @@ class BatchRun {
       this.#request.signal.throwIfAborted();
       const againIds = await this.#decideOnce(memories);
       const pending = againIds.length === 0 ? [] : await reloadPending(this.#deps.db, bankId, againIds);
+      // One that is gone may have been forgotten, and what was refused may quote it: nobody is told of it any more.
+      if (pending.length < againIds.length) for (const id of this.#refusals.keys()) this.#refusals.set(id, []);
       // One that an edit moved to another scope is due there, beside other observations (law L7).
       memories = pending.filter((memory) => sameScope(memory.tags, this.#tags));
     }
@@ -248,7 +250,7 @@ class BatchRun {
           decision.presentation.batch.memories.map((memory) => memory.alias),
         ),
         observationIds: [...decision.shown.keys()],
-        scopeEpoch: decision.scopeEpoch,
+        scopeEpoch: decision.shownEpoch,
       },
     });
   }

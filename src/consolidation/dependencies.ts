@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import type { Decider } from './decider.ts';
+import type { RecentTexts } from './recent-texts.ts';
 import type { InOrder, Turns } from './turns.ts';
 
 /** All that consolidation touches outside itself. */
@@ -37,4 +38,6 @@ export interface EngineDeps extends ConsolidationDeps {
   /** Batches under way, over all banks. */
   readonly turns: Turns;
   readonly inApplyOrder: InOrder;
+  /** Of the slice at work; none where there is none. */
+  readonly recentTexts?: RecentTexts;
 }

@@ -53,7 +53,12 @@ export interface Judged {
 export async function lockAndJudge(
   tx: Tx,
   request: GroupsToJudge,
-  options: { readonly weighsLosses: boolean; readonly onLocked: () => Promise<void> },
+  options: {
+    readonly weighsLosses: boolean;
+    readonly onLocked: () => Promise<void>;
+    /** What came into sight between two epochs, where the caller knows. */
+    readonly recentSince?: (after: number, upTo: number) => Ground['fresh'] | null;
+  },
 ): Promise<Judged | null> {
   const { bankId, tags } = request;
   const ops = request.groups.flatMap((group) => group.ops);
@@ -81,12 +86,13 @@ export async function lockAndJudge(
   const replans = ops.flatMap((op) => ('target' in op && replanOf(op) ? [op.target.id] : []));
   const fresh =
     epoch !== null && epoch > request.scopeEpoch
-      ? await writtenSince(tx, {
+      ? (options.recentSince?.(request.scopeEpoch, epoch) ??
+        (await writtenSince(tx, {
           bankId,
           tags,
           epoch: request.scopeEpoch,
           embeddingModel: request.embeddingModel,
-        })
+        })))
       : [];
   const ground: Ground = {
     tags,

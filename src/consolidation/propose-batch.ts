@@ -25,8 +25,10 @@ export interface Decision {
   readonly rejected: readonly RejectedOp[];
   /** The same by memory, for the decider to read. */
   readonly refusals: ReadonlyMap<string, readonly Refusal[]>;
-  /** Of the scope before anything was compared with it (law L3). */
+  /** Of the scope before its texts were compared with it (law L3). */
   readonly scopeEpoch: number;
+  /** Of the scope before any of what was shown was read. */
+  readonly shownEpoch: number;
 }
 
 export interface ProposeRequest extends Omit<BatchToShow, 'memories'> {
@@ -109,6 +111,7 @@ export async function proposeBatch(deps: ConsolidationDeps, request: ProposeRequ
     })),
     refusals: byMemory(refused),
     scopeEpoch: epochNow,
+    shownEpoch: epoch,
   };
 }
 

@@ -9,6 +9,7 @@ import type { EngineDeps } from './dependencies.ts';
 import type { SliceOptions, SliceOutcome, SliceReport } from './engine.ts';
 import { Flights } from './flights.ts';
 import { limitsOf, type PackedBatch, packBatches } from './packing.ts';
+import { createRecentTexts } from './recent-texts.ts';
 import { letRest, park, postpone } from './rests.ts';
 import { type AnsweredBatch, answeredBatches } from './resume.ts';
 import { SliceEnd } from './slice-end.ts';
@@ -44,7 +45,7 @@ class Slice implements SliceParts {
   #runStarted = false;
 
   constructor(deps: EngineDeps, options: SliceOptions) {
-    this.deps = deps;
+    this.deps = { ...deps, recentTexts: createRecentTexts() };
     this.options = options;
     this.runId = deps.newId();
     this.#startedMs = deps.clock.monotonicMs();
