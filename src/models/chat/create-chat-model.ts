@@ -1,4 +1,3 @@
-import type OpenAI from 'openai';
 import { APIError } from 'openai/core/error';
 import type { Queryable } from '../../db/database.ts';
 import { assertNoLease } from '../../db/lease.ts';
@@ -8,6 +7,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import type { ModelGate, Performed } from '../model-gate.ts';
 import { callWithin } from '../openai/call-within.ts';
 import { unreadableAnswer } from '../openai/classify-error.ts';
+import type { OpenAiClient } from '../openai/create-client.ts';
 import { type EndpointFacts, errorLine } from '../openai/error-message.ts';
 import { refusedParameter } from '../openai/refused-parameter.ts';
 import { type ContentErrorKind, ModelContentError } from '../provider-errors.ts';
@@ -23,7 +23,7 @@ import { requestHash } from './request-hash.ts';
 export interface ChatModelOptions {
   /** Of the endpoint that `client` talks to. */
   readonly gate: ModelGate;
-  readonly client: OpenAI;
+  readonly client: OpenAiClient;
   /** Where it is kept what the model understands. */
   readonly db: Queryable;
   readonly clock: Clock;
@@ -56,7 +56,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
   const { gate, client, clock, log, metrics, settings, timeoutMs } = options;
   const { endpoint, model } = gate;
   const contextTokens = options.contextTokens ?? contextWindowOf(model);
-  const facts: EndpointFacts = { endpoint, model, settings, secrets: client.apiKey === null ? [] : [client.apiKey] };
+  const facts: EndpointFacts = { endpoint, model, settings, secrets: [client.apiKey] };
   const remembered = rememberAbilities({ db: options.db, endpoint, model, log });
 
   function contentError(kind: ContentErrorKind, what: string, sentAtMs: number): ModelContentError {
@@ -159,7 +159,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       const within = { clock, signal, timeoutMs: timeoutOf(request.purpose, timeoutMs) };
       const reply = await callWithin(facts, within, async (signal) => {
         try {
-          const body: unknown = await client.chat.completions.create(requestBody(model, request, used), { signal });
+          const body: unknown = await client.chat(requestBody(model, request, used), signal);
           throwErrorIn(body);
           return { body };
         } catch (thrown) {

@@ -1,8 +1,8 @@
-import type OpenAI from 'openai';
 import { APIError } from 'openai/core/error';
 import type { Clock } from '../../telemetry/clock.ts';
 import { callWithin } from '../openai/call-within.ts';
 import { unreadableAnswer } from '../openai/classify-error.ts';
+import type { OpenAiClient } from '../openai/create-client.ts';
 import { type EndpointFacts, errorLine } from '../openai/error-message.ts';
 import { ModelContentError } from '../provider-errors.ts';
 
@@ -33,7 +33,7 @@ const settings = {
 };
 
 export function createEmbeddingTransport(deps: {
-  readonly client: OpenAI;
+  readonly client: OpenAiClient;
   readonly clock: Clock;
   /** Without credentials. */
   readonly endpoint: string;
@@ -45,10 +45,7 @@ export function createEmbeddingTransport(deps: {
     const sentAtMs = clock.monotonicMs();
     const answer: unknown = await callWithin(facts, { timeoutMs, signal, clock }, async (signalOfCall) => {
       try {
-        return await client.embeddings.create(
-          { ...body, input: [...body.input], encoding_format: 'float' },
-          { signal: signalOfCall },
-        );
+        return await client.embed({ ...body, input: [...body.input], encoding_format: 'float' }, signalOfCall);
       } catch (thrown) {
         if (!refusesInput(thrown)) throw thrown;
         const message = errorLine(facts, `answered ${thrown.status} to the text itself`, 'nothing, it is set apart');

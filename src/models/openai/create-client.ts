@@ -1,4 +1,6 @@
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
+import type { ChatCompletionCreateParamsNonStreaming } from 'openai/resources/chat/completions';
+import type { EmbeddingCreateParams } from 'openai/resources/embeddings';
 import { createHttpFetch } from './http-fetch.ts';
 
 export const defaultBaseUrl = 'https://api.openai.com/v1';
@@ -12,21 +14,47 @@ export function endpointOf(baseUrl: string | undefined): string {
   return `${url.protocol}//${url.host}${url.pathname}`.replace(/\/+$/, '');
 }
 
+/** What is asked of an endpoint. Bodies of answers are unknown: any server may stand there. */
+export interface OpenAiClient {
+  /** For scrubbing; a placeholder where there is none. */
+  readonly apiKey: string;
+  chat(body: ChatCompletionCreateParamsNonStreaming, signal: AbortSignal): Promise<unknown>;
+  embed(body: EmbeddingCreateParams, signal: AbortSignal): Promise<unknown>;
+}
+
 /**
  * The `openai` client for any compatible server. It never retries (when and how often is the gate's to say), reads no
- * variable of the environment beside what it is given, logs nothing and tells nothing about this machine.
+ * variable of the environment beside what it is given, logs nothing and tells nothing about this machine. Loaded by the
+ * first request: the package takes 34 MB, which a daemon that asks nobody does without.
  */
-export function createOpenAiClient(options: {
+export function createOpenAiClient(options: ClientOptions): OpenAiClient {
+  const apiKey = options.apiKey ?? placeholderKey;
+  let loading: Promise<OpenAI> | undefined;
+  const client = () => {
+    loading ??= load({ ...options, apiKey });
+    return loading;
+  };
+  return {
+    apiKey,
+    chat: async (body, signal) => (await client()).chat.completions.create(body, { signal }),
+    embed: async (body, signal) => (await client()).embeddings.create(body, { signal }),
+  };
+}
+
+interface ClientOptions {
   readonly apiKey: string | undefined;
   /** Unset: OpenAI. A user and password in it are sent as basic authentication where there is no key. */
   readonly baseUrl: string | undefined;
-}): OpenAI {
-  const { username, password } = new URL(options.baseUrl ?? defaultBaseUrl);
+}
+
+async function load({ apiKey, baseUrl }: ClientOptions & { readonly apiKey: string }): Promise<OpenAI> {
+  const { OpenAI } = await import('openai');
+  const { username, password } = new URL(baseUrl ?? defaultBaseUrl);
   const basic = [username, password].map(decodeURIComponent).join(':');
-  const usesBasic = options.apiKey === undefined && username !== '';
+  const usesBasic = apiKey === placeholderKey && username !== '';
   return new OpenAI({
-    apiKey: options.apiKey ?? placeholderKey,
-    baseURL: endpointOf(options.baseUrl),
+    apiKey,
+    baseURL: endpointOf(baseUrl),
     adminAPIKey: null,
     organization: null,
     project: null,

@@ -37,9 +37,7 @@ function ask(baseUrl: string, options: { clock?: Clock; signal?: AbortSignal; ti
     secrets: [],
   };
   const { clock = systemClock, signal = new AbortController().signal, timeoutMs = 60_000 } = options;
-  return callWithin(facts, { clock, signal, timeoutMs }, (inner) =>
-    client.chat.completions.create({ model: 'm', messages: [] }, { signal: inner }),
-  );
+  return callWithin(facts, { clock, signal, timeoutMs }, (inner) => client.chat({ model: 'm', messages: [] }, inner));
 }
 
 it('says that nothing listens there', async () => {

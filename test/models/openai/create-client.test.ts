@@ -15,6 +15,7 @@ afterEach(() => {
 });
 afterAll(() => model.close());
 
+const never = new AbortController().signal;
 const messages = [{ role: 'user' as const, content: '{}' }];
 
 it('works without a key and tells nothing about this machine or its environment', async () => {
@@ -22,7 +23,7 @@ it('works without a key and tells nothing about this machine or its environment'
   vi.stubEnv('OPENAI_ORG_ID', 'org-of-the-environment');
   vi.stubEnv('OPENAI_PROJECT_ID', 'project-of-the-environment');
   const client = createOpenAiClient({ apiKey: undefined, baseUrl: model.baseUrl });
-  await client.chat.completions.create({ model: 'm', messages });
+  await client.chat({ model: 'm', messages }, never);
   const headers = model.requests[0]?.headers ?? {};
   expect(headers.authorization).toBe('Bearer none');
   expect(headers['user-agent']).toBe('engramd');
@@ -32,11 +33,11 @@ it('works without a key and tells nothing about this machine or its environment'
 
 it('sends the key, and a user and password of the URL where there is no key', async () => {
   const withKey = createOpenAiClient({ apiKey: 'sk-mine', baseUrl: model.baseUrl });
-  await withKey.chat.completions.create({ model: 'm', messages });
+  await withKey.chat({ model: 'm', messages }, never);
   const url = new URL(model.baseUrl);
   url.username = 'ann';
   url.password = 'p:ä';
-  await createOpenAiClient({ apiKey: undefined, baseUrl: url.href }).chat.completions.create({ model: 'm', messages });
+  await createOpenAiClient({ apiKey: undefined, baseUrl: url.href }).chat({ model: 'm', messages }, never);
   expect(model.requests.map(({ headers }) => headers.authorization)).toEqual([
     'Bearer sk-mine',
     `Basic ${Buffer.from('ann:p:ä').toString('base64')}`,
@@ -53,7 +54,7 @@ it('asks once: a failure is not repeated behind the back of the gate', async () 
   for (const reply of [status(500), status(429), status(408), reset()]) {
     model.reset();
     model.onChat = () => reply;
-    await expect(client.chat.completions.create({ model: 'm', messages })).rejects.toThrow();
+    await expect(client.chat({ model: 'm', messages }, never)).rejects.toThrow();
     expect(model.requests).toHaveLength(1);
   }
 });
@@ -66,7 +67,7 @@ it('closes the socket when its caller goes', async () => {
     return hang();
   };
   const leaving = new AbortController();
-  const asked = client.chat.completions.create({ model: 'm', messages }, { signal: leaving.signal });
+  const asked = client.chat({ model: 'm', messages }, leaving.signal);
   await arrived.promise;
   leaving.abort();
   await expect(asked).rejects.toThrow();
@@ -88,7 +89,7 @@ it('closes the socket also in the middle of an answer', async () => {
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const client = createOpenAiClient({ apiKey: 'k', baseUrl });
   const leaving = new AbortController();
-  const asked = client.chat.completions.create({ model: 'm', messages }, { signal: leaving.signal });
+  const asked = client.chat({ model: 'm', messages }, leaving.signal);
   await arrived.promise;
   leaving.abort();
   await expect(asked).rejects.toThrow();
@@ -100,12 +101,12 @@ it('follows no redirect, which would lose the request', async () => {
   model.onChat = (request) =>
     request.path === '/v1/chat/completions' ? status(301, { headers: { location: '/elsewhere' } }) : answer('no');
   const client = createOpenAiClient({ apiKey: 'k', baseUrl: model.baseUrl });
-  await expect(client.chat.completions.create({ model: 'm', messages })).rejects.toMatchObject({ status: 301 });
+  await expect(client.chat({ model: 'm', messages }, never)).rejects.toMatchObject({ status: 301 });
   expect(model.requests).toHaveLength(1);
 });
 
 it('keeps connections for the next request', async () => {
   const client = createOpenAiClient({ apiKey: 'k', baseUrl: model.baseUrl });
-  for (let round = 0; round < 3; round += 1) await client.chat.completions.create({ model: 'm', messages });
+  for (let round = 0; round < 3; round += 1) await client.chat({ model: 'm', messages }, never);
   expect(new Set(model.requests.map(({ clientPort }) => clientPort)).size).toBe(1);
 });
