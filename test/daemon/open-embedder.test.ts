@@ -152,6 +152,21 @@ describe('a pin', () => {
   });
 });
 
+test('a pin that moves to a model that this process cannot ask makes work wait, and is said once', async () => {
+  const { embedder, logged } = await open({});
+  await database.db.query('update engram.embedding_models set is_active = false');
+  await pinEmbeddingModel(database.db, { id: 'openai/two', dimensions: 512, provider: 'openai' });
+  for (const _ of [1, 2]) {
+    const now = await embedder.current();
+    expect(now.model).toMatchObject({ id: 'openai/two', dimensions: 512 });
+    await expect(now.embed(['x'], query)).rejects.toMatchObject({
+      code: 'EMBEDDING_MODEL_UNAVAILABLE',
+      retryable: true,
+    });
+  }
+  expect(logged.filter((line) => line.includes('needs its endpoint'))).toHaveLength(1);
+});
+
 test('what doctor looks with is of the pin, else of the settings', () => {
   const { config } = loadConfig({ env: endpoint(), home: '/nonexistent', uid: 1000 });
   const options = { config, clock: systemClock, gateOf: createPassGate };

@@ -251,6 +251,23 @@ test('a switch cancelled right before the change does not happen', async () => {
   expect(await fixture.vectors()).toEqual({ one: 'local/old 512' });
 });
 
+test('a death before the commit of the change leaves the old model, and the next process makes the change alone', async () => {
+  const [first, second] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'one', 'two');
+  await embedAll(first, 'a');
+  await fixture.begin();
+  first.races.at('switch:before-commit', () => {
+    throw new Error('killed');
+  });
+  await expect(first.run()).rejects.toThrow('killed');
+  expect(await fixture.vectors()).toEqual({ one: 'local/old 512', two: 'local/old 512' });
+  await fixture.db.query('update engram.instances set stopped_at = now() where id = $1', [first.instanceId]);
+  const asked = fixture.next.calls.length;
+  expect((await second.run()).at(-1)).toBe('switched');
+  expect(fixture.next.calls.length).toBe(asked);
+  expect(await fixture.vectors()).toEqual({ one: 'openai/next 64', two: 'openai/next 64' });
+});
+
 test('a deleted memory takes its vector of the model to come with it', async () => {
   const daemon = await fixture.daemon();
   await fixture.remember('a', 'one');
