@@ -9,7 +9,13 @@ import {
   observations,
   states,
 } from '../consolidation/store-view.ts';
-import { createWorkbench, memoryAlias, observationAlias, type Workbench } from '../consolidation/workbench.ts';
+import {
+  createOp,
+  createWorkbench,
+  memoryAlias,
+  observationAlias,
+  type Workbench,
+} from '../consolidation/workbench.ts';
 import { curationOf, placesOf } from './curation-bench.ts';
 
 let bench: Workbench;
@@ -260,6 +266,23 @@ describe('a memory that is forgotten', () => {
     expect((await observation(bench, 'Ana drinks tea')).needsReplan).toBe(false);
   });
 
+  it('does not come back: what wrote it can no longer be undone', async () => {
+    const [id = ''] = await observe(bench, 'Ana keeps a zanzibar parrot');
+    await forget(id);
+    const sets = await bench.rows<{ id: string; kind: string }>(
+      'select id, kind from engram.change_sets where bank_id = $1 order by created_at, id',
+      [bench.bankId],
+    );
+    expect(sets.map((set) => set.kind)).toEqual(['consolidation', 'curation']);
+    const undone = sets.map(({ id: named }) => curation.undo({ bankId: bench.bankId, id: named, signal }));
+    const refusals = await Promise.allSettled(undone);
+    expect(refusals).toMatchObject([
+      { reason: { code: 'LATER_CHANGES' } },
+      { reason: { code: 'LATER_CHANGES', later: [{ what: 'its texts were erased' }] } },
+    ]);
+    expect(await observations(bench)).toEqual([]);
+  });
+
   it('leaves other banks and unrelated history alone', async () => {
     const [tea = ''] = await observe(bench, 'Ana drinks tea');
     await observe(bench, 'Ben drinks milk');
@@ -319,6 +342,32 @@ describe('while its batch is at the decider', () => {
     expect(asked, 'what is left is decided again').toBe(2);
     expect(await states(bench)).toEqual({ 'Ben drinks milk': 'consolidated' });
     expect(await liveTexts(bench)).toEqual(['Ben drinks milk']);
+  });
+
+  it('the next request about what is left is not told what was refused, which may quote it', async () => {
+    const [secret = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks milk');
+    bench.decider.propose_ = (batch) =>
+      batch.memories.length === 2
+        ? [
+            {
+              op: 'create',
+              as: 'n1',
+              text: 'zanzibar '.repeat(2000),
+              memories: batch.memories.map((memory) => memory.alias),
+              validFrom: null,
+              reason: '',
+            },
+          ]
+        : [createOp(memoryAlias(batch, 'Ben drinks milk'), 'n1', 'Ben drinks milk')];
+    const refused = bench.races.hold('batch:validated');
+    const slice = bench.consolidate();
+    await refused.reached;
+    await forget(secret);
+    refused.release();
+    await slice;
+    expect(bench.decider.batches).toHaveLength(2);
+    expect(JSON.stringify(bench.decider.batches[1])).not.toContain('zanzibar');
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
   });
 
   it('an apply that was first is erased with the rest: the erasure waits for it and starts over', async () => {
