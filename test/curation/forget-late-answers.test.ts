@@ -110,6 +110,9 @@ describe('an answer about a memory', () => {
     const answer = await send(id);
     await forget(second);
     await answer();
+    const verdict = { key: Buffer.from('k'), subjectIds: [id], verdict: 'different', reason: 'zanzibar' };
+    const keep = bench.database.db.tx({ label: 'verdict' }, (tx) => storeVerdict(tx, bench.bankId, verdict));
+    expect(await keep, 'a verdict over what it said before').toBe(false);
     expect(await observation(bench, 'Ana keeps a parrot')).toMatchObject({ id });
     expect(await placesOf(bench, 'zanzibar')).toEqual([]);
   });
