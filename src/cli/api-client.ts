@@ -25,13 +25,17 @@ interface ProblemBody {
 function toApiError(status: number, body: unknown): ApiError {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const message = error?.message ?? `the daemon answered with status ${status}`;
+  const all = error?.details ?? [];
+  // Changes in the way are listed, a line each, by whoever prints the error.
+  if (error?.code === 'LATER_CHANGES') return new ApiError(status, error.code, message, all);
   // A problem with one field says so in its message already.
-  const details = (error?.details ?? [])
+  const details = all
     .map((detail) => (detail.path === '' ? detail.message : `${detail.path}: ${detail.message}`))
     .filter((detail) => !message.includes(detail));
   return new ApiError(
     status,
     error?.code ?? 'HTTP',
     details.length > 0 ? `${message}: ${details.join('; ')}` : message,
+    all,
   );
 }

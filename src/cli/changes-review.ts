@@ -41,7 +41,7 @@ export function addReview(changes: Command, context: CommandContext): void {
       'Takes back a change set or a run, exactly. If something stands on it by now, nothing is done and each such change is listed (exit 4).',
     print: ({ terminal }, answer) => {
       for (const set of answer.changes) {
-        terminal.out(`${set.undoes}  ${terminal.yellow('undone')}  ${terminal.dim(`${set.ops} ops`)}`);
+        terminal.out(`${set.undoes}  ${terminal.yellow('undone')}  ${terminal.dim(ops(set.ops))}`);
       }
       if (answer.held.length > 0) {
         terminal.out(`${memories(answer.held)} held; ${terminal.dim('engramd consolidate --held brings them back')}`);
@@ -84,7 +84,7 @@ function addDecision<T>(changes: Command, context: CommandContext, decision: Dec
 function printApproved({ terminal }: CommandContext, answer: ApprovedChanges): void {
   for (const set of answer.changes) {
     const status = set.status === 'applied' ? terminal.green(set.status) : terminal.yellow(set.status);
-    terminal.out(`${set.id}  ${status}  ${terminal.dim(`${set.applied.length} ops applied`)}`);
+    terminal.out(`${set.id}  ${status}  ${terminal.dim(`${ops(set.applied.length)} applied`)}`);
     for (const group of set.conflicted) printConflicted(terminal, group);
   }
   if (answer.pending_again.length > 0) terminal.out(`${memories(answer.pending_again)} will be decided again`);
@@ -96,11 +96,9 @@ const missReasons = {
   scope_moved: 'something much like it was written since',
 } as const;
 
-function printConflicted(
-  terminal: Terminal,
-  { ops, reason }: ApprovedChanges['changes'][number]['conflicted'][number],
-): void {
-  terminal.out(`  ${terminal.red('conflicted')} ${ops.map((op) => `op ${op}`).join(', ')}: ${missReasons[reason]}`);
+function printConflicted(terminal: Terminal, group: ApprovedChanges['changes'][number]['conflicted'][number]): void {
+  const numbers = group.ops.map((op) => `op ${op}`).join(', ');
+  terminal.out(`  ${terminal.red('conflicted')} ${numbers}: ${missReasons[group.reason]}`);
 }
 
 /** Refused like any other conflict, but for what did happen. */
@@ -108,6 +106,10 @@ function exitWhereNothingFit(context: CommandContext, { changes }: ApprovedChang
   if (changes.some((set) => set.conflicted.length > 0) && changes.every((set) => set.applied.length === 0)) {
     context.exitWith(4);
   }
+}
+
+function ops(count: number): string {
+  return `${count} ${count === 1 ? 'op' : 'ops'}`;
 }
 
 function memories(ids: readonly string[]): string {

@@ -18,11 +18,14 @@ export class ApiError extends EngramdError {
   readonly code: string;
   readonly status: number;
   override readonly exitCode: 1 | 2 | 4;
+  /** What the answer said besides: fields at fault, changes in the way. */
+  readonly details: readonly { readonly path: string; readonly message: string }[];
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, details: ApiError['details'] = []) {
     super(message);
     this.status = status;
     this.code = code;
+    this.details = details;
     this.exitCode = exitCodeOf(status);
   }
 }

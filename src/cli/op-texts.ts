@@ -60,9 +60,12 @@ export function printOp(terminal: Terminal, op: ChangeOp): void {
   const status = op.status === 'applied' ? '' : ` ${terminal.yellow(op.status)}`;
   terminal.out(`${opLabel(terminal, op.op)}${status}`);
   const isKept = op.before_text === op.after_text;
+  // Of an undo: what an op had made goes out of use, and what it had retired comes back.
+  const [was, is] = [op.before?.retired_at ?? null, op.after?.retired_at ?? null];
+  const kept = op.before === null || (was === null) === (is === null) ? 'kept  ' : is === null ? 'back  ' : 'gone  ';
   const [held, offered] = op.op === 'conflict' ? ['held  ', 'beside'] : ['before', 'after '];
   if (op.before_text !== null && !isKept) terminal.out(`  ${held}  ${op.before_text}`);
-  if (op.after_text !== null) terminal.out(`  ${isKept ? 'kept  ' : offered}  ${op.after_text}`);
+  if (op.after_text !== null) terminal.out(`  ${isKept ? kept : offered}  ${op.after_text}`);
   printGrounds(terminal, op);
 }
 

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../daemon/version.ts';
 import { systemClock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+import { ApiError } from './cli-errors.ts';
 import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
 import { createTerminal } from './terminal.ts';
@@ -50,10 +51,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     if (thrown instanceof InterruptedError) return thrown.exitCode;
     const code = thrown instanceof EngramdError ? thrown.code : 'UNEXPECTED';
     terminal.note(`engramd: ${errorMessage(thrown)}`);
+    const details = thrown instanceof ApiError ? thrown.details : [];
+    if (code === 'LATER_CHANGES') for (const { path, message } of details) terminal.note(`  ${message}  ${path}`);
     const level = process.env.LOG_LEVEL ?? program.opts<{ logLevel?: string }>().logLevel;
     // A bug is reported with its stack by whoever asks for it; an expected error explains itself.
     if ((level === 'debug' || level === 'trace') && thrown instanceof Error) terminal.note(thrown.stack ?? '');
-    if (isJson) terminal.json({ error: { code, message: errorMessage(thrown) } });
+    if (isJson) {
+      terminal.json({ error: { code, message: errorMessage(thrown), ...(details.length > 0 ? { details } : {}) } });
+    }
     return thrown instanceof EngramdError ? thrown.exitCode : 1;
   }
 }
