@@ -1,4 +1,5 @@
 import type { Tx } from '../db/database.ts';
+import { currentEmbedder } from '../models/embedder.ts';
 import { RetryLaterError } from '../models/provider-errors.ts';
 import { type LockedObservation, lockBank, lockObservations } from '../store/apply-locks.ts';
 import { insertConflicts, insertEvents } from '../store/apply-writes.ts';
@@ -37,7 +38,8 @@ interface FindRequest {
  * Can be ended at any time: the next search goes on where this one came to. Holds no connection while it asks (law L1).
  */
 export async function findContradictions(deps: ConsolidationDeps, request: FindRequest): Promise<ContradictionsReport> {
-  return new Search(deps, request).run();
+  // One embedding model throughout: vectors of rows are compared with those of others.
+  return new Search({ ...deps, embedder: await currentEmbedder(deps.embedder) }, request).run();
 }
 
 class Search {

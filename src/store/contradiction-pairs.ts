@@ -66,6 +66,8 @@ export async function changedObservations(
      from engram.observations
      where bank_id = $1 and change_xid >= coalesce($2::xid8, '0'::xid8) and change_xid < $3::xid8
        and is_live and needs_replan_at is null
+       -- One that still has a vector of a model that was left cannot be compared; embedded again, it has changed again.
+       and embedding_model = (select a.id from engram.embedding_models a where a.is_active)
      order by change_xid fetch first $4 rows with ties`,
     [bankId, options.seen, options.horizon, options.limit],
   );
