@@ -305,7 +305,7 @@ describe('consolidation', () => {
     expect((await fixture.post(url, {})).statusCode).toBe(404);
     await fixture.post('/v1/banks', { id });
     const asked = await fixture.post(url, {});
-    expect([asked.statusCode, asked.json()]).toEqual([202, { job_id: 'job-1' }]);
+    expect([asked.statusCode, asked.json()]).toEqual([202, { job_id: 'job-1', again: 0, held: 0 }]);
     const dry = await fixture.post(url, { dry_run: true, limit: 7 });
     expect([dry.statusCode, dry.json()]).toEqual([
       200,
