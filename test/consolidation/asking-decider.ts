@@ -26,6 +26,7 @@ export class AskingDecider extends ScriptedDecider {
   blamed: 'memory' | 'model' = 'memory';
   blames_: unknown[] = [];
   options: DecideOptions[] = [];
+  lastHash: Buffer = Buffer.alloc(0);
 
   constructor(db: Database) {
     super();
@@ -52,6 +53,7 @@ export class AskingDecider extends ScriptedDecider {
       this.batches.push(batch);
       return kept;
     }
+    this.lastHash = hash;
     await options.onRequest?.(hash);
     const { ops } = await super.propose(batch);
     this.paid.push(batch.memories.map((memory) => memory.text));

@@ -35,6 +35,7 @@ import * as observations from '../../src/store/observations.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
 import * as related from '../../src/store/related-observations.ts';
 import * as replanWork from '../../src/store/replan-work.ts';
+import * as requestCosts from '../../src/store/request-costs.ts';
 import * as requeue from '../../src/store/requeue.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
@@ -123,6 +124,18 @@ const cases: Record<string, Case> = {
   },
   'attempts:closeCrashedAttempts': { call: (b, _, db) => attempts.closeCrashedAttempts(db, b, uuid()), gives: 0 },
   'attempts:attemptsOf': { call: (b, v, db) => attempts.attemptsOf(db, b, v.memories), gives: [] },
+  'attempts:recordRequest': {
+    call: (b, v, db) =>
+      attempts.recordRequest(db, {
+        bankId: b,
+        id: v.attemptId,
+        requestHash: Buffer.from('stolen'),
+        shown: { memories: [], observations: [], askedAgain: [] },
+      }),
+    gives: undefined,
+  },
+  'attempts:answeredAttempts': { call: (b, _, db) => attempts.answeredAttempts(db, b), gives: [] },
+  'attempts:replanAttempts': { call: (b, _, db) => attempts.replanAttempts(db, b), gives: [] },
   'attempts:hasCrashes': { call: (b, _, db) => attempts.hasCrashes(db, b), gives: false },
   'bank-mission:bankMission': { call: (b, _, db) => bankMission.bankMission(db, b), gives: '' },
   'banks:createBank': { call: (b, _, db) => banks.createBank(db, `${b}-new`), gives: true },
@@ -230,6 +243,15 @@ const cases: Record<string, Case> = {
         db,
         b,
         v.memories.map((id) => ({ id, version: 1, restMs: 0 })),
+      ),
+    gives: undefined,
+  },
+  'due-memories:restMemories': {
+    call: (b, v, db) =>
+      dueMemories.restMemories(
+        db,
+        b,
+        v.memories.map((id) => ({ id, version: 1, restMs: 60_000 })),
       ),
     gives: undefined,
   },
@@ -445,6 +467,10 @@ const cases: Record<string, Case> = {
   'replan-work:postponeReplan': {
     call: (b, v, db) => replanWork.postponeReplan(db, b, { id: v.replan, version: 1, restMs: 0 }),
     gives: undefined,
+  },
+  'request-costs:costOfRequests': {
+    call: (b, v, db) => requestCosts.costOfRequests(db, b, { requestHashes: [v.requestHash], runningSeconds: 3600 }),
+    gives: { calls: 0, nanoUsd: 0 },
   },
   'runs:insertRun': {
     call: (b, v, db) =>
