@@ -49,8 +49,10 @@ export function addCost(program: Command, context: CommandContext): void {
 }
 
 function figures(costs: CostReport['total']): string[] {
-  const { usd_per_1000_memories: per1000 } = costs;
-  return [whole(costs.calls), whole(costs.tokens), dollars(costs.usd), per1000 === null ? '' : dollars(per1000)];
+  const { usd, usd_per_1000_memories: per1000 } = costs;
+  const isUnknown = usd === 0 && costs.unpriced_tokens > 0;
+  const money = isUnknown ? ['unknown', ''] : [dollars(usd), per1000 === null ? '' : dollars(per1000)];
+  return [whole(costs.calls), whole(costs.tokens), ...money];
 }
 
 /** The backlog in a sentence. */

@@ -12,7 +12,8 @@ export function dayLimits(settings: {
   readonly budgetTokensPerDay?: number | undefined;
 }): DayLimits {
   return {
-    nanoUsd: Math.round(settings.budgetUsdPerDay * 1_000_000_000),
+    // Never 0, which is what an amount too small to count would become.
+    nanoUsd: Math.max(1, Math.round(settings.budgetUsdPerDay * 1_000_000_000)),
     tokens: settings.budgetTokensPerDay ?? null,
     unpricedTokens: settings.budgetTokensPerDay ?? unpricedTokensPerDay,
   };

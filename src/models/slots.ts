@@ -46,9 +46,8 @@ export function createSlots(max: number): Slots {
   return {
     async acquire({ signal, urgent = false }) {
       signal.throwIfAborted();
-      // Whoever waits was here first, unless this one may overtake.
-      const isFree = taken < limit && urgentLane.size === 0 && (urgent || lane.size === 0);
-      if (isFree) return take();
+      // A place that is given back goes to whoever waits in the same turn, so one that is free has nobody waiting for it.
+      if (taken < limit) return take();
       const waiters = urgent ? urgentLane : lane;
       const entered = Promise.withResolvers<() => void>();
       const waiter = { enter: () => entered.resolve(take()) };

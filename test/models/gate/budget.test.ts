@@ -63,6 +63,8 @@ describe('what a day holds', () => {
     const one = gate.run(callFacts(), first.perform, never);
     await first.sent;
     const two = gate.run(callFacts(), answering('two'), never);
+    // Refused by now, and waiting.
+    await bench.settle();
     first.answer('one');
     expect(await one).toBe('one');
     expect(await two).toBe('two');
