@@ -317,6 +317,37 @@ it('what moves while it computes is looked at again: no text is taken from a mem
   expect(await observations(bench)).toEqual([]);
 });
 
+it('beside two daemons at work nothing is left of what was forgotten, and all else is whole', async () => {
+  const second = await bench.engineBeside({ batchMemories: 3 });
+  const texts = Array.from({ length: 24 }, (_, n) =>
+    n % 3 === 0 ? `zanzibar parrot ${n % 4} sings` : `the parrot ${n % 4} sings in room ${n % 6}`,
+  );
+  const ids = await bench.remember(...texts);
+  const secrets = ids.filter((_, n) => n % 3 === 0);
+  // All of a kind in one observation, which is then revised and reinforced by the others.
+  bench.decider.propose_ = (batch) =>
+    batch.memories.map((memory, n) => {
+      const like = batch.observations.find((row) => row.text.includes(memory.text.match(/parrot \d/)?.[0] ?? '-'));
+      const op = { memories: [memory.alias], reason: `as ${memory.text}` };
+      if (!like) return createOp(memory.alias, `n${n}`, memory.text);
+      return n % 2 === 0
+        ? { ...op, op: 'revise', target: like.alias, text: memory.text }
+        : { ...op, op: 'reinforce', target: like.alias };
+    });
+  await Promise.all([bench.consolidate(), bench.consolidate({ engine: second }), ...secrets.map((id) => forget(id))]);
+  expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  bench.decider.reset();
+  for (let runs = 0; runs < 4; runs += 1) {
+    // Those that came to nothing in the scuffle rest.
+    await bench.rows('update engram.memories set next_attempt_at = now() where bank_id = $1', [bench.bankId]);
+    await bench.consolidate();
+  }
+  expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  expect((await observations(bench)).filter((row) => row.needsReplan)).toEqual([]);
+  expect(Object.values(await states(bench)).every((state) => state === 'consolidated')).toBe(true);
+  expect(await memories(bench)).toHaveLength(16);
+});
+
 describe('while its batch is at the decider', () => {
   it('nothing of the answer is kept: ops, refusals and reasons that quote it', async () => {
     const [secret = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks milk');
