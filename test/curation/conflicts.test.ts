@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Curation, createCuration } from '../../src/curation/create-curation.ts';
-import { decide, observe } from '../consolidation/decide.ts';
+import { lossFigures } from '../../src/store/observations.ts';
+import { decide, observe, vectorOf } from '../consolidation/decide.ts';
 import { changes, eventKinds, observation } from '../consolidation/store-view.ts';
 import { observationAlias } from '../consolidation/workbench.ts';
 import { createUndoBench, type UndoBench } from './undo-bench.ts';
@@ -141,11 +142,14 @@ describe('a conflict that a person resolves', () => {
 
   it('counts as no loss, and is not there in another bank', async () => {
     const { id, resolve, sideOf } = await conflict();
+    const { bankId } = undo.bench;
     await undo.bench.freshBank();
     await expect(
       curation.resolveConflict({ bankId: undo.bench.bankId, conflictId: id, keep: 'both' }),
     ).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(resolve(sideOf(nine))).resolves.toMatchObject({ outcome: { fate: 'retired' } });
+    const figures = await lossFigures(undo.bench.database.db, bankId, id);
+    expect(figures).toMatchObject({ live: 1, retiredIn90Days: 0 });
   });
 });
 
@@ -169,7 +173,6 @@ describe('texts of a model that was left', () => {
       [bench.bankId],
     );
     const calls = bench.embedder.calls.length;
-    const { vectorOf } = await import('../consolidation/decide.ts');
     await undo.undo(set?.id ?? '');
     expect(bench.embedder.calls.slice(calls).map((call) => call.texts)).toEqual([[kettle]]);
     expect(await observation(bench, kettle)).toMatchObject({ isLive: true, vector: await vectorOf(bench, kettle) });

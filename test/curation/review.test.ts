@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ProposedOp } from '../../src/consolidation/decider.ts';
 import { type Curation, createCuration } from '../../src/curation/create-curation.ts';
 import { observe } from '../consolidation/decide.ts';
+import { somebodyWaitsForALock } from '../consolidation/lock-waits.ts';
 import { changes, liveTexts, memories, observations, states } from '../consolidation/store-view.ts';
 import { createOp, memoryAlias, observationAlias } from '../consolidation/workbench.ts';
 import { createUndoBench, type UndoBench } from './undo-bench.ts';
@@ -227,6 +228,7 @@ describe('two people at once', () => {
       () => null,
       (thrown: unknown) => thrown,
     );
+    await somebodyWaitsForALock(bench);
     held.release();
     await first;
     expect(await other).toMatchObject({ code: 'NOT_PROPOSED', exitCode: 4 });

@@ -182,11 +182,3 @@ it('a link that moved to a newer version of its memory moves back', async () => 
   await undo.undo(await lastSet());
   expect(await undo.view()).toEqual(before);
 });
-
-it('an undo leaves the loss budget alone', async () => {
-  const { bench } = undo;
-  await observe(bench, tea);
-  await undo.undo(await lastSet());
-  const { lossFigures } = await import('../../src/store/observations.ts');
-  expect(await lossFigures(bench.database.db, bench.bankId, await lastSet())).toMatchObject({ retiredIn90Days: 0 });
-});
