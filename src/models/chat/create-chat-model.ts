@@ -42,9 +42,13 @@ interface Turn<T> {
   readonly answer: ChatAnswer;
   readonly judged: Judged<T>;
   readonly sentAtMs: number;
+  /** False: the answer was kept from an earlier request. */
+  readonly wasAsked: boolean;
 }
 
 interface TurnOptions {
+  /** Whether an answer kept under the request's hash is taken instead of asking. */
+  readonly usesKept: boolean;
   /** With a limit above the one that the caller asked for. */
   readonly isEnlarged?: boolean;
   /** Its memories have been counted with the request that it follows. */
@@ -76,21 +80,10 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       }
     }
 
-    let request = first;
-    let turn = await take(request, read, context, {});
-    if (turn.judged.kind === 'truncated') {
-      const larger = enlarged(request, contextTokens, gate.tokensOf);
-      if (!larger) {
-        throw contentError('truncated', 'had no room left for its answer in its context window', turn.sentAtMs);
-      }
-      request = larger;
-      turn = await take(request, read, context, { isEnlarged: true, isFollowUp: true });
-    }
-    if (turn.judged.kind === 'malformed') {
-      request = repairOf(request, turn.answer.content, turn.judged.problem);
-      const isEnlarged = request.maxOutputTokens > first.maxOutputTokens;
-      turn = await take(request, read, context, { isEnlarged, isFollowUp: true });
-    }
+    const kept = await converse(first, read, context, { usesKept: true });
+    // What is kept is of no use for as long as it is kept; the model may do better by now.
+    const isStale = kept.judged.kind !== 'value' && !kept.wasAsked;
+    const turn = isStale ? await converse(first, read, context, { usesKept: false }) : kept;
     const { judged, sentAtMs } = turn;
     switch (judged.kind) {
       case 'value':
@@ -104,6 +97,34 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       default:
         return judged satisfies never;
     }
+  }
+
+  /** The request and what follows from its answer. `wasAsked`: not all of it was kept from before. */
+  async function converse<T>(
+    first: ChatRequest,
+    read: AnswerReader<T>,
+    context: ChatContext,
+    { usesKept }: { readonly usesKept: boolean },
+  ): Promise<Turn<T>> {
+    let request = first;
+    let turn = await take(request, read, context, { usesKept });
+    let { wasAsked } = turn;
+    if (turn.judged.kind === 'truncated') {
+      const larger = enlarged(request, contextTokens, gate.tokensOf);
+      if (!larger) {
+        throw contentError('truncated', 'had no room left for its answer in its context window', turn.sentAtMs);
+      }
+      request = larger;
+      turn = await take(request, read, context, { usesKept, isEnlarged: true, isFollowUp: true });
+      wasAsked ||= turn.wasAsked;
+    }
+    if (turn.judged.kind === 'malformed') {
+      request = repairOf(request, turn.answer.content, turn.judged.problem);
+      const isEnlarged = request.maxOutputTokens > first.maxOutputTokens;
+      turn = await take(request, read, context, { usesKept, isEnlarged, isFollowUp: true });
+      wasAsked ||= turn.wasAsked;
+    }
+    return { ...turn, wasAsked };
   }
 
   async function storedAnswer(bankId: string | null, hash: Buffer): Promise<ChatAnswer | null> {
@@ -120,10 +141,10 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     const { bankId, signal } = context;
     const hash = requestHash(gate, request);
     const sentAtMs = clock.monotonicMs();
-    const stored = await storedAnswer(bankId, hash);
+    const stored = turnOptions.usesKept && (await storedAnswer(bankId, hash));
     if (stored) {
       metrics.storedAnswers.inc({ kind: 'answer' });
-      return { answer: stored, judged: judge(stored, read), sentAtMs };
+      return { answer: stored, judged: judge(stored, read), sentAtMs, wasAsked: false };
     }
     const known = await remembered.current();
     await context.onRequest?.(hash);
@@ -182,7 +203,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       remembered.answered(used);
       const { answer, usage } = completion;
       const judged = judge(answer, read);
-      return { value: { answer, judged, sentAtMs }, usage, answer, isUsable: judged.kind === 'value' };
+      return { value: { answer, judged, sentAtMs, wasAsked: true }, usage, answer, isUsable: judged.kind === 'value' };
     }
   }
 

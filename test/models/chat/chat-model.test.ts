@@ -146,15 +146,28 @@ describe('an answer that was paid for', () => {
     expect(scripted.requests).toHaveLength(2);
   });
 
-  it('is read again when it was malformed: what follows is not paid twice either', async () => {
+  it('is read again when it was malformed and its repair did not come: only that is asked for', async () => {
+    scripted.onChat = (request) => (turnsOf(request) === 2 ? answer('no JSON') : status(500));
+    const one = bench();
+    await expect(ask(one)).rejects.toThrow();
+    expect(scripted.requests).toHaveLength(2);
+    one.gate.restart();
+    scripted.onChat = () => answer(good);
+    expect(await ask(one)).toBe('same');
+    expect(scripted.requests.map(turnsOf)).toEqual([2, 4, 4]);
+  });
+
+  it('that was of no use to the end is asked for afresh: the model may do better by now', async () => {
     scripted.onChat = () => answer('no JSON');
     const one = bench();
     await expect(ask(one)).rejects.toMatchObject({ kind: 'malformed' });
-    expect(scripted.requests).toHaveLength(2);
-    one.gate.restart();
     await expect(ask(one)).rejects.toMatchObject({ kind: 'malformed' });
-    expect(scripted.requests).toHaveLength(2);
-    expect(one.gate.runs).toEqual([]);
+    expect(scripted.requests.map(turnsOf)).toEqual([2, 4, 2, 4]);
+    scripted.onChat = () => answer(good);
+    expect(await ask(one)).toBe('same');
+    expect(scripted.requests).toHaveLength(5);
+    expect(await ask(one)).toBe('same');
+    expect(scripted.requests).toHaveLength(5);
   });
 
   it('is asked for again where something else is kept', async () => {
