@@ -45,7 +45,10 @@ export async function loadRelated(
   options: { bankId: string; tags: readonly string[]; ids: readonly string[]; sourcesEach?: number },
 ): Promise<RelatedObservation[]> {
   if (options.ids.length === 0) return [];
-  // Primary keys throughout. Scope compared again: an index may be a moment behind, a prompt may not cross scopes (law L7).
+  // Primary keys throughout, one row at a time: `offset 0` keeps the planner from reading every memory of the bank, or every
+  // observation of the scope, for each row, which it did as long as nobody had analyzed the tables (forty observations
+  // beside 2,000 memories: 7 ms against 1; beside 8,000 up to seconds). Scope compared again: an index may be a moment
+  // behind, a prompt may not cross scopes (law L7).
   const { rows } = await db.query<{
     id: string;
     version: number;
@@ -58,14 +61,18 @@ export async function loadRelated(
   }>(
     `select o.id, o.version, o.text, o.valid_from, o.occurred_start, o.occurred_end, array_send(o.embedding) as embedding,
        coalesce(newest.sources, '[]') as sources
-     from engram.observations o
+     from unnest($3::uuid[]) as wanted(id)
+     cross join lateral (
+       select * from engram.observations o where o.bank_id = $1 and o.id = wanted.id offset 0) as o
      left join lateral (
        select jsonb_agg(jsonb_build_object('text', s.text, 'mentionedAt', s.mentioned_at)) as sources from (
          select m.text, m.mentioned_at from engram.observation_sources os
-         join engram.memories m on m.bank_id = os.bank_id and m.id = os.memory_id
+         cross join lateral (
+           select m.text, m.mentioned_at, m.created_at, m.invalidated_at from engram.memories m
+           where m.bank_id = os.bank_id and m.id = os.memory_id offset 0) as m
          where os.bank_id = o.bank_id and os.observation_id = o.id and m.invalidated_at is null
          order by m.mentioned_at desc nulls last, m.created_at desc limit $4) as s) as newest on true
-     where o.bank_id = $1 and o.id = any($3::uuid[]) and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null`,
+     where o.tags = $2::text[] and o.is_live and o.needs_replan_at is null`,
     [options.bankId, options.tags, options.ids, options.sourcesEach ?? 0],
   );
   return rows.map((row) => ({
