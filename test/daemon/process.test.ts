@@ -188,7 +188,15 @@ describe('refuses to start, in one line and with its code', () => {
   it.each([
     ['a bad setting', { ENGRAMD_DB_POOL_MAX: 'many' }, [], 2, 'ENGRAMD_DB_POOL_MAX: expected a whole number'],
     ['another host without a token', {}, ['--http-host', '0.0.0.0'], 2, 'needs ENGRAMD_API_TOKEN'],
-    ['a decider that is not there yet', { ENGRAMD_DECIDER: 'llm' }, [], 2, 'comes with a later version'],
+    ['a model without an endpoint', { ENGRAMD_DECIDER: 'llm' }, [], 2, 'llm needs OPENAI_API_KEY'],
+    ['a budget of nothing', { ENGRAMD_BUDGET_USD_PER_DAY: '0' }, [], 2, 'expected an amount of dollars above 0'],
+    [
+      'prices that are not there',
+      { ENGRAMD_PRICES_FILE: '/no/such/file' },
+      [],
+      2,
+      'ENGRAMD_PRICES_FILE: /no/such/file',
+    ],
     ['a data directory below a file', {}, ['--data-dir', '/dev/null/engramd'], 2, 'cannot be used'],
     ['a socket path too long', {}, ['--data-dir', `/tmp/${'x'.repeat(100)}`], 2, 'the socket path'],
     ['a database that is down', { DATABASE_URL: 'postgres://127.0.0.1:1/x' }, [], 1, 'does not answer'],
