@@ -29,7 +29,7 @@ async function rememberCalls(of: DaemonsRig): Promise<void> {
         { length: perCall },
         (_, at) => `Shelf ${daemon}${call}${at} holds the ${words[at]} folders.`,
       );
-      await of.rememberTexts(bank, texts, [`call-${call}`]);
+      await of.rememberTexts(bank, texts, { tags: [`call-${call}`] });
     }
   }
 }
@@ -38,7 +38,7 @@ const words = ['green', 'white', 'brown'];
 
 /** What the model understands is known from then on, and with it the size of a request. */
 async function getToKnow(of: DaemonsRig): Promise<void> {
-  await of.rememberTexts(of.banks[0] ?? '', ['Shelf 999 holds the black folders.'], ['earlier']);
+  await of.rememberTexts(of.banks[0] ?? '', ['Shelf 999 holds the black folders.'], { tags: ['earlier'] });
   await of.work(new Date(of.clock.now().getTime() + 1000));
 }
 

@@ -36,7 +36,11 @@ export interface DaemonsRig {
   /** Distinct facts, `perCall` of which make a call. */
   remember(bank: string, count: number): Promise<void>;
   /** The same with texts and a scope of their own. */
-  rememberTexts(bank: string, texts: readonly string[], tags?: readonly string[]): Promise<void>;
+  rememberTexts(
+    bank: string,
+    texts: readonly string[],
+    of?: { readonly tags?: readonly string[]; readonly mentionedAt?: string },
+  ): Promise<void>;
   /**
    * Each daemon works on its bank as its queue would have it: slice after slice, a deferred one when it is due again.
    * Until nothing is due, or until the instant has come.
@@ -44,6 +48,8 @@ export interface DaemonsRig {
    * @returns the last report of each
    */
   work(until: Date): Promise<SliceReport[]>;
+  /** Operations that the judges refused, by validator, over all daemons. */
+  rejected(): Promise<Record<string, number>>;
   /** Memories of all banks by state, those with an attempt counted apart. */
   states(): Promise<Record<string, number>>;
   close(): Promise<void>;
@@ -93,10 +99,10 @@ export async function createDaemonsRig(options: DaemonsRigOptions = {}): Promise
     return requests === model.hanging() && daemons.every(({ db }) => isIdle(db)) && isIdle(database.db);
   }
 
-  async function insert(bank: string, texts: readonly string[], tags: readonly string[] = []): Promise<void> {
+  const insert: DaemonsRig['rememberTexts'] = async (bank, texts, { tags = [], mentionedAt = '2026-03-01' } = {}) => {
     await database.db.query(
       `insert into engram.memories (bank_id, id, text, tags, mentioned_at, embedding, embedding_model)
-       select $1, m.id, m.text, $5, '2026-03-01', m.vector::real[], case when m.vector is not null then $2 end
+       select $1, m.id, m.text, $5, $7, m.vector::real[], case when m.vector is not null then $2 end
        from unnest($3::uuid[], $4::text[], $6::text[]) as m(id, text, vector)`,
       [
         bank,
@@ -105,9 +111,10 @@ export async function createDaemonsRig(options: DaemonsRigOptions = {}): Promise
         texts,
         tags,
         texts.map((text) => (options.embeds === undefined ? encodeRealArray(wordVector(text)) : null)),
+        mentionedAt,
       ],
     );
-  }
+  };
 
   async function workOn({ bank, engine }: (typeof daemons)[number], until: Date): Promise<SliceReport> {
     for (;;) {
@@ -146,6 +153,16 @@ export async function createDaemonsRig(options: DaemonsRigOptions = {}): Promise
     },
     rememberTexts: insert,
     work: (until) => clock.drive(Promise.all(daemons.map((daemon) => workOn(daemon, until))), isQuiet),
+    async rejected() {
+      const counts: Record<string, number> = {};
+      for (const { engine } of daemons) {
+        for (const { labels, value } of (await engine.metrics.opsRejected.get()).values) {
+          const validator = String(labels.validator);
+          if (value > 0) counts[validator] = (counts[validator] ?? 0) + value;
+        }
+      }
+      return counts;
+    },
     async states() {
       const { rows } = await database.db.query<{ state: string; n: number }>(
         `select state, count(*)::int as n from engram.memories group by 1
