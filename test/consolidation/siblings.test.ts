@@ -83,7 +83,7 @@ describe('two texts of one answer that are alike', () => {
   });
 
   it('of which the answer makes use of one: nobody is asked, it has thought about them', async () => {
-    await bench.remember(...both);
+    await bench.remember(...both, `${short} indeed`);
     decider.propose_ = (batch: Batch): ProposedOp[] => [
       createOp(memoryAlias(batch, short), 'n1', short, new Date('2026-03-01')),
       {
@@ -95,11 +95,12 @@ describe('two texts of one answer that are alike', () => {
         validFrom: new Date('2026-03-02'),
         reason: 'newer',
       },
+      createOp(memoryAlias(batch, `${short} indeed`), 'n3', `${short} indeed`),
     ];
     decider.adjudicate_ = () => 'same';
     await bench.consolidate({ engine });
     expect(decider.pairs).toEqual([]);
-    expect(await liveTexts(bench)).toEqual([long]);
+    expect(await liveTexts(bench)).toEqual([long, `${short} indeed`].sort());
   });
 
   it('twelve of them: six pairs are asked about, not sixty-six', async () => {
