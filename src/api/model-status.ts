@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type BudgetUse, readBudget } from '../models/budget.ts';
+import { parseEndpointModelId } from '../models/embeddings/model-id.ts';
 import { readModelHealth } from '../store/model-breakers.ts';
 import type { AppDeps } from './app-deps.ts';
 
@@ -35,13 +36,22 @@ export const modelStatusSchema = {
     .meta({ description: 'What models may cost today.' }),
 };
 
+interface Endpoint {
+  readonly endpoint: string;
+  readonly model: string;
+}
+
+const isIn = (one: Endpoint) => (other: Endpoint) => one.endpoint === other.endpoint && one.model === other.model;
+
 const dollarsPerNano = 1e-9;
 
 /** What `status` says of models and money. */
-export async function presentModelStatus({ db, clock, settings }: Pick<AppDeps, 'db' | 'clock' | 'settings'>) {
-  const health = await readModelHealth(db);
-  const isIn = (one: { endpoint: string; model: string }) => (other: { endpoint: string; model: string }) =>
-    one.endpoint === other.endpoint && one.model === other.model;
+export async function presentModelStatus({ db, clock, settings, embedder }: AppDeps) {
+  const embeddingModel = parseEndpointModelId(embedder.model.id)?.model;
+  // What is no longer in use stays on record for a while and is nobody's trouble.
+  const health = (await readModelHealth(db)).filter(
+    (one) => one.model === embeddingModel || settings.chatModels.some(isIn(one)),
+  );
   const ready = settings.chatModels.filter((model) => !health.some(isIn(model)));
   const budget = await readBudget(db, { limits: settings.budgetLimits, now: clock.now() });
   return {

@@ -11,6 +11,7 @@ import { schemaVersion } from '../db/migrate.ts';
 import { readBudget } from '../models/budget.ts';
 import type { Embedder } from '../models/embedder.ts';
 import { createLocalEmbedder } from '../models/local/local-embedder.ts';
+import { readPrices } from '../models/prices.ts';
 import { activeEmbeddingModel } from '../store/embedding-models.ts';
 import { readStoreTroubles } from '../store/server-facts.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
@@ -102,6 +103,7 @@ async function examineModels(
   const { config, db, clock } = deps;
   const models = await openModels({
     ...deps,
+    prices: readPrices(config.pricesFile),
     instanceId: uuidV7(),
     racepoints: inertRacepoints,
     random: Math.random,

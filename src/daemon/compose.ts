@@ -14,7 +14,7 @@ import { createEmbeddingSwitcher } from '../ingest/embedding-switch.ts';
 import { createReEmbedder } from '../ingest/re-embed.ts';
 import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
-import { priceOf } from '../models/prices.ts';
+import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
@@ -111,6 +111,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const instanceId = uuidV7();
   let condition: AppCondition = 'starting';
 
+  // Before anything is started: a file that cannot be used is said at once.
+  const prices = readPrices(config.pricesFile);
   const { db, embedded } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
   const { applied, version: schema } = await migrateDatabase(db);
   if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
@@ -118,6 +120,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
 
   const models = await openModels({
     config,
+    prices,
     db,
     instanceId,
     clock,
@@ -232,7 +235,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       ...createEmbeddingSwitcher({
         db,
         open: openGuarded,
-        priceOf: (model) => priceOf(models.prices, model),
+        priceOf: (model) => priceOf(prices, model),
         onStart: () => switchLoop?.nudge(),
       }),
       open: openGuarded,

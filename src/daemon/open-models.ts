@@ -11,7 +11,7 @@ import { createModelGate } from '../models/create-model-gate.ts';
 import { embedTimeoutMs } from '../models/embeddings/endpoint-embedder.ts';
 import type { ModelGate } from '../models/model-gate.ts';
 import { createOpenAiClient, endpointOf } from '../models/openai/create-client.ts';
-import { type Prices, readPrices } from '../models/prices.ts';
+import type { Prices } from '../models/prices.ts';
 import { createSlots } from '../models/slots.ts';
 import type { DayLimits } from '../store/budget-ledger.ts';
 import { probeSoon } from '../store/model-breakers.ts';
@@ -25,6 +25,7 @@ const embedConcurrency = 8;
 
 export interface ModelsDeps {
   readonly config: Config;
+  readonly prices: Prices;
   readonly db: Database;
   readonly instanceId: string;
   readonly clock: Clock;
@@ -40,21 +41,20 @@ export interface OpenedModels {
   /** The language models in use, each once; none where the rules decide. */
   readonly chats: readonly ChatModel[];
   readonly limits: DayLimits;
-  readonly prices: Prices;
   /** The gate of an embedding model at an endpoint. */
   readonly gateOf: (endpoint: string, model: string) => ModelGate;
 }
 
 /**
- * What the settings say about language models, put together: prices, the budget of the day, a gate for each endpoint and
+ * What the settings say about language models, put together: the budget of the day, a gate for each endpoint and
  * model, and the decider over them. Asks nobody anything.
- *
- * @throws ConfigError where the prices file cannot be used
  */
 export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
-  const { config, db, clock } = deps;
-  const prices = readPrices(config.pricesFile);
-  const limits = dayLimits(config);
+  const { config, db, clock, prices } = deps;
+  const limits = dayLimits({
+    budgetUsdPerDay: config.budgetUsdPerDay,
+    budgetTokensPerDay: config.budgetTokensPerDay,
+  });
   const budget = createBudget({ ...deps, limits });
   const embedSlots = createSlots(embedConcurrency);
   // A key or a name may have been corrected since: what stood still for it is tried at once.
@@ -70,10 +70,11 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
       prices,
       callTimeoutMs: embedTimeoutMs,
     });
-  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, prices, gateOf };
+  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, gateOf };
 
-  const { openaiApiKey: apiKey, openaiBaseUrl: baseUrl, llmTimeoutMs: timeoutMs } = config;
-  const client = createOpenAiClient({ apiKey, baseUrl });
+  const baseUrl = config.openaiBaseUrl;
+  const timeoutMs = config.llmTimeoutMs;
+  const client = createOpenAiClient({ apiKey: config.openaiApiKey, baseUrl });
   const slots = createSlots(config.llmConcurrency);
   const chatOf = (model: string, setting: string) =>
     createChatModel({
@@ -99,23 +100,15 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
       contextTokens: config.llmContextTokens,
       timeoutMs,
     });
-  const { llmModel, llmModelConsolidate, llmModelAdjudicate } = config;
-  const consolidate = chatOf(
-    llmModelConsolidate ?? llmModel,
-    llmModelConsolidate === undefined ? 'ENGRAMD_LLM_MODEL' : 'ENGRAMD_LLM_MODEL_CONSOLIDATE',
-  );
-  const adjudicate =
-    (llmModelAdjudicate ?? llmModel) === consolidate.model
-      ? consolidate
-      : chatOf(
-          llmModelAdjudicate ?? llmModel,
-          llmModelAdjudicate === undefined ? 'ENGRAMD_LLM_MODEL' : 'ENGRAMD_LLM_MODEL_ADJUDICATE',
-        );
+  const namedFor = (own: string | undefined, ownSetting: string): [model: string, setting: string] =>
+    own === undefined ? [config.llmModel, 'ENGRAMD_LLM_MODEL'] : [own, ownSetting];
+  const consolidate = chatOf(...namedFor(config.llmModelConsolidate, 'ENGRAMD_LLM_MODEL_CONSOLIDATE'));
+  const [forPairs, pairSetting] = namedFor(config.llmModelAdjudicate, 'ENGRAMD_LLM_MODEL_ADJUDICATE');
+  const adjudicate = forPairs === consolidate.model ? consolidate : chatOf(forPairs, pairSetting);
   return {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
     chats: [...new Set([consolidate, adjudicate])],
     limits,
-    prices,
     gateOf,
   };
 }
