@@ -12,6 +12,8 @@ export interface ConsolidationReport extends Pick<RequestedConsolidation, 'again
   readonly ops: Readonly<Record<string, number>>;
   /** Operations refused, by validator. */
   readonly rejected: Readonly<Record<string, number>>;
+  /** Operations that wait for a person. */
+  readonly proposed: number;
   /** Not due, and not done either: tried again later. */
   readonly pending: number;
 }
@@ -84,11 +86,18 @@ function addUp(runs: readonly Run[], pending: number): Omit<ConsolidationReport,
   const ops: Record<string, number> = {};
   const rejected: Record<string, number> = {};
   let memories = 0;
+  let proposed = 0;
   for (const { counts } of runs) {
-    const known = counts as { memories?: number; ops?: Record<string, number>; rejected?: Record<string, number> };
+    const known = counts as {
+      memories?: number;
+      proposed?: number;
+      ops?: Record<string, number>;
+      rejected?: Record<string, number>;
+    };
     memories += known.memories ?? 0;
+    proposed += known.proposed ?? 0;
     for (const [op, count] of Object.entries(known.ops ?? {})) ops[op] = (ops[op] ?? 0) + count;
     for (const [name, count] of Object.entries(known.rejected ?? {})) rejected[name] = (rejected[name] ?? 0) + count;
   }
-  return { runs: runs.length, memories, ops: byName(ops), rejected: byName(rejected), pending };
+  return { runs: runs.length, memories, ops: byName(ops), rejected: byName(rejected), proposed, pending };
 }

@@ -100,9 +100,12 @@ async function printRequeued(
   terminal.out(terminal.dim(forecastText(forecast)));
 }
 
-function printReport(terminal: Terminal, { memories, ops, rejected, pending }: ConsolidationReport): void {
+function printReport(terminal: Terminal, { memories, ops, rejected, proposed, pending }: ConsolidationReport): void {
   terminal.out(`${memories} memories consolidated: ${showCounts(ops)}`);
   if (Object.keys(rejected).length > 0) terminal.out(`refused by validators: ${showCounts(rejected)}`);
+  if (proposed > 0) {
+    terminal.out(terminal.yellow(`${proposed} operations wait for you: engramd changes list --status proposed`));
+  }
   if (pending > 0) terminal.out(terminal.yellow(`${pending} are pending and will be tried again later`));
 }
 

@@ -34,6 +34,8 @@ export interface BatchReport {
   readonly bankGone: boolean;
   /** What was applied, in order. */
   readonly applied: readonly PlannedOp[];
+  /** In review mode: how many ops wait for a person now. */
+  readonly proposed: number;
   readonly rejected: readonly RejectedOp[];
   readonly replans: number;
   /** Memories that no accepted op named, though asked for twice. */
@@ -61,7 +63,8 @@ export async function runBatch(deps: EngineDeps, request: BatchRequest): Promise
     requestHash: answered?.requestHash,
     shown: answered?.shown,
   });
-  if (!started) return { bankGone: true, applied: [], rejected: [], replans: 0, noProgress: [], contended: [] };
+  if (!started)
+    return { bankGone: true, applied: [], proposed: 0, rejected: [], replans: 0, noProgress: [], contended: [] };
   await deps.racepoints.reach('batch:attempt-recorded', { memoryIds });
   try {
     return await new BatchRun(deps, request, attemptId).run();
@@ -81,6 +84,7 @@ class BatchRun {
   readonly #tags: readonly string[];
   readonly #repeatSimilarity: number;
   readonly #applied: PlannedOp[] = [];
+  #proposed = 0;
   readonly #rejected: RejectedOp[] = [];
   readonly #mustShow = new Set<string>();
   readonly #askedAgain: Set<string>;
@@ -123,6 +127,7 @@ class BatchRun {
     return {
       bankGone: this.#bankGone,
       applied: this.#applied,
+      proposed: this.#proposed,
       rejected: this.#rejected,
       replans: this.#replans,
       noProgress: this.#noProgress,
@@ -259,6 +264,7 @@ class BatchRun {
     const ops = result.applied.flatMap((group) => group.ops);
     for (const op of ops) this.#deps.metrics.ops.inc({ op: op.op });
     this.#applied.push(...ops);
+    for (const group of result.proposed) this.#proposed += group.ops.length;
     for (const group of result.heldBack) {
       for (const op of group.ops) {
         this.#deps.metrics.opsRejected.inc({ validator: 'loss-budget' });

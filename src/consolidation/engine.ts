@@ -22,6 +22,8 @@ export interface SliceCounts {
   readonly replans: number;
   readonly ops: Readonly<Partial<Record<OpKind, number>>>;
   readonly rejected: Readonly<Partial<Record<ValidatorName, number>>>;
+  /** Ops that wait for a person, where there are any. */
+  readonly proposed?: number;
 }
 
 export interface SliceReport {

@@ -44,6 +44,8 @@ export function planReplan(target: ReplanTarget): ReplanDecision {
 
 export interface ReplanReport {
   readonly applied: readonly PlannedOp[];
+  /** In review mode: how many ops wait for a person now. */
+  readonly proposed: number;
   readonly heldBack: boolean;
   readonly missed: MissReason | null;
   readonly bankGone: boolean;
@@ -95,7 +97,7 @@ export async function runReplan(deps: EngineDeps, request: ReplanRequest): Promi
     memoryIds: [],
     shown: shownOf(target, request.alone),
   });
-  if (!started) return { applied: [], heldBack: false, missed: null, bankGone: true };
+  if (!started) return { applied: [], proposed: 0, heldBack: false, missed: null, bankGone: true };
   try {
     const report = await decideAndApply(deps, request, attemptId);
     if (report.missed !== null) await finishAttempt(deps.db, { bankId, id: attemptId, outcome: 'applied' });
@@ -135,7 +137,8 @@ async function decideAndApply(
   if (result.heldBack.length > 0) deps.metrics.opsRejected.inc({ validator: 'loss-budget' });
   const missed = result.missed[0]?.reason ?? null;
   if (missed !== null) deps.metrics.replans.inc({ reason: missed });
-  return { applied, heldBack: result.heldBack.length > 0, missed, bankGone: result.bankGone };
+  const proposed = result.proposed.reduce((sum, waiting) => sum + waiting.ops.length, 0);
+  return { applied, proposed, heldBack: result.heldBack.length > 0, missed, bankGone: result.bankGone };
 }
 
 async function toGroup(

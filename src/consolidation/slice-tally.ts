@@ -12,10 +12,12 @@ export class SliceTally {
   readonly #memories = new Set<string>();
   #batches = 0;
   #replans = 0;
+  #proposed = 0;
 
   addBatch(report: BatchReport): void {
     this.#batches += 1;
     this.#replans += report.replans;
+    this.#proposed += report.proposed;
     for (const rejection of report.rejected) increment(this.#rejected, rejection.validator);
     this.#addOps(report.applied);
     for (const op of report.applied) for (const memory of memoriesOf(op)) this.#memories.add(memory.id);
@@ -23,6 +25,7 @@ export class SliceTally {
 
   addReplan(report: ReplanReport): void {
     if (report.missed !== null) this.#replans += 1;
+    this.#proposed += report.proposed;
     if (report.heldBack) increment(this.#rejected, 'loss-budget');
     this.#addOps(report.applied);
   }
@@ -34,6 +37,7 @@ export class SliceTally {
       replans: this.#replans,
       ops: Object.fromEntries(this.#ops),
       rejected: Object.fromEntries(this.#rejected),
+      ...(this.#proposed > 0 ? { proposed: this.#proposed } : {}),
     };
   }
 

@@ -145,7 +145,8 @@ describe('in review mode', () => {
   it('all of a run is approved at once', async () => {
     const { bench } = undo;
     await bench.remember({ text: 'one', tags: ['a'] }, { text: 'two', tags: ['b'] });
-    const { runId } = await bench.consolidate();
+    const { runId, counts } = await bench.consolidate();
+    expect(counts).toMatchObject({ proposed: 2, ops: {} });
     expect(await proposals()).toHaveLength(2);
     expect((await curation.approve(named(runId))).changeSets).toHaveLength(2);
     expect(await liveTexts(bench)).toEqual(['one', 'two']);
