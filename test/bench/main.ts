@@ -15,6 +15,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'consolidates and asks conversations of LoCoMo (--data DIR); recall against raw memories and folds',
     load: () => import('./locomo.ts'),
   },
+  night: {
+    about: 'what a night costs: the sample bank by a scripted model, priced by the ledger',
+    load: () => import('./night.ts'),
+  },
   overhead: {
     about: 'consolidates 10,000 memories of ready vectors: time, queries and round trips a memory',
     load: () => import('./overhead.ts'),
