@@ -178,3 +178,19 @@ describe('texts of a model that was left', () => {
     expect(await observation(bench, kettle)).toMatchObject({ isLive: true, vector: await vectorOf(bench, kettle) });
   });
 });
+
+it('a set of contradictions is undone like any other', async () => {
+  const { bench } = undo;
+  const shop = 'The little corner shop in the old part of the town by the river opens every day at';
+  await observe(bench, `${shop} nine`, `${shop} ten`);
+  const before = await undo.view();
+  bench.decider.adjudicate_ = () => 'contradicts';
+  await bench.engine.findContradictions({ bankId: bench.bankId, signal: new AbortController().signal });
+  const [set] = await bench.rows<{ id: string }>(
+    "select id from engram.change_sets where bank_id = $1 and kind = 'contradictions'",
+    [bench.bankId],
+  );
+  expect(await bench.rows('select 1 from engram.conflicts where bank_id = $1', [bench.bankId])).toHaveLength(1);
+  await undo.undo(set?.id ?? '');
+  expect(await undo.view()).toEqual(before);
+});
