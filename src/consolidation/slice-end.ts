@@ -1,3 +1,4 @@
+import { ModelUnavailableError } from '../models/provider-errors.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -70,8 +71,10 @@ export class SliceEnd {
         const isFirst = this.#outcome !== 'deferred';
         const retryAt = failure.retryAt ?? new Date(clock.now().getTime() + deferMs * (1 + random()));
         this.defer(retryAt);
-        // Sixty-four calls meet one outage.
-        const level = isFirst ? 'warn' : 'debug';
+        // Sixty-four calls meet one outage; and a model out of order was said when it went out of order, not at each look
+        // of an hour.
+        const isSaid = thrown instanceof ModelUnavailableError;
+        const level = isFirst ? (isSaid ? 'info' : 'warn') : 'debug';
         log[level]({ error: errorMessage(thrown), code: failure.code, retryAt }, 'consolidation deferred');
         return true;
       }

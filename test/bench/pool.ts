@@ -24,6 +24,13 @@ const plan = {
 
 export type PoolPlan = typeof plan;
 
+const shapes = [
+  { name: 'one bank, distinct', banks: 1, twinShare: 0 },
+  { name: 'one bank, a quarter twins', banks: 1, twinShare: plan.twinShare },
+  { name: `${plan.banks} banks, distinct`, banks: plan.banks, twinShare: 0 },
+  { name: `${plan.banks} banks, a quarter twins`, banks: plan.banks, twinShare: plan.twinShare },
+];
+
 /**
  * Whether throughput depends on the model alone: a whole worker (queue, pollers, embedder, engine) over a pool of two
  * connections, against a scripted model in a process of its own, and the same worker with a connection held across each
@@ -34,6 +41,8 @@ export async function run(args: string[]): Promise<void> {
     args,
     options: { short: { type: 'boolean', default: false }, only: { type: 'string' } },
   });
+  const runs = shapes.filter(({ name }) => values.only === undefined || name === values.only);
+  if (runs.length === 0) throw new Error(`--only takes one of: ${shapes.map(({ name }) => name).join('; ')}`);
   const calls = values.short ? plan.shortCalls : plan.calls;
   const model = await startScriptedModelProcess({ chatLatencyMs: plan.chatMs, embedLatencyMs: plan.embedMs });
   let server: BenchServer | undefined;
@@ -44,12 +53,6 @@ export async function run(args: string[]): Promise<void> {
     );
     const alone = await measureModelAlone(plan, model);
     console.log(`model alone: ${alone.callsPerSecond.toFixed(2)} calls a second`);
-    const runs = [
-      { name: 'one bank, distinct', banks: 1, twinShare: 0 },
-      { name: 'one bank, a quarter twins', banks: 1, twinShare: plan.twinShare },
-      { name: `${plan.banks} banks, distinct`, banks: plan.banks, twinShare: 0 },
-      { name: `${plan.banks} banks, a quarter twins`, banks: plan.banks, twinShare: plan.twinShare },
-    ].filter(({ name }) => values.only === undefined || name === values.only);
     const figures: PoolFigures[] = [];
     for (const shape of runs) {
       console.log(`${shape.name} …`);

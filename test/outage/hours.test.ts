@@ -111,7 +111,8 @@ async function anHourOf(of: DaemonsRig, outage: Outage, expected: { most: number
   expect(await of.states()).toEqual({ ...before, pending: banks.length * expected.waiting });
   const { rows } = await of.db.query('select error_class as "errorClass" from engram.model_breakers');
   expect(rows).toEqual([{ errorClass: outage.errorClass }]);
-  expect(of.logged.filter((line) => line.includes('model out of order'))).toHaveLength(1);
+  // One line for the outage, and no other for the hundred looks since.
+  expect(of.logged.map((line) => JSON.parse(line).msg)).toEqual([expect.stringMatching(/^model out of order: /)]);
 
   // Over. The next look is a batch of its own, and all others follow it.
   model.onChat = answerHonestly;
