@@ -10,7 +10,6 @@ const syllables =
   'ba be bo da de do fa fe fo ga ge go ka ke ko la le lo ma me mo na ne no pa pe po ra re ro sa se so ta te to va ve vo za ze zo'.split(
     ' ',
   );
-const verbs = ['repaired', 'borrowed', 'painted', 'sold', 'photographed', 'cleaned', 'measured', 'wrapped', 'labelled'];
 
 /** How far behind its original a near twin comes: so few memories later, both are at the model at once. */
 const nearWithin = 200;
@@ -42,7 +41,7 @@ export function poolMemories(options: {
     const oldest = random() < 0.5 ? Math.max(0, facts.length - nearWithin) : 0;
     const fact = isTwin
       ? (facts[oldest + below(facts.length - oldest)] as string)
-      : `${name()} ${pick(verbs)} the ${word()} ${word()} near ${name()} for ${word()} ${word()}.`;
+      : `${name()} ${pick(syllables)}${pick(syllables)}ted the ${word()} ${word()} near ${name()} for ${word()} ${word()}.`;
     if (!isTwin) facts.push(fact);
     return { text: isTwin ? retold(fact, random()) : fact, mentionedAt: new Date(start + index * 60_000) };
   });

@@ -96,14 +96,15 @@ async function meanPhaseMs(): Promise<Record<string, number>> {
 async function report(): Promise<WorkerReport> {
   const cpu = process.cpuUsage(cpuBefore);
   const replans = (await metrics.replans.get()).values.map(({ labels, value }) => [String(labels.reason), value]);
+  const phaseMs = await meanPhaseMs();
   return {
-    holdsMs: holdsMs.sort((a, b) => a - b),
+    holdsMs: holdsMs.toSorted((a, b) => a - b),
     cpuMs: (cpu.user + cpu.system) / 1000,
     // Kibibytes on Linux and macOS.
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     violations: (await metrics.heldConnectionViolations.get()).values[0]?.value ?? 0,
     replans: Object.fromEntries(replans),
-    phaseMs: await meanPhaseMs(),
+    phaseMs,
     warnings,
   };
 }
