@@ -3,7 +3,7 @@ export const stopBoundsMs = {
   daemonFile: 500,
   http: 3000,
   queue: 9000,
-  switchLoop: 1000,
+  switchLoop: 500,
   heartbeat: 500,
   instanceRow: 1500,
   models: 1000,
@@ -12,5 +12,5 @@ export const stopBoundsMs = {
   lock: 500,
 } as const;
 
-/** 25.5 s: within the 30 s that Kubernetes gives by default, with time to notice. */
+/** 25 s: within the 30 s that Kubernetes gives by default, with time to notice. */
 export const stopDeadlineMs = Object.values(stopBoundsMs).reduce((sum, boundMs) => sum + boundMs, 0);

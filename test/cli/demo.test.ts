@@ -27,7 +27,6 @@ it('shows what it promises, whatever the machine is set to, and leaves nothing b
   });
   expect(report.memories).toBeGreaterThanOrEqual(120);
   for (const op of ['create', 'reinforce', 'supersede', 'conflict']) expect(report.ops[op], op).toBeGreaterThan(0);
-  expect(ended.stderr.match(/changes nothing in this version/g)).toHaveLength(1);
   expect(leftovers()).toEqual(before);
 }, 120_000);
 

@@ -174,12 +174,12 @@ describe('the call to the daemon', () => {
   });
 });
 
-test('a deleted bank takes all that is its own along, and leaves tombstones, the timeline and the others', async () => {
+test('a deleted bank takes all that is its own along; tombstones, the timeline, what was spent and the others stay', async () => {
   const other = await newBank();
   for (const bankId of [bank, other]) await furnish(bankId);
   const tables = await run<{ name: string }>(
     `select table_name as name from information_schema.columns where table_schema = 'engram' and column_name = 'bank_id'
-     and table_name not in ('events', 'vector_tombstones') order by name`,
+     and table_name not in ('events', 'vector_tombstones', 'model_calls', 'erasures') order by name`,
   );
   const rowsOf = async (bankId: string) => {
     const counts: Record<string, number> = {};
@@ -233,6 +233,14 @@ async function furnish(bankId: string): Promise<void> {
     ['insert into engram.conflicts (bank_id, id, left_id, right_id) values ($1, $2, $3, $4)', id, left, right],
     ["insert into engram.attempts (bank_id, id, run_id, instance_id, memory_ids) values ($1, $2, $2, $2, '{}')", id],
     ["insert into engram.events (bank_id, kind) values ($1, 'test')"],
+    ["insert into engram.contradiction_marks (bank_id, seen_xid) values ($1, '1')"],
+    ["insert into engram.model_answers (bank_id, request_hash, answer, subject_ids) values ($1, 'x', '{}', '{}')"],
+    ["insert into engram.verdicts (bank_id, key, verdict, subject_ids) values ($1, 'x', 'same', '{}')"],
+    [
+      `insert into engram.next_embeddings (bank_id, target, row_id, model, content_hash)
+       select $1, 'memories', $2, id, 'x' from engram.embedding_models limit 1`,
+      memories[0],
+    ],
   ] as const) {
     await run(sql, [bankId, ...values]);
   }
