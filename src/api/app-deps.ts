@@ -1,3 +1,4 @@
+import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Curation } from '../curation/create-curation.ts';
 import type { Database } from '../db/database.ts';
@@ -50,6 +51,7 @@ export interface AppDeps {
   readonly vectors: VectorIndex;
   /** Guarded, and of the pinned model. */
   readonly embedder: Embedder;
+  readonly decider: Pick<Decider, 'readyAt'>;
   readonly engine: Pick<ConsolidationEngine, 'dryRun'>;
   readonly queue: ApiQueue;
   readonly curation: Curation;

@@ -25,6 +25,9 @@ export const modelStatusSchema = {
       }),
     )
     .meta({ description: 'Language models in use, and every endpoint that is out of order.' }),
+  waits_until: time.nullable().meta({
+    description: 'Decisions wait until then, for a model that is out of order or for the budget; null: they do not.',
+  }),
   budget: z
     .strictObject({
       day: z.string(),
@@ -46,7 +49,7 @@ const isIn = (one: Endpoint) => (other: Endpoint) => one.endpoint === other.endp
 const dollarsPerNano = 1e-9;
 
 /** What `status` says of models and money. */
-export async function presentModelStatus({ db, clock, settings, embedder }: AppDeps) {
+export async function presentModelStatus({ db, clock, settings, embedder, decider }: AppDeps) {
   const embeddingModel = parseEndpointModelId(embedder.model.id)?.model;
   // What is no longer in use stays on record for a while and is nobody's trouble.
   const health = (await readModelHealth(db)).filter(
@@ -71,6 +74,7 @@ export async function presentModelStatus({ db, clock, settings, embedder }: AppD
         retry_at: retryAt.toISOString(),
       })),
     ],
+    waits_until: (await decider.readyAt())?.toISOString() ?? null,
     budget: {
       day: budget.day,
       resets_at: budget.resetsAt.toISOString(),

@@ -1,6 +1,7 @@
 import type { Clock } from '../telemetry/clock.ts';
+import { EngramdError } from '../telemetry/engramd-error.ts';
 import { call } from './api-client.ts';
-import type { Bank, RequestedConsolidation, Run } from './api-types.ts';
+import type { Bank, RequestedConsolidation, Run, Status } from './api-types.ts';
 import { bankPath, query } from './options.ts';
 import { readPages } from './read-pages.ts';
 import type { Transport } from './transport.ts';
@@ -28,13 +29,27 @@ interface WaitOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress: (left: number, total: number) => void;
+  /** Told, once each, what the work waits for: a model out of order, a budget that is spent. */
+  readonly onWaiting?: (why: string) => void;
 }
 
 const pollMs = 250;
+/** As long without anything done, and it is asked why. */
+const standstillMs = 3000;
 /** A run writes its counts with its last statement; one that never does belongs to a process that died. */
 const lastRunMs = 5000;
 
-/** Makes the bank due, waits until no row of it is, and adds up what was done meanwhile. */
+/** What is due waits for something that this command cannot wait for: nobody else works here. */
+export class WorkWaitsError extends EngramdError {
+  readonly code = 'WORK_WAITS';
+  override readonly retryable = true;
+}
+
+/**
+ * Makes the bank due, waits until no row of it is, and adds up what was done meanwhile.
+ *
+ * @throws WorkWaitsError where no daemon runs and the work waits for a model or for money
+ */
 export async function consolidateAndWait(options: WaitOptions): Promise<ConsolidationReport> {
   const { transport, bank, clock, signal } = options;
   const path = bankPath(bank, '/consolidations');
@@ -45,6 +60,8 @@ export async function consolidateAndWait(options: WaitOptions): Promise<Consolid
   const { again, held } = answer;
 
   let idleSinceMs: number | undefined;
+  let moved = { due: answer.again + answer.held + total, atMs: clock.monotonicMs() };
+  const told = new Set<string>();
   for (;;) {
     const state = await call<Bank>(transport, { method: 'GET', path: bankPath(bank) });
     options.onProgress(state.due, Math.max(total, state.due));
@@ -57,10 +74,25 @@ export async function consolidateAndWait(options: WaitOptions): Promise<Consolid
       }
     } else {
       idleSinceMs = undefined;
+      if (state.due !== moved.due) moved = { due: state.due, atMs: clock.monotonicMs() };
+      if (clock.monotonicMs() - moved.atMs >= standstillMs) {
+        moved = { ...moved, atMs: clock.monotonicMs() };
+        const why = whyItWaits(await call<Status>(transport, { method: 'GET', path: '/v1/status' }));
+        if (why !== null && transport.kind === 'local') throw new WorkWaitsError(`${state.due} memories wait: ${why}`);
+        if (why !== null && !told.has(why)) options.onWaiting?.(why);
+        if (why !== null) told.add(why);
+      }
     }
     await clock.sleep(pollMs, signal);
     signal.throwIfAborted();
   }
+}
+
+/** Null: it does not, as far as anybody can tell. */
+function whyItWaits({ models, waits_until }: Status): string | null {
+  const [broken] = models.flatMap(({ problem }) => problem ?? []);
+  if (broken !== undefined) return broken;
+  return waits_until === null ? null : `the budget of the day is spent; it goes on at ${waits_until}`;
 }
 
 function newestRuns(transport: Transport, path: string, limit: number): Promise<Run[]> {

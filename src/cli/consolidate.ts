@@ -72,6 +72,7 @@ export function addConsolidate(program: Command, context: CommandContext): void 
             clock,
             signal,
             onProgress,
+            onWaiting: (why) => terminal.note(`engramd: waiting: ${why}`),
           });
           return globals.json ? terminal.json(report) : printReport(terminal, report);
         },

@@ -38,6 +38,14 @@ export function addStatus(program: Command, context: CommandContext): void {
             : terminal.red(`${problem}${retry_at === null ? '' : `; tried again at ${retry_at.slice(11, 19)} UTC`}`),
         ]),
         ...(status.models.length === 0 ? [] : [['budget', budgetLine(budget)] as [string, string]]),
+        ...(status.waits_until === null || status.models.some(({ problem }) => problem !== null)
+          ? []
+          : [
+              ['waits', terminal.yellow(`the budget of the day is spent; work goes on at ${status.waits_until}`)] as [
+                string,
+                string,
+              ],
+            ]),
         ['vectors', `${model}, ${status.vectors}`],
         ['banks', String(status.banks)],
         ['memories', showCounts(status.memories)],
@@ -53,15 +61,14 @@ export function addStatus(program: Command, context: CommandContext): void {
     });
 }
 
-function budgetLine({ usd, tokens, unpriced_tokens: unpriced, resets_at }: Status['budget']): string {
+function budgetLine({ usd, tokens, unpriced_tokens: unpriced }: Status['budget']): string {
   const spent = `$${usd.spent.toFixed(4)} of $${usd.limit.toFixed(2)} today`;
   const ofTokens = tokens ?? (unpriced.spent > 0 ? unpriced : null);
   const inTokens =
     ofTokens === null
       ? ''
       : `, ${ofTokens.spent.toLocaleString('en-US')} of ${ofTokens.limit.toLocaleString('en-US')} tokens`;
-  const isSpent = usd.left <= 0 || (ofTokens !== null && ofTokens.left <= 0);
-  return `${spent}${inTokens}${isSpent ? `; work waits until ${resets_at}` : ''}`;
+  return `${spent}${inTokens}`;
 }
 
 function duration(seconds: number): string {

@@ -228,6 +228,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     db,
     vectors,
     embedder,
+    decider,
     engine,
     queue,
     curation,

@@ -63,6 +63,7 @@ export async function createApiFixture(
     db: test.db,
     vectors,
     embedder,
+    decider: { readyAt: () => Promise.resolve(null) },
     engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], calls: 0, costUsd: 0 }) },
     queue,
     curation: createCuration({
