@@ -18,19 +18,24 @@ export async function observationsByWords(
   db: Queryable,
   options: { bankId: string; tags: readonly string[]; queries: readonly string[]; limit: number },
 ): Promise<string[][]> {
-  // Index observations_tsv, one probe a text. The words are OR-ed: a query of every word of a sentence matches nothing else.
+  // Index observations_tsv, one probe for all texts: the planner would rather read the scope, and then once is enough (four
+  // texts beside 4,000 observations: 5 ms against 12). The words are OR-ed: a query of every word of a sentence matches
+  // nothing else.
   // Materialized, or the words are parsed again for every row that is ranked (four texts: 23 ms against 6).
   // ts_rank, not ts_rank_cd: over 300 matches 0.6 ms against 3.0, and how close the words stand is no matter here.
   const { rows } = await db.query<{ n: number; id: string }>(
     `with q as materialized (
        select t.n, replace(plainto_tsquery('english', t.words)::text, ' & ', ' | ')::tsquery as words
-       from unnest($3::text[]) with ordinality as t(words, n))
+       from unnest($3::text[]) with ordinality as t(words, n)),
+     met as materialized (
+       select o.id, o.tsv from engram.observations o
+       where o.bank_id = $1 and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null
+         and o.tsv @@ (select string_agg(words::text, ' | ')::tsquery from q where numnode(words) > 0))
      select q.n::int as n, hit.id
      from q,
      lateral (
-       select o.id, ts_rank(o.tsv, q.words) as rank from engram.observations o
-       where o.bank_id = $1 and o.tags = $2::text[] and o.is_live and o.needs_replan_at is null and o.tsv @@ q.words
-       order by rank desc, o.id limit $4) as hit
+       select met.id, ts_rank(met.tsv, q.words) as rank from met where met.tsv @@ q.words
+       order by rank desc, met.id limit $4) as hit
      order by q.n, hit.rank desc, hit.id`,
     [options.bankId, options.tags, options.queries, options.limit],
   );

@@ -41,7 +41,7 @@ export function poolMemories(options: {
     const oldest = random() < 0.5 ? Math.max(0, facts.length - nearWithin) : 0;
     const fact = isTwin
       ? (facts[oldest + below(facts.length - oldest)] as string)
-      : `${name()} ${pick(syllables)}${pick(syllables)}ted the ${word()} ${word()} near ${name()} for ${word()} ${word()}.`;
+      : `${name()} ${pick(syllables)}${pick(syllables)}ted the ${word()} ${word()} in ${name()} for ${word()} ${word()}.`;
     if (!isTwin) facts.push(fact);
     return { text: isTwin ? retold(fact, random()) : fact, mentionedAt: new Date(start + index * 60_000) };
   });
