@@ -26,16 +26,19 @@ export interface ReadOperations {
 
 const kinds = ['create', 'reinforce', 'revise', 'supersede', 'conflict', 'fold', 'retire', 'skip'] as const;
 const mostReasonCharacters = 500;
+/**
+ * Of an alias, and of a date: whatever is longer is neither. Measured before any pattern looks at it: those that look for an end
+ * are quadratic, and 60 KB of brackets held up the whole process for 5 s.
+ */
+const mostNameCharacters = 100;
 
 /** `M1`, `[m1]`, ` m1 `, `{"id": "m1"}`: all mean m1. */
 const alias = z.preprocess((value) => {
   const named = typeof value === 'object' && value !== null && 'id' in value ? value.id : value;
-  return typeof named === 'string'
-    ? named
-        .trim()
-        .replace(/^[[("'`]+|[\])"'`]+$/gu, '')
-        .toLowerCase()
-    : named;
+  if (typeof named !== 'string') return named;
+  const trimmed = named.trim();
+  if (trimmed.length > mostNameCharacters) return null;
+  return trimmed.replace(/^[[("'`]+|[\])"'`]+$/gu, '').toLowerCase();
 }, z.string().max(64));
 const noAlias = z.preprocess((value) => (value === '' || value === undefined ? null : value), alias.nullable());
 /** One memory may stand without its list, and 1 can only mean m1. */
@@ -121,7 +124,7 @@ function readElement(written: unknown): WrittenOp | MalformedOp {
     ...fields,
     memories: [...new Set(fields.memories)],
     text: cleaned(text),
-    validFrom: validFrom ?? null,
+    validFrom: validFrom?.trim().slice(0, mostNameCharacters) ?? null,
     reason: cleanReason(reason),
   };
   const missing = needs[op.op].find((field) => op[field] === null || op[field].length === 0);

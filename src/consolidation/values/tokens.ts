@@ -75,7 +75,13 @@ export function tokensOf(text: string, saidAt: Date | null = null): Token[] {
 
 /** In 'the late fees' the last apostrophe is a quote, not a possessive. */
 function closesNoQuote(source: string, end: number, lead: string): boolean {
-  return !lead.includes("'") && (source[end - 1] !== "'" || !/(?:^|[\s(])'\p{L}[^']*$/u.test(source.slice(0, end - 1)));
+  if (lead.includes("'")) return false;
+  if (source[end - 1] !== "'") return true;
+  const before = source.lastIndexOf("'", end - 2);
+  // Only around that one, and not from the beginning of the text for each word of it.
+  return (
+    before < 0 || !/^(?:^|[\s(])'\p{L}/u.test(source.slice(Math.max(0, before - 1), Math.min(before + 3, end - 1)))
+  );
 }
 
 /** A possessive loses its ending: Hanna's is Hanna. */

@@ -102,6 +102,15 @@ describe('reading an answer', () => {
     expect('value' in result && result.value.ops).toHaveLength(40);
   });
 
+  it('lets no pattern look at what is far too long for an alias or a date', () => {
+    // Patterns that seek an end took 5 s for the first, in which the process did nothing else.
+    const alias = `${']'.repeat(60_000)}x`;
+    const date = `2026-03-05T${' '.repeat(60_000)}\nx`;
+    const { ops, malformed } = read({ ...create, memories: [alias] }, { ...create, valid_from: date });
+    expect(malformed).toHaveLength(1);
+    expect(ops.map((op) => op.validFrom?.trim())).toEqual(['2026-03-05T']);
+  }, 2000);
+
   it('keeps reasons short and free of secrets', () => {
     const reason = `because sk-abcdefghijklmnopqrstuvwx12345678 ${'very '.repeat(500)}`;
     const [op] = read({ ...create, reason }).ops;
