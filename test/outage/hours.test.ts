@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import type { BreakerClass } from '../../src/models/breaker-policy.ts';
 import {
   concurrency,
@@ -54,14 +54,9 @@ const outages: readonly Outage[] = [
   { name: 'a quota without an end', errorClass: 'quota', handler: () => apiError(429, { code: 'insufficient_quota' }) },
 ];
 
-let rig: DaemonsRig | undefined;
-afterEach(async () => {
-  await rig?.close();
-  rig = undefined;
-});
-
-async function openRig(options: DaemonsRigOptions = {}): Promise<DaemonsRig> {
-  rig = await createDaemonsRig(options);
+async function openRig({ onTestFinished }: TestContext, options: DaemonsRigOptions = {}): Promise<DaemonsRig> {
+  const rig = await createDaemonsRig(options);
+  onTestFinished(() => rig.close());
   return rig;
 }
 
@@ -73,19 +68,19 @@ async function warmUp(of: DaemonsRig): Promise<void> {
 
 const soon = (of: DaemonsRig, ms: number) => new Date(of.clock.now().getTime() + ms);
 
-const memories = 24;
+const memories = 12;
 
-describe('an hour of', () => {
-  test.for(outages)('$name', async (outage) => {
-    const of = await openRig();
+describe.concurrent('an hour of', { timeout: 90_000 }, () => {
+  test.for(outages)('$name', async (outage, context) => {
+    const of = await openRig(context);
     await warmUp(of);
     await anHourOf(of, outage, { most: concurrency, waiting: memories });
   });
 
   test.for(outages.filter(({ name }) => ['429 without', 'hangs', '401'].includes(name)))(
     '$name for two daemons, which share the probes',
-    async (outage) => {
-      const of = await openRig({ daemons: 2 });
+    async (outage, context) => {
+      const of = await openRig(context, { daemons: 2 });
       await warmUp(of);
       await anHourOf(of, outage, { most: 2 * concurrency, waiting: memories });
     },
@@ -124,12 +119,12 @@ async function anHourOf(of: DaemonsRig, outage: Outage, expected: { most: number
   expect((await of.db.query('select from engram.model_breakers')).rowCount).toBe(0);
 }
 
-describe('a wrong model name with 1,000 memories waiting costs at most 10 calls in an hour', () => {
+describe.concurrent('a wrong model name with 1,000 memories waiting costs at most 10 calls in an hour', () => {
   test.for([
     { name: '404', handler: () => apiError(404, { code: 'model_not_found', message: 'The model does not exist' }) },
     { name: '400', handler: () => apiError(400, { code: 'model_not_found', message: 'invalid model ID' }) },
-  ])('$name', async ({ handler }) => {
-    const of = await openRig();
+  ])('$name', async ({ handler }, context) => {
+    const of = await openRig(context);
     await of.remember(of.banks[0] ?? '', 1000);
     of.model.onChat = handler;
     await of.work(soon(of, hourMs));
@@ -140,27 +135,30 @@ describe('a wrong model name with 1,000 memories waiting costs at most 10 calls 
   });
 });
 
-describe('an hour of the embedder alone', () => {
-  test.for(outages.filter(({ name }) => ['429 without', '401', 'hangs'].includes(name)))('$name', async (outage) => {
-    const of = await openRig({ embeds: 'at the endpoint' });
-    await warmUp(of);
-    const [bank = ''] = of.banks;
-    await of.remember(bank, memories);
-    const before = { ...of.model.count };
-    of.model.onEmbed = outage.handler;
-    await of.work(soon(of, hourMs));
-    const probes = probesWithin(hourMs, {
-      retryAfterMs: null,
-      answerMs: 0,
-      ...outage,
-      ...(outage.answerMs !== undefined && { answerMs: 30_000 }),
-    });
-    expect(of.model.count.embed - before.embed).toBeLessThanOrEqual(4 + probes);
-    expect(of.model.count.chat - before.chat, 'nothing is asked that cannot be used').toBe(0);
-    expect(await of.states()).toEqual({ consolidated: perCall, pending: memories });
+describe.concurrent('an hour of the embedder alone', { timeout: 90_000 }, () => {
+  test.for(outages.filter(({ name }) => ['429 without', '401', 'hangs'].includes(name)))(
+    '$name',
+    async (outage, context) => {
+      const of = await openRig(context, { embeds: 'at the endpoint' });
+      await warmUp(of);
+      const [bank = ''] = of.banks;
+      await of.remember(bank, memories);
+      const before = { ...of.model.count };
+      of.model.onEmbed = outage.handler;
+      await of.work(soon(of, hourMs));
+      const probes = probesWithin(hourMs, {
+        retryAfterMs: null,
+        answerMs: 0,
+        ...outage,
+        ...(outage.answerMs !== undefined && { answerMs: 30_000 }),
+      });
+      expect(of.model.count.embed - before.embed).toBeLessThanOrEqual(4 + probes);
+      expect(of.model.count.chat - before.chat, 'nothing is asked that cannot be used').toBe(0);
+      expect(await of.states()).toEqual({ consolidated: perCall, pending: memories });
 
-    of.model.onEmbed = embedHonestly;
-    await of.work(soon(of, 2 * hourMs));
-    expect(await of.states()).toEqual({ consolidated: perCall + memories });
-  });
+      of.model.onEmbed = embedHonestly;
+      await of.work(soon(of, 2 * hourMs));
+      expect(await of.states()).toEqual({ consolidated: perCall + memories });
+    },
+  );
 });

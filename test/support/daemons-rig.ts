@@ -12,7 +12,7 @@ import { createLlmEngine, type LlmEngine, type LlmEngineOptions } from './llm-en
 import { createScriptedModel, type ScriptedModel } from './scripted-model.ts';
 import { createTestDatabase } from './test-database.ts';
 
-export const concurrency = 6;
+export const concurrency = 3;
 /** Memories a call. */
 export const perCall = 3;
 
