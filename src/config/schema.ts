@@ -71,10 +71,25 @@ function isHttpUrl(text: string): boolean {
   return /^https?:\/\//.test(text) && URL.canParse(text);
 }
 
+/** Both are sent as basic authentication, decoded; what cannot be would fail each single call. */
+function hasReadableCredentials(text: string): boolean {
+  const { username, password } = new URL(text);
+  try {
+    decodeURIComponent(username);
+    decodeURIComponent(password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const expectedBaseUrl = 'expected http://host:port/v1 or https://…';
 const baseUrl = z
   .string(expectedBaseUrl)
-  .refine(isHttpUrl, expectedBaseUrl)
+  .refine(isHttpUrl, { error: expectedBaseUrl, abort: true })
+  // Paths are appended to it, and nothing else of it is sent.
+  .refine((text) => !/[?#]/.test(text), 'expected no query string (`?…`) and no `#`: they would not be sent')
+  .refine(hasReadableCredentials, 'expected a user and password in which a % is written %25')
   .transform((text) => text.replace(/\/+$/, ''));
 
 const modelName = z.string().regex(/^[\x21-\x7e]{1,200}$/, 'expected the name of a model');
