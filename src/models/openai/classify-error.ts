@@ -1,6 +1,7 @@
 import { APIConnectionError, APIError, OpenAIError } from 'openai/core/error';
 import { ModelContentError, ProviderError } from '../provider-errors.ts';
 import { type EndpointFacts, errorLine, identifier } from './error-message.ts';
+import { bodyTooLargeCode } from './http-fetch.ts';
 import { refusedParameter } from './refused-parameter.ts';
 import { retryAfterMs, retryHintMs } from './retry-after.ts';
 
@@ -11,19 +12,18 @@ export interface ErrorContext extends EndpointFacts {
 }
 
 /**
- * What a failed request means (law L8). Pure. What is not the client's error (a bug, an error that has been classified
- * already) is thrown as it is.
+ * What a failed request means (law L8). Pure. What nobody here knows (a client that cannot be made of its settings, a bug)
+ * is as it is for every request, so it is the configuration and never the memory.
  */
 export function classifyOpenAiError(thrown: unknown, context: ErrorContext): ProviderError | ModelContentError {
+  if (thrown instanceof ProviderError || thrown instanceof ModelContentError) return thrown;
   if (thrown instanceof APIError && thrown.status !== undefined) return answered(thrown, thrown.status, context);
   if (thrown instanceof APIConnectionError) return unreachable(networkCodeOf(thrown), context, thrown);
   if (thrown instanceof SyntaxError) return unreadableAnswer('a body that is no JSON', context);
-  if (thrown instanceof OpenAIError) {
-    const { baseUrl, apiKey } = context.settings;
-    const message = errorLine(context, 'could not be asked by the client', `check ${baseUrl} and ${apiKey}`);
-    return new ProviderError('configuration', message);
-  }
-  throw thrown;
+  const { baseUrl, apiKey } = context.settings;
+  const kind = thrown instanceof Error && !(thrown instanceof OpenAIError) ? ` (${identifier(thrown.name)})` : '';
+  const message = errorLine(context, `could not be asked by the client${kind}`, `check ${baseUrl} and ${apiKey}`);
+  return new ProviderError('configuration', message, { cause: thrown });
 }
 
 /** No answer in time. */
@@ -47,6 +47,9 @@ function unreachable(code: string | null, context: ErrorContext, thrown: unknown
   const { baseUrl } = context.settings;
   const suffix = code === null ? '' : ` (${code})`;
   const failed = (what: string, advice: string) => errorLine(context, `${what}${suffix}`, advice);
+  if (code === bodyTooLargeCode) {
+    return new ProviderError('configuration', failed('answered with no end', `correct ${baseUrl}`), { cause: thrown });
+  }
   // A certificate does not get better by waiting, and http spoken to a TLS port neither.
   if (code !== null && tlsCode.test(code)) {
     const advice = `check http or https in ${baseUrl}, and that this machine trusts the certificate`;

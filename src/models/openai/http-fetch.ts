@@ -7,6 +7,14 @@ const connectTimeoutMs = 10_000;
 /** Under the 5 s after which many servers close idle connections: one taken up at that moment would be a reset. */
 const idleConnectionMs = 4000;
 
+/** The largest honest answer is 64 vectors of 16,000 numbers, about 20 MiB. An endless one would take all the memory. */
+const mostBodyBytes = 32 * 2 ** 20;
+export const bodyTooLargeCode = 'EBODYTOOLARGE';
+
+class BodyTooLargeError extends Error {
+  readonly code = bodyTooLargeCode;
+}
+
 /** Not even a connection came about, so nothing was sent and nothing has to be paid. */
 export class ConnectTimeoutError extends Error {
   readonly code = 'ECONNECTTIMEOUT';
@@ -15,8 +23,8 @@ export class ConnectTimeoutError extends Error {
 /**
  * What the client sends requests with, over `node:http`. Node's own `fetch` gives up on an answer after five minutes
  * whatever its caller says, and a model on a laptop takes longer; here only the caller's signal ends the wait, and ends
- * it at the socket. Follows no redirect: one would turn the POST into a GET. Reads the whole body, so that a connection
- * that breaks in the middle fails here and not in a parser.
+ * it at the socket. Follows no redirect: one would turn the POST into a GET. Reads the whole body, up to 32 MiB, so
+ * that a connection that breaks in the middle fails here and not in a parser.
  */
 export function createHttpFetch(): typeof fetch {
   const agents = {
@@ -58,7 +66,13 @@ const withoutBody = new Set([204, 205, 304]);
 
 async function read(response: IncomingMessage): Promise<Response> {
   const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    // Leaving the loop ends the connection.
+    if (bytes > mostBodyBytes) throw new BodyTooLargeError(`an answer of more than ${mostBodyBytes} bytes`);
+    chunks.push(chunk);
+  }
   const status = response.statusCode ?? 0;
   const headers = new Headers();
   for (const [name, values] of Object.entries(response.headersDistinct)) {

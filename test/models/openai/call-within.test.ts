@@ -85,6 +85,58 @@ it('waits no longer for the rest of an answer than for its beginning', async () 
   await closed;
 });
 
+it('reads no answer without an end', async () => {
+  let sent = 0;
+  const server = createServer((socket) => {
+    const chunk = Buffer.alloc(2 ** 20, ' ');
+    const more = () => {
+      while (sent < 300 && !socket.destroyed) {
+        sent += 1;
+        if (!socket.write(chunk)) return;
+      }
+    };
+    socket.on('error', () => {}).on('drain', more);
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n');
+      more();
+    });
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await expect(ask(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`)).rejects.toMatchObject({
+    errorClass: 'configuration',
+    message: expect.stringMatching(/answered with no end .*correct OPENAI_BASE_URL/),
+  });
+  // 32, and what the sockets hold.
+  expect(sent).toBeLessThan(100);
+});
+
+it.each([
+  ['a client that cannot be made', (baseUrl: string) => baseUrl.replace('://', '://us%er:pw@')],
+  ['an address that is none', () => 'no address'],
+])('takes %s for the configuration, never for the content', async (_, made) => {
+  const { port } = await serve('');
+  const asked = () =>
+    callWithin(
+      {
+        endpoint: 'http://models.example/v1',
+        model: 'm',
+        settings: { baseUrl: 'OPENAI_BASE_URL', apiKey: 'OPENAI_API_KEY', model: 'ENGRAMD_LLM_MODEL' },
+        secrets: [],
+      },
+      { clock: systemClock, signal: new AbortController().signal, timeoutMs: 60_000 },
+      (inner) =>
+        createOpenAiClient({ apiKey: undefined, baseUrl: made(`http://127.0.0.1:${port}/v1`) }).chat(
+          { model: 'm', messages: [] },
+          inner,
+        ),
+    );
+  await expect(asked()).rejects.toMatchObject({
+    errorClass: 'configuration',
+    message: expect.stringMatching(/could not be asked by the client .*check OPENAI_BASE_URL and OPENAI_API_KEY/),
+  });
+});
+
 it('leaves nothing behind on the signal of its caller', async () => {
   const { port } = await serve(null);
   const { signal } = new AbortController();

@@ -139,9 +139,15 @@ describe('class', () => {
     expect(classOf(thrown)).toBe(expected);
   });
 
-  it('lets a bug be a bug', () => {
+  it('takes what nobody knows for the configuration: it fails every request alike', () => {
     const bug = new TypeError('x is not a function');
-    expect(() => classifyOpenAiError(bug, context)).toThrow(bug);
+    expect(classifyOpenAiError(bug, context)).toMatchObject({
+      errorClass: 'configuration',
+      message: expect.stringContaining('could not be asked by the client (TypeError)'),
+      cause: bug,
+    });
+    const content = new ModelContentError('truncated', 'cut off', { sentAtMs: 1 });
+    expect(classifyOpenAiError(content, context)).toBe(content);
   });
 
   it('keeps what a content error needs to find whom to blame', () => {
