@@ -44,6 +44,9 @@ export async function choose(
   const fitting = wanted.filter((candidate) => candidate.status === status);
   // What was refused by the judges shares a number with nobody that could be decided.
   if (fitting.length === 0) throw refusal(status, one ? [one] : wanted, one ? `op ${op} of change set ${id}` : id);
+  if (status === 'proposed' && fitting.some((candidate) => candidate.plan === null)) {
+    throw new RefusedError('NOT_PROPOSED', `${id} was proposed without all that is needed to apply it`);
+  }
   return sets.flatMap((set) => {
     const ops = fitting.filter((candidate) => candidate.changeSetId === set.id);
     return ops.length === 0 ? [] : [{ set, ops }];

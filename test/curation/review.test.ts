@@ -216,6 +216,16 @@ describe('what no longer fits when it is approved is conflicted, and its memorie
   });
 });
 
+it('what waits without a plan is refused, and stays as it is', async () => {
+  await undo.bench.remember(tea);
+  await undo.bench.consolidate();
+  const id = await proposal();
+  await undo.bench.rows('update engram.change_ops set plan = null where change_set_id = $1', [id]);
+  await expect(curation.approve(named(id))).rejects.toMatchObject({ code: 'NOT_PROPOSED', exitCode: 4 });
+  await expect(curation.reject(named(id))).rejects.toMatchObject({ code: 'NOT_PROPOSED', exitCode: 4 });
+  expect(await proposal()).toBe(id);
+});
+
 describe('two people at once', () => {
   it.each(['approve', 'reject'] as const)('one approves, the other, who wants to %s, is told', async (second) => {
     const { bench } = undo;

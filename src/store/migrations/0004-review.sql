@@ -5,8 +5,11 @@ alter table engram.change_sets
   add column kind text not null default 'consolidation' check (kind in ('consolidation', 'undo', 'curation', 'contradictions')),
   -- The set that this one took back.
   add column undoes uuid,
-  add column decided_at timestamptz;
+  add column decided_at timestamptz,
+  -- All memories and observations that whoever decided had read: reasons may quote what no op names.
+  add column shown_ids uuid[] not null default '{}';
 
+create index change_sets_shown on engram.change_sets using gin (shown_ids);
 create index change_sets_run on engram.change_sets (bank_id, run_id);
 
 alter table engram.change_ops drop constraint change_ops_status_check;
@@ -23,8 +26,25 @@ alter table engram.change_ops
   add column applied_no bigint generated always as identity,
   -- Every observation whose row or links the op changed or leaned on: what later stands on it is found by these.
   add column observation_ids uuid[] not null default '{}';
-update engram.change_ops set observation_ids = array_remove(array[target_id, result_id], null);
+update engram.change_ops o set observation_ids = array(
+  select id from unnest(array[o.target_id, o.result_id]) as t(id) where id is not null
+  union
+  select (found #>> '{}')::uuid from unnest(array[o.before, o.after]) as image, unnest(array[
+    '$.created.id', '$.repointed[*].id', '$.links[*].observationId']::jsonpath[]) as path, jsonb_path_query(image, path) as found
+  where found <> 'null');
 create index change_ops_observations on engram.change_ops using gin (observation_ids);
+
+-- What waited before ops kept their plans cannot be applied: it is decided anew, and proposed again where it has to be.
+update engram.change_ops set status = 'conflicted' where status = 'proposed';
+update engram.change_sets set status = 'conflicted', decided_at = now() where status = 'proposed';
+update engram.memories set state = 'pending', state_reason = null, attempts = 0, next_attempt_at = now()
+where state = 'proposed';
+
+-- What was refused, or made beside something that differed, quotes values of texts that nothing here names: no erasure
+-- would find it.
+update engram.change_ops set reason = '', verdicts = (
+  select coalesce(jsonb_agg(jsonb_set(v, '{reason}', '""')), '[]') from jsonb_array_elements(verdicts) as v)
+where status = 'rejected' or op = 'create' and target_id is null and reason <> 'nothing held says this';
 
 -- Versions of memory_ids, in their order, as the op saw them: undo leaves alone what was edited since. From here on
 -- source_ids are those among memory_ids that the op only cites; it takes the others out of `pending`.
