@@ -8,7 +8,7 @@ import { Reversal } from './reversal.ts';
 /** What stands in the store, under its locks. */
 export interface UndoGround {
   readonly rows: ReadonlyMap<string, LockedObservation>;
-  /** Links that the ops moved, as they stand, and every link of the observations that they made. */
+  /** Links that the ops moved, as they stand, and every link of the observations that they changed or made. */
   readonly links: readonly LinkImage[];
   /** Those that the ops made or changed, and open ones of the observations that they made. */
   readonly conflicts: readonly ConflictImage[];
@@ -44,7 +44,8 @@ export type UndoPlan =
 
 /**
  * What it takes so that the ops have not happened: last first, each from exactly what it left to exactly what it found.
- * Wherever the store no longer stands as an op left it, something stands on it, and all of it is refused. Pure.
+ * Wherever the store no longer stands as an op left it, something stands on it, and all of it is refused. Edits of memories are no such thing: what rests on one that
+ * went or changed comes back marked, to be written again (law L6), and that alone is not exactly as it was. Pure.
  */
 export function planUndo(ops: readonly ReviewedOp[], ground: UndoGround): UndoPlan {
   return new Reversal(ground).run([...ops].sort((a, b) => b.appliedNo - a.appliedNo));

@@ -12,9 +12,11 @@ import type { ReviewedOp } from '../store/change-review.ts';
 import type { MemoryMove } from '../store/memory-states.ts';
 import { decodeRealArray } from '../store/vectors/vector-bytes.ts';
 import { asStored, type KeptVector, sameVector } from './kept-vector.ts';
+import { memoriesBack } from './memories-back.ts';
 import type { UndoGround, UndoPlan, UndoWrites } from './plan-undo.ts';
 import { excerpt, type LaterChange } from './refusals.ts';
-import { changedIds, createdId, imagesAfter, imagesBefore, isComplete, movedLinks, settledIds } from './touched.ts';
+import { markBack, restingOnGone, restingUnmoved, standsAsLeft } from './standing-marks.ts';
+import { changedIds, createdId, imagesAfter, imagesBefore, isComplete, movedLinks } from './touched.ts';
 
 interface Row {
   image: ObservationImage;
@@ -31,6 +33,8 @@ export class Reversal {
   readonly #conflicts: Map<string, ConflictImage>;
   readonly #moves = new Map<string, MemoryMove>();
   readonly #withdrawn = new Set<string>();
+  /** Rows that lost a source while they were marked, and come out as if they had it. */
+  readonly #bereft = new Set<string>();
   readonly #ops: ChangeOpRow[] = [];
   readonly #later: LaterChange[] = [];
 
@@ -60,6 +64,7 @@ export class Reversal {
       this.#vectorOf(row) === undefined ? [row.image.text] : [],
     );
     if (missing.length > 0) return { kind: 'embed', texts: [...new Set(missing)] };
+    this.#markWhatRestsOnGone();
     return { kind: 'writes', writes: this.#writes() };
   }
 
@@ -90,7 +95,7 @@ export class Reversal {
     for (const image of imagesAfter(op)) {
       if (!changed.has(image.id)) continue;
       const row = this.#rows.get(image.id);
-      if (!row || !sameContent(image, row.image)) {
+      if (!row || !standsAsLeft(image, row.image)) {
         this.#refuse(image.id, `is no longer as this left it: ${excerpt(row?.image.text ?? image.text)}`, null);
         continue;
       }
@@ -98,7 +103,7 @@ export class Reversal {
       const target =
         image.id === created
           ? { ...row.image, retiredAt: row.image.retiredAt ?? this.#ground.now.toISOString(), needsReplanAt: null }
-          : (earlier ?? row.image);
+          : { ...(earlier ?? row.image), needsReplanAt: markBack(image, row.image, earlier) };
       if (sameContent(target, row.image)) continue;
       if (target.text !== row.image.text) {
         const stood = { bytes: op.afterEmbedding, model: op.afterEmbeddingModel };
@@ -111,7 +116,8 @@ export class Reversal {
       left.push(row.image);
     }
     if (created !== null) this.#withdrawn.add(created);
-    const links = this.#reverseLinks(op);
+    const marked = left.filter((image, index) => image.needsReplanAt !== null && found[index]?.needsReplanAt === null);
+    const links = this.#reverseLinks(op, new Set(marked.map((image) => image.id)));
     const conflicts = this.#reverseConflicts(op);
     const memories = this.#reverseMemories(op);
     const mainId = op.targetId ?? created;
@@ -152,11 +158,13 @@ export class Reversal {
     });
   }
 
-  #reverseLinks(op: ReviewedOp): { found: LinkImage[]; left: LinkImage[] } {
+  #reverseLinks(op: ReviewedOp, marked: ReadonlySet<string>): { found: LinkImage[]; left: LinkImage[] } {
     const found: LinkImage[] = [];
     const left: LinkImage[] = [];
     for (const { key, before, after } of movedLinks(op)) {
       const stands = this.#links.get(key);
+      // Its memory was deleted, and took the link along: there is nothing to take away.
+      if (!stands && !before && after && !this.#ground.memories.has(after.memoryId)) continue;
       if (stands?.memoryVersion !== after?.memoryVersion) {
         const { observationId, memoryId } = after ?? before ?? { observationId: null, memoryId: '' };
         this.#refuse(observationId, `no longer rests on memory ${memoryId} as this left it`, null);
@@ -171,7 +179,11 @@ export class Reversal {
         left.push(before);
       } else this.#links.delete(key);
     }
-    return { found, left };
+    for (const link of op.setKind === 'undo' ? (op.before?.links ?? []) : []) {
+      if (!this.#links.has(linkKey(link))) this.#bereft.add(link.observationId);
+    }
+    const unmoved = restingUnmoved(this.#links.values(), marked, [...found, ...left]);
+    return { found: [...found, ...unmoved], left: [...left, ...unmoved] };
   }
 
   #reverseConflicts(op: ReviewedOp): { found: ConflictImage[]; left: ConflictImage[] } {
@@ -198,41 +210,11 @@ export class Reversal {
     return { found, left };
   }
 
-  /**
-   * What consolidation had settled is put aside, so that the next run does not decide it alike at once; what an undo had
-   * put aside goes back. One that was edited, or settled by something else since, is left alone.
-   */
-  #reverseMemories(op: ReviewedOp): { found: MemoryImage[]; left: MemoryImage[] } {
-    const found: MemoryImage[] = [];
-    const left: MemoryImage[] = [];
-    const move = (was: MemoryImage, is: MemoryImage) => {
-      found.push(was);
-      left.push(is);
-      this.#moves.set(is.id, { id: is.id, state: is.state, reason: is.reason });
-    };
-    if (op.setKind === 'undo') {
-      const earlier = new Map(op.before?.memories?.map((memory) => [memory.id, memory]));
-      for (const then of op.after?.memories ?? []) {
-        const stands = this.#ground.memories.get(then.id);
-        const back = earlier.get(then.id);
-        if (!back || stands?.state !== then.state || stands.version !== then.version || stands.reason !== then.reason) {
-          this.#refuse(null, `memory ${then.id} was taken up again since`, null);
-        } else move(then, back);
-      }
-      return { found, left };
-    }
-    const settledLater = new Set(
-      this.#ground.later.filter((later) => later.appliedNo > op.appliedNo).flatMap((later) => later.settledIds),
-    );
-    for (const [id, version] of settledIds(op)) {
-      const stands = this.#ground.memories.get(id);
-      if (stands?.state !== 'consolidated' || stands.version !== version || settledLater.has(id)) continue;
-      if (this.#moves.has(id)) continue;
-      move(
-        { id, version, state: 'consolidated', reason: stands.reason },
-        { id, version, state: 'held', reason: 'undone' },
-      );
-    }
+  #reverseMemories(op: ReviewedOp): { found: readonly MemoryImage[]; left: readonly MemoryImage[] } {
+    const { memories, later } = this.#ground;
+    const { found, left, takenUp } = memoriesBack(op, { memories, later, moved: this.#moves });
+    for (const id of takenUp) this.#refuse(null, `memory ${id} was taken up again since`, null);
+    for (const { id, state, reason } of left) this.#moves.set(id, { id, state, reason });
     return { found, left };
   }
 
@@ -254,6 +236,20 @@ export class Reversal {
       .filter((one) => one.status === 'open')
       .map((c) => `${c.left}/${c.right}`);
     if (new Set(pairs).size < pairs.length) this.#refuse(null, 'the same two were found to conflict again since', null);
+  }
+
+  /** What comes back into sight over a memory that went or changed meanwhile is looked at again by the next run. */
+  #markWhatRestsOnGone(): void {
+    const gone = restingOnGone(this.#links.values(), this.#ground.memories);
+    for (const [id, row] of this.#rows) {
+      if (row.image.needsReplanAt !== null || !(gone.has(id) || this.#bereft.has(id))) continue;
+      const version = row.found.image.version + 1;
+      row.image = {
+        ...row.image,
+        needsReplanAt: this.#ground.now.toISOString(),
+        version: Math.max(version, row.image.version),
+      };
+    }
   }
 
   #refuse(observationId: string | null, what: string, op: ReviewedOp | null): void {

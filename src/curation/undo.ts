@@ -124,12 +124,14 @@ async function undoLocked(
   const ops = await stillApplied(tx, bankId, looked, setIds);
   const conflicts = await lockConflicts(tx, bankId, { ids: ops.flatMap(conflictIds), observationIds: created });
   const pairs = ops.flatMap((op) => movedLinks(op).flatMap((link) => link.after ?? link.before ?? []));
-  const links = [...(await linksBetween(tx, bankId, pairs)), ...(await linksOn(tx, bankId, created))];
+  const links = [...(await linksBetween(tx, bankId, pairs)), ...(await linksOn(tx, bankId, [...changed, ...created]))];
+  // Of what stays linked no memory has to be locked: whoever edits one waits for its observation, to mark it.
+  const resting = [...links, ...pairs].map((link) => link.memoryId);
   const plan = planUndo(ops, {
     rows,
     links,
     conflicts,
-    memories: await readMemoryStates(tx, bankId, [...new Set([...settled, ...sources])]),
+    memories: await readMemoryStates(tx, bankId, [...new Set([...settled, ...sources, ...resting])]),
     later: await opsSince(tx, bankId, {
       appliedNo: Math.min(...ops.map((op) => op.appliedNo)),
       observationIds: changed,

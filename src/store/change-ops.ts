@@ -49,7 +49,7 @@ export interface BeforeImage {
   readonly target: ObservationImage | null;
   /** Further observations whose row the op changed. */
   readonly repointed: readonly ObservationImage[];
-  /** Links that the op removed or whose memory version it moved. */
+  /** Links that the op removed or whose memory version it moved; of an undo that marked a row, all that it rested on. */
   readonly links: readonly LinkImage[];
   /** Conflicts that the op changed or took away. */
   readonly conflicts?: readonly ConflictImage[];
