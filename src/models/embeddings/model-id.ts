@@ -8,15 +8,18 @@ export interface EndpointModel {
 
 /**
  * `openai/<model>`, with `@<dimensions>` where they were asked for: vectors of one model cut to another length are
- * another model's. The endpoint is not part of it, since the same model answers alike wherever it runs.
+ * another model's. A name that itself ends in what looks like that (`model@512`) has a bare `@` behind it. The endpoint is
+ * not part of the id, since the same model answers alike wherever it runs.
  */
 export function endpointModelId({ model, askedDimensions }: EndpointModel): string {
-  return askedDimensions === null ? `openai/${model}` : `openai/${model}@${askedDimensions}`;
+  const id = `openai/${model}`;
+  if (askedDimensions !== null) return `${id}@${askedDimensions}`;
+  return parseEndpointModelId(id)?.model === model ? id : `${id}@`;
 }
 
-/** The inverse; null where the id is no endpoint's. */
+/** The inverse; null where the id is no endpoint's. No length begins with 0: `textembedding-gecko@003` is a name. */
 export function parseEndpointModelId(id: string): EndpointModel | null {
-  const match = /^openai\/(.+?)(?:@(\d{1,5}))?$/.exec(id);
+  const match = /^openai\/(.+?)(?:@([1-9]\d{0,4})?)?$/.exec(id);
   const [, model, dimensions] = match ?? [];
   if (model === undefined) return null;
   return { model, askedDimensions: dimensions === undefined ? null : Number(dimensions) };

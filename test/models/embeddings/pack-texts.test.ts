@@ -35,6 +35,27 @@ test('a cut is a beginning of the text within its tokens, never empty, never hal
   );
 });
 
+test.each([
+  ['textembedding-gecko@003', null, 'openai/textembedding-gecko@003'],
+  ['textembedding-gecko@003', 256, 'openai/textembedding-gecko@003@256'],
+  ['model@512', null, 'openai/model@512@'],
+  ['model', 512, 'openai/model@512'],
+])('an id tells a version in the name of %s from a length, %s', (model, askedDimensions, id) => {
+  expect(endpointModelId({ model, askedDimensions })).toBe(id);
+  expect(parseEndpointModelId(id)).toEqual({ model, askedDimensions });
+});
+
+test('an id is read back as what it was made of, and two models never have one', () => {
+  const model = fc.string({ unit: fc.constantFrom('a', '@', '0', '3', '/', ':'), minLength: 1 });
+  const dimensions = fc.option(fc.integer({ min: 1, max: 16_000 }));
+  fc.assert(
+    fc.property(model, dimensions, (name, askedDimensions) => {
+      const made = { model: name, askedDimensions };
+      expect(parseEndpointModelId(endpointModelId(made))).toEqual(made);
+    }),
+  );
+});
+
 test('an id names the model and the length that was asked for', () => {
   for (const model of [
     { model: 'text-embedding-3-small', askedDimensions: null },
