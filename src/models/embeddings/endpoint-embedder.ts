@@ -17,9 +17,13 @@ export interface EndpointEmbedderOptions extends EndpointModel {
   readonly clock: Clock;
 }
 
-/** Longest wait for a batch, and for a query: somebody has asked that and full text can answer alone. */
+/**
+ * Longest wait for a batch, and for a query: somebody has asked that and full text can answer alone. Clearly under the 10 s
+ * after which recall goes without: a caller who leaves says nothing of the endpoint, and at one who hangs each search would
+ * wait as long as the first.
+ */
 export const embedTimeoutMs = 30_000;
-const queryTimeoutMs = 10_000;
+const queryTimeoutMs = 6000;
 /** A text that the endpoint calls too long is cut to half as often as this leads to something. */
 const shortestCut = 64;
 /** Before a model that answers nothing at all is asked again. */
@@ -186,7 +190,8 @@ class EndpointEmbedder implements Embedder {
   }
 
   async #unfit(error: ModelContentError): Promise<Error> {
-    await this.#options.gate.contentFailed(error);
+    // Not only this text: the model has been tried with a plain sentence, and each trial is one.
+    await this.#options.gate.contentFailed(error, `sent at ${error.sentAtMs}`);
     return new ModelUnavailableError(
       `${this.#where()} answers nothing usable, not even to a plain sentence (${error.message}); take another embedding model`,
       {

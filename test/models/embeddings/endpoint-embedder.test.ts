@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createEndpointEmbedder } from '../../../src/models/embeddings/endpoint-embedder.ts';
 import { createEmbeddingTransport } from '../../../src/models/embeddings/request-embeddings.ts';
 import { createOpenAiClient } from '../../../src/models/openai/create-client.ts';
-import { systemClock } from '../../../src/telemetry/clock.ts';
+import { type Clock, systemClock } from '../../../src/telemetry/clock.ts';
+import { createDrivenClock } from '../../support/driven-clock.ts';
 import { wordVector } from '../../support/fake-embedder.ts';
 import { apiError, html, type Reply, type ScriptedRequest, status } from '../../support/scripted-model/reply.ts';
 import { createScriptedModel, type ScriptedModel } from '../../support/scripted-model.ts';
@@ -18,12 +19,15 @@ afterAll(() => server.close());
 const { signal } = new AbortController();
 const memory = { purpose: 'memory', signal, bankId: 'b' } as const;
 
-function embedder(options: { model?: string; askedDimensions?: number; pinnedDimensions?: number } = {}) {
+function embedder(
+  options: { model?: string; askedDimensions?: number; pinnedDimensions?: number; clock?: Clock } = {},
+) {
+  const { clock = systemClock } = options;
   const { model = 'some-model', askedDimensions = null, pinnedDimensions = null } = options;
   const gate = createPassGate(server.baseUrl, model);
   const client = createOpenAiClient({ apiKey: 'sk-test-1234567890', baseUrl: server.baseUrl });
-  const transport = createEmbeddingTransport({ client, clock: systemClock, endpoint: server.baseUrl, secrets: [] });
-  const options_ = { model, askedDimensions, pinnedDimensions, gate, transport, clock: systemClock };
+  const transport = createEmbeddingTransport({ client, clock, endpoint: server.baseUrl, secrets: [] });
+  const options_ = { model, askedDimensions, pinnedDimensions, gate, transport, clock };
   return { gate, ...{ embedder: createEndpointEmbedder(options_) } };
 }
 
@@ -206,6 +210,21 @@ describe('a configuration error, and no text at fault', () => {
     await expect(it.embed(['x', 'y'], memory)).rejects.toMatchObject({ code: 'MODEL_UNAVAILABLE', errorClass });
     expect(server.requests).toHaveLength(1);
   });
+});
+
+test('a query at an endpoint that hangs is over before its caller leaves, which tells the gate', async () => {
+  const clock = createDrivenClock();
+  const { embedder: it } = embedder({ clock });
+  const arrived = Promise.withResolvers<void>();
+  server.onEmbed = () => {
+    arrived.resolve();
+    return { kind: 'hang' };
+  };
+  const asked = it.embed(['x'], { purpose: 'query', signal }).catch((thrown: unknown) => thrown);
+  await arrived.promise;
+  // Recall waits for 10 s.
+  await clock.advance(8000);
+  expect(await asked).toMatchObject({ code: 'MODEL_UNAVAILABLE', errorClass: 'timeout' });
 });
 
 test('an abort hangs up', async () => {
