@@ -163,8 +163,10 @@ export interface Decider {
   /** Null: it can decide now. Else when to look again: its endpoint is out of order, or the budget is spent. */
   readyAt(): Promise<Date | null>;
   /**
-   * Whom to blame for a failure over one memory alone: an error is the memory's only if the decider has come to an answer
-   * about another one since (law L8).
+   * Whom to blame for a failure over one memory, observation or pair alone: an error is its own only if the decider has
+   * come to an answer about another one since, or since it failed before (law L8).
+   *
+   * @param about the id of the memory or observation, or whatever names the pair
    */
-  blames(thrown: unknown): Promise<'memory' | 'model'>;
+  blames(thrown: unknown, about: string): Promise<'memory' | 'model'>;
 }

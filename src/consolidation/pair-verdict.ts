@@ -1,9 +1,15 @@
+import { createHash } from 'node:crypto';
+import { ModelContentError } from '../models/provider-errors.ts';
 import type { Alias, DecideOptions, Decider, Judgement, PairToJudge, ProposedOp, Verdict } from './decider.ts';
 import { compareTexts } from './values/compare-values.ts';
 
 export type Create = Extract<ProposedOp, { op: 'create' }>;
 
-/** Nobody has to be asked whether a text is what it is: in the same words `same`, where the value guard admits it. */
+/**
+ * Nobody has to be asked whether a text is what it is: in the same words `same`, where the value guard admits it. A pair
+ * over which the decider fails by its content is read as two things, so that whatever else was decided goes on; that is
+ * no verdict and not kept as one, and a decider that fails over every pair is found out all the same (law L8).
+ */
 export async function judgePair(
   deps: { readonly decider: Decider },
   pair: PairToJudge,
@@ -13,7 +19,19 @@ export async function judgePair(
   if (admissible.includes('same') && inPlainWords(pair.held.text) === inPlainWords(pair.offered.text)) {
     return { verdict: 'same', reason: 'the same words' };
   }
-  return deps.decider.adjudicate(pair, admissible, options);
+  try {
+    return await deps.decider.adjudicate(pair, admissible, options);
+  } catch (thrown) {
+    if (!(thrown instanceof ModelContentError) || !admissible.includes('different')) throw thrown;
+    await deps.decider.blames(thrown, keyOf(pair));
+    return { verdict: 'different', reason: `no verdict (${thrown.kind}): both stay` };
+  }
+}
+
+function keyOf({ held, offered }: PairToJudge): string {
+  return createHash('sha256')
+    .update(JSON.stringify([held.text, offered.text]))
+    .digest('hex');
 }
 
 /** Case, spaces, quotation marks and the stop at the end say nothing. */

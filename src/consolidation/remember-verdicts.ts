@@ -34,7 +34,7 @@ export function rememberVerdicts(decider: Decider, deps: { readonly db: Database
     },
     rewrite: (request, options) => decider.rewrite(request, options),
     readyAt: () => decider.readyAt(),
-    blames: (thrown) => decider.blames(thrown),
+    blames: (thrown, about) => decider.blames(thrown, about),
   };
 }
 

@@ -15,12 +15,19 @@ export async function postpone(deps: RestDeps, bankId: string, memories: readonl
   if (spent.length > 0) await park(deps, bankId, spent, 'no_progress');
 }
 
+/** Of what nobody is to blame for yet. A memory that nothing else is decided beside is paid for this often, for ever. */
+const longestUncountedMs = 3_600_000;
+
 /**
  * The decider failed over them and is itself under suspicion: they rest, so that the slice comes to an end, and it is not
  * counted (law L8).
  */
 export async function letRest(deps: RestDeps, bankId: string, memories: readonly DueMemory[]): Promise<void> {
-  const rested = memories.map(({ id, version }) => ({ id, version, restMs: restMs(0, deps.random()) ?? 0 }));
+  const rested = memories.map(({ id, version }) => ({
+    id,
+    version,
+    restMs: longestUncountedMs * (0.5 + deps.random() / 2),
+  }));
   await restMemories(deps.db, bankId, rested);
 }
 

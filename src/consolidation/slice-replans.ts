@@ -65,7 +65,7 @@ function replan(slice: SliceParts, target: ReplanTarget, alone: boolean): Promis
     } catch (thrown) {
       if (signal.aborted || end.absorb(thrown)) return;
       // Told all the same: a model that can rewrite nothing is to be found out (law L8).
-      await deps.decider.blames(thrown);
+      await deps.decider.blames(thrown, target.id);
       await pause(slice, target, errorMessage(thrown), pauseMs);
     }
   });

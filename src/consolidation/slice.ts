@@ -208,8 +208,10 @@ class Slice implements SliceParts {
     const { bankId, signal } = this.options;
     this.deps.metrics.batches.inc({ outcome: 'failed' });
     this.deps.log.error({ error: errorMessage(thrown), memories: memories.length }, 'a batch could not be decided');
-    if (memories.length <= 1) {
-      const blamed = await this.deps.decider.blames(thrown);
+    const [first] = memories;
+    if (!first) return;
+    if (memories.length === 1) {
+      const blamed = await this.deps.decider.blames(thrown, first.id);
       await (blamed === 'memory' ? postpone : letRest)(this.deps, bankId, memories);
       return;
     }

@@ -85,6 +85,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
         endpoint: endpointOf(baseUrl),
         model,
         modelSetting: setting,
+        windowSetting: 'ENGRAMD_LLM_CONTEXT_TOKENS',
         slots,
         budget,
         prices,

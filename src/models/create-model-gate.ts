@@ -9,6 +9,7 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BookedCall, createBooking } from './booking.ts';
 import { createBreaker, type Patience, type Probe } from './breaker.ts';
 import type { Budget } from './budget.ts';
+import { createContentBlame, unfitAfter } from './content-blame.ts';
 import type { CallFacts, ModelGate, Performed } from './model-gate.ts';
 import { type Prices, priceOf } from './prices.ts';
 import { ModelContentError, ProviderError } from './provider-errors.ts';
@@ -23,6 +24,8 @@ export interface ModelGateOptions {
   readonly model: string;
   /** What the model is chosen by, for advice. */
   readonly modelSetting: string;
+  /** What the size of its context window is told by, for advice; unset: by nothing. */
+  readonly windowSetting?: string;
   /** Shared with the other gates that the same limit is over. */
   readonly slots: Slots;
   /** One for all gates of the process. */
@@ -52,9 +55,6 @@ const urgentPatienceMs = 1000;
 /** Requests that one call may send: itself, and probes that fall to it. */
 const mostSends = 4;
 
-/** So many memories in a row without anything usable from the model, and it is the model (law L8). */
-const unfitAfter = 3;
-
 /** What one attempt came to. */
 type Attempt<T> =
   | { readonly kind: 'done'; readonly value: T }
@@ -83,8 +83,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     onOpen: () => starting.resize(slowStart),
   });
   let learning: Promise<void> | undefined;
-  let usableAtMs = Number.NEGATIVE_INFINITY;
-  let fruitless = 0;
+  const blame = createContentBlame(() => clock.monotonicMs());
 
   if (price === undefined) {
     const { unpricedTokens } = budget.limits;
@@ -219,8 +218,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     const latencyMs = clock.monotonicMs() - startedMs;
     const isUsable = performed.isUsable !== false;
     if (isUsable) {
-      usableAtMs = clock.monotonicMs();
-      fruitless = 0;
+      blame.answered(call.facts.subjectIds);
       if (!turn.isStopped()) starting.resize(Number.POSITIVE_INFINITY);
     }
     leave();
@@ -229,6 +227,12 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     await booking.settleAnswer(call, performed, latencyMs);
     await racepoints.reach('call:settled', detail);
     return { kind: 'done', value: performed.value };
+  }
+
+  function adviceOn({ kind }: ModelContentError): string {
+    const { modelSetting, windowSetting } = options;
+    if (kind !== 'too_long' || windowSetting === undefined) return `choose another with ${modelSetting}`;
+    return `set ${windowSetting} to what it takes`;
   }
 
   return {
@@ -250,16 +254,21 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     storedAnswer: (bankId, requestHash) => findModelAnswer(db, bankId, requestHash),
     readyAt: async () => (await breaker.readyAt()) ?? (await booking.readyAt()),
     tokensOf: (text) => Math.ceil(Buffer.byteLength(text) * rate.tokensPerByte()),
-    async contentFailed(error) {
-      if (usableAtMs > error.sentAtMs) return 'memory';
-      fruitless += 1;
-      if (fruitless >= unfitAfter) {
-        fruitless = 0;
-        await breaker.unfit(
-          `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); choose another with ${options.modelSetting}`,
-        );
+    async contentFailed(error, about) {
+      const verdict = blame.failed(about, error.sentAtMs);
+      switch (verdict) {
+        case 'content':
+          return 'memory';
+        case 'model':
+          return 'model';
+        case 'unfit':
+          await breaker.unfit(
+            `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); ${adviceOn(error)}`,
+          );
+          return 'model';
+        default:
+          return verdict satisfies never;
       }
-      return 'model';
     },
   };
 }

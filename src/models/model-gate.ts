@@ -64,8 +64,11 @@ export interface ModelGate {
   /** Tokens of a text by what this model has charged so far (tokens a byte), a cautious constant before the first answer. */
   tokensOf(text: string): number;
   /**
-   * A memory alone failed by its content. `memory`: the model has answered another request since, so the memory is to
-   * blame. `model`: it has not; three of these in a row open the breaker as `model_unfit` (law L8).
+   * What was asked about one thing alone failed by its content. `memory`: the model has answered about something else
+   * since, or since an earlier failure of the same, so that thing is to blame. `model`: it has not; three different ones
+   * with nothing usable between them open the breaker as `model_unfit` (law L8).
+   *
+   * @param about what it was: the id of a memory or observation, or whatever names a pair
    */
-  contentFailed(error: ModelContentError): Promise<'memory' | 'model'>;
+  contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;
 }

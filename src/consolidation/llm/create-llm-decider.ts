@@ -46,9 +46,9 @@ export function createLlmDecider(models: { readonly consolidate: ChatModel; read
       const [one, other] = await Promise.all([consolidate.readyAt(), adjudicate.readyAt()]);
       return one !== null && other !== null && other > one ? other : (one ?? other);
     },
-    async blames(thrown) {
+    async blames(thrown, about) {
       const chat = thrown instanceof ModelContentError ? failedAt.get(thrown) : undefined;
-      if (chat && thrown instanceof ModelContentError) return chat.contentFailed(thrown);
+      if (chat && thrown instanceof ModelContentError) return chat.contentFailed(thrown, about);
       // What passes by itself is no memory's fault. Anything else is: a text that the embedder makes nothing of, or a
       // mistake of ours over it, and it alone shall rest.
       return thrown instanceof EngramdError && thrown.retryable ? 'model' : 'memory';

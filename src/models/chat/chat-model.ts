@@ -51,5 +51,6 @@ export interface ChatModel {
    */
   ask<T>(request: ChatRequest, read: AnswerReader<T>, context: ChatContext): Promise<T>;
   readyAt(): Promise<Date | null>;
-  contentFailed(error: ModelContentError): Promise<'memory' | 'model'>;
+  /** See `ModelGate.contentFailed`. */
+  contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;
 }

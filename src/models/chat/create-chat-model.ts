@@ -214,7 +214,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     tokensOf: (text) => gate.tokensOf(text),
     ask,
     readyAt: () => gate.readyAt(),
-    contentFailed: (error) => gate.contentFailed(error),
+    contentFailed: (error, about) => gate.contentFailed(error, about),
   };
 }
 

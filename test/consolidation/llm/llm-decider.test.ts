@@ -42,16 +42,16 @@ describe('the decider', () => {
     consolidate.blamed = 'model';
     adjudicate.answer = () => contentError('refused');
     const thrown = await decider.adjudicate(pair, ['different'], options).catch((error) => error);
-    expect(await decider.blames(thrown)).toBe('memory');
+    expect(await decider.blames(thrown, 'm1')).toBe('memory');
     consolidate.answer = () => contentError('truncated');
-    expect(await decider.blames(await decider.propose(tea, options).catch((error) => error))).toBe('model');
-    expect(await decider.blames(contentError('malformed')), 'of an embedder').toBe('memory');
+    expect(await decider.blames(await decider.propose(tea, options).catch((error) => error), 'm1')).toBe('model');
+    expect(await decider.blames(contentError('malformed'), 'm1'), 'of an embedder').toBe('memory');
   });
 
   it('blames a memory for a mistake of ours, and never for an endpoint', async () => {
     const { decider } = deciderOf();
-    expect(await decider.blames(new TypeError('x is not a function'))).toBe('memory');
-    expect(await decider.blames(new BudgetSpentError('spent', new Date()))).toBe('model');
+    expect(await decider.blames(new TypeError('x is not a function'), 'm1')).toBe('memory');
+    expect(await decider.blames(new BudgetSpentError('spent', new Date()), 'm1')).toBe('model');
   });
 
   it('asks nothing once it has been told to stop', async () => {

@@ -367,7 +367,7 @@ it('passes on what the gate knows', async () => {
   expect(chat).toMatchObject({ model: 'scripted', endpoint: scripted.baseUrl, contextTokens: 1234 });
   expect(chat.tokensOf('12345678')).toBe(2);
   expect(await chat.readyAt()).toEqual(await gate.readyAt());
-  expect(await chat.contentFailed(new ModelContentError('refused', 'x', { sentAtMs: 0 }))).toBe('memory');
+  expect(await chat.contentFailed(new ModelContentError('refused', 'x', { sentAtMs: 0 }), 'm1')).toBe('memory');
   expect(bench({ name: 'gpt-5-mini' }).chat.contextTokens).toBe(400_000);
 });
 

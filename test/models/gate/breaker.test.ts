@@ -447,10 +447,10 @@ describe('a model that answers to no use', () => {
   const useless = answering('garbage', { isUsable: false });
 
   /** As a memory alone goes: asked about, no use, blamed. */
-  async function alone({ gate }: Process): Promise<'memory' | 'model'> {
+  async function alone({ gate }: Process, memoryId: string = uuid()): Promise<'memory' | 'model'> {
     const sentAtMs = bench.clock.monotonicMs();
-    await gate.run(callFacts(), useless, never);
-    return gate.contentFailed(content(sentAtMs));
+    await gate.run(callFacts({ subjectIds: [memoryId] }), useless, never);
+    return gate.contentFailed(content(sentAtMs), memoryId);
   }
 
   it('is to blame where it has answered nobody since, and a memory where it has', async () => {
@@ -459,13 +459,39 @@ describe('a model that answers to no use', () => {
     const sentAtMs = bench.clock.monotonicMs();
     await bench.clock.advance(10);
     await daemon.gate.run(callFacts(), useless, never);
-    expect(await daemon.gate.contentFailed(content(sentAtMs))).toBe('model');
+    expect(await daemon.gate.contentFailed(content(sentAtMs), 'm1')).toBe('model');
     await daemon.gate.run(callFacts(), answering('fine'), never);
-    expect(await daemon.gate.contentFailed(content(sentAtMs))).toBe('memory');
+    expect(await daemon.gate.contentFailed(content(sentAtMs), 'm2')).toBe('memory');
     await bench.clock.advance(10);
     // The answer of use began a new count.
     expect([await alone(daemon), await alone(daemon)]).toEqual(['model', 'model']);
     expect(await row()).toBeUndefined();
+  });
+
+  it('is not found out over one memory, however often that fails, nor over three with an answer between', async () => {
+    const daemon = bench.process();
+    for (let n = 0; n < 6; n += 1) expect(await alone(daemon, 'poison')).toBe('model');
+    await alone(daemon);
+    await daemon.gate.run(callFacts({ subjectIds: ['other'] }), answering('fine'), never);
+    await bench.clock.advance(10);
+    await alone(daemon);
+    await alone(daemon);
+    expect(await row()).toBeUndefined();
+    // It had failed before that answer about another.
+    expect(await alone(daemon, 'poison')).toBe('memory');
+    // Counted once; an answer about itself alone is none about another.
+    await daemon.gate.run(callFacts({ subjectIds: ['poison'] }), answering('fine'), never);
+    await bench.clock.advance(10);
+    expect(await alone(daemon, 'poison')).toBe('model');
+  });
+
+  it('says what to set where the window is too small', async () => {
+    const daemon = bench.process({ windowSetting: 'ENGRAMD_LLM_CONTEXT_TOKENS' });
+    for (const about of ['a', 'b', 'c']) {
+      await daemon.gate.contentFailed(new ModelContentError('too_long', 'too long', { sentAtMs: 0 }), about);
+    }
+    expect(await row()).toMatchObject({ error_class: 'model_unfit' });
+    expect((await row())?.message).toContain('set ENGRAMD_LLM_CONTEXT_TOKENS');
   });
 
   it('is left alone after three memories in a row, and an answer does not change that, but one of use does', async () => {
