@@ -128,13 +128,13 @@ describe('a run one of whose memories changed since', () => {
     expect((await shown()).some((row) => row.isLive || row.needsReplan)).toBe(false);
   });
 
-  it('keeps the mark on an observation that stays', async () => {
+  it.each(Object.entries(harms))('keeps the mark on an observation that stays: %s', async (_, harm) => {
     const { bench } = undo;
     const [m1 = ''] = await observe(bench, tea);
     await decide(bench, 'Ana drinks green tea', (batch, memory) => [
       { op: 'revise', target: observationAlias(batch, tea), text: both, memories: [memory], reason: 'fuller' },
     ]);
-    await bench.rows(harms.edited, [m1]);
+    await bench.rows(harm, [m1]);
     const [set] = await bench.rows<{ id: string }>(
       'select id from engram.change_sets where bank_id = $1 order by created_at desc, id desc limit 1',
       [bench.bankId],
