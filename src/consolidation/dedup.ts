@@ -75,8 +75,9 @@ export async function dedup(deps: ConsolidationDeps, asked: DedupRequest): Promi
 }
 
 /**
- * An answer that creates one text twice means one observation with the evidence of both. Pure. Not where the answer goes
- * on to end one of them: tea, then coffee, then tea again are three.
+ * An answer that makes one text twice means one observation with the evidence of both. Pure. Not where the answer goes
+ * on to end one of them: tea, then coffee, then tea again are three. A text that conflicts with several observations is
+ * made beside the first of them, or it would stand there once for each; the search for contradictions finds the others.
  */
 export function withoutRepeats(ops: readonly ProposedOp[]): ProposedOp[] {
   const ended = new Set(ops.flatMap((op) => ('target' in op && op.op !== 'reinforce' ? [op.target] : [])));
@@ -84,14 +85,14 @@ export function withoutRepeats(ops: readonly ProposedOp[]): ProposedOp[] {
   const standsFor = new Map<Alias, Alias>();
   const named = (alias: Alias) => standsFor.get(alias) ?? alias;
   return ops.map((op): ProposedOp => {
-    if (op.op !== 'create') return 'target' in op ? renamed(op, named) : op;
-    const { supersededBy, ...create } = op;
-    if (supersededBy !== undefined) return { ...create, supersededBy: named(supersededBy) };
+    if (op.op !== 'create' && op.op !== 'conflict') return 'target' in op ? renamed(op, named) : op;
+    if (op.op === 'create' && op.supersededBy !== undefined) return { ...op, supersededBy: named(op.supersededBy) };
     const known = first.get(op.text);
-    if (ended.has(op.as)) return op;
+    const made = op.op === 'conflict' ? renamed(op, named) : op;
+    if (ended.has(op.as)) return made;
     if (known === undefined) {
       first.set(op.text, op.as);
-      return op;
+      return made;
     }
     standsFor.set(op.as, known);
     return { op: 'reinforce', target: known, memories: op.memories, reason: op.reason };

@@ -154,6 +154,16 @@ describe('a text that one answer creates twice', () => {
     ]);
   });
 
+  it('stands once beside all that it conflicts with', () => {
+    const conflict = (target: string, as: string) =>
+      ({ op: 'conflict', target, as, text: 'tea', memories: ['m1'], validFrom: null, reason: 'both' }) as const;
+    expect(withoutRepeats([conflict('o1', 'n1'), conflict('o2', 'n2'), createOp('m2', 'n3', 'tea')])).toMatchObject([
+      { op: 'conflict', target: 'o1', as: 'n1' },
+      { op: 'reinforce', target: 'n1', memories: ['m1'] },
+      { op: 'reinforce', target: 'n1', memories: ['m2'] },
+    ]);
+  });
+
   it('stays two where the answer ends one of them: tea, coffee, tea', () => {
     const ops = withoutRepeats([
       createOp('m1', 'n1', 'tea'),
