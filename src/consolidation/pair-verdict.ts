@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { ModelContentError } from '../models/provider-errors.ts';
 import type { Alias, DecideOptions, Decider, Judgement, PairToJudge, ProposedOp, Verdict } from './decider.ts';
 import { compareTexts } from './values/compare-values.ts';
@@ -23,15 +22,10 @@ export async function judgePair(
     return await deps.decider.adjudicate(pair, admissible, options);
   } catch (thrown) {
     if (!(thrown instanceof ModelContentError) || !admissible.includes('different')) throw thrown;
-    await deps.decider.blames(thrown, keyOf(pair));
+    // One text beside many others is one and not many that got nothing: what is offered comes last.
+    await deps.decider.blames(thrown, options.subjectIds.at(-1) ?? pair.offered.text);
     return { verdict: 'different', reason: `no verdict (${thrown.kind}): both stay` };
   }
-}
-
-function keyOf({ held, offered }: PairToJudge): string {
-  return createHash('sha256')
-    .update(JSON.stringify([held.text, offered.text]))
-    .digest('hex');
 }
 
 /** Case, spaces, quotation marks and the stop at the end say nothing. */
