@@ -60,6 +60,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
   const { gate, client, clock, log, metrics, settings, timeoutMs } = options;
   const { endpoint, model } = gate;
   const contextTokens = options.contextTokens ?? contextWindowOf(model);
+  const window = { contextTokens, tokensOf: gate.tokensOf };
   const facts: EndpointFacts = { endpoint, model, settings, secrets: [client.apiKey] };
   const remembered = rememberAbilities({ db: options.db, endpoint, model, log });
 
@@ -91,7 +92,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       case 'truncated':
         throw contentError('truncated', 'was cut off in its answer, also at the larger limit', sentAtMs);
       case 'malformed':
-        throw contentError('malformed', 'gave no usable answer, also when asked to repair it', sentAtMs);
+        throw contentError('malformed', 'gave no usable answer, nor a repaired one', sentAtMs);
       case 'refused':
         throw contentError('refused', 'refused to answer', sentAtMs);
       default:
@@ -110,7 +111,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     let turn = await take(request, read, context, { usesKept });
     let { wasAsked } = turn;
     if (turn.judged.kind === 'truncated') {
-      const larger = enlarged(request, contextTokens, gate.tokensOf);
+      const larger = enlarged(request, window);
       if (!larger) {
         throw contentError('truncated', 'had no room left for its answer in its context window', turn.sentAtMs);
       }
@@ -119,10 +120,13 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
       wasAsked ||= turn.wasAsked;
     }
     if (turn.judged.kind === 'malformed') {
-      request = repairOf(request, turn.answer.content, turn.judged.problem);
-      const isEnlarged = request.maxOutputTokens > first.maxOutputTokens;
-      turn = await take(request, read, context, { usesKept, isEnlarged, isFollowUp: true });
-      wasAsked ||= turn.wasAsked;
+      const repair = repairOf(request, turn.answer.content, turn.judged.problem, window);
+      // Without room it stays malformed: fewer memories leave more.
+      if (repair) {
+        const isEnlarged = repair.maxOutputTokens > first.maxOutputTokens;
+        turn = await take(repair, read, context, { usesKept, isEnlarged, isFollowUp: true });
+        wasAsked ||= turn.wasAsked;
+      }
     }
     return { ...turn, wasAsked };
   }

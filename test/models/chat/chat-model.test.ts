@@ -204,6 +204,25 @@ describe('an answer that does not do', () => {
     expect(scripted.requests[1]?.bytes).toBeLessThan(11_000);
   });
 
+  it('is quoted as far as the window has room for it beside the prompt and a new answer', async () => {
+    scripted.onChat = (request) => answer(turnsOf(request) === 2 ? 'The user likes tea. '.repeat(2500) : good);
+    const window = 900;
+    expect(await ask(bench({ contextTokens: window }))).toBe('same');
+    const { messages, max_tokens: limit } = (scripted.requests[1]?.body ?? {}) as {
+      messages: { content: string }[];
+      max_tokens: number;
+    };
+    const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    expect(messages[2]?.content.length).toBeGreaterThan(200);
+    expect(bytes / 4 + limit).toBeLessThanOrEqual(window);
+  });
+
+  it('is malformed without a repair where the window has no room for one', async () => {
+    scripted.onChat = (request) => answer(turnsOf(request) === 2 ? 'The user likes tea. '.repeat(2500) : good);
+    await expect(ask(bench({ contextTokens: 300 }))).rejects.toMatchObject({ kind: 'malformed' });
+    expect(scripted.requests.map(turnsOf)).toEqual([2]);
+  });
+
   it.each(['', null])('may be empty (%j)', async (nothing) => {
     scripted.onChat = (request) => answer(turnsOf(request) === 2 ? nothing : good);
     expect(await ask(bench())).toBe('same');
