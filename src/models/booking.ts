@@ -96,10 +96,16 @@ export function createBooking(deps: {
     }
   }
 
-  function count({ facts }: BookedCall, outcome: string, spent: Amounts): void {
+  /** What was paid for is not lost over a number that a counter would not take. */
+  function count({ facts }: BookedCall, outcome: string, spent: Amounts, more: () => void = () => undefined): void {
     const labels = { purpose: facts.purpose, model };
-    metrics.modelCalls.inc({ ...labels, outcome });
-    metrics.modelCost.inc(labels, spent.nanoUsd / 1e9);
+    try {
+      metrics.modelCalls.inc({ ...labels, outcome });
+      metrics.modelCost.inc(labels, spent.nanoUsd / 1e9);
+      more();
+    } catch (thrown) {
+      log.warn({ error: errorMessage(thrown), model }, 'a call could not be counted in the metrics');
+    }
   }
 
   /** What was paid for is not thrown away because it could not be booked: unsettled is spent (law L19). */
@@ -169,14 +175,14 @@ export function createBooking(deps: {
       const { usage } = performed;
       const { purpose, promptBytes } = call.facts;
       const spent = usage && amountsOf(usage, price);
-      count(call, 'ok', spent ?? call.most);
-      metrics.modelCallSeconds.observe({ purpose, model }, latencyMs / 1000);
-      if (usage) {
-        rate.observe(promptBytes, usage.promptTokens);
+      if (usage) rate.observe(promptBytes, usage.promptTokens);
+      count(call, 'ok', spent ?? call.most, () => {
+        metrics.modelCallSeconds.observe({ purpose, model }, latencyMs / 1000);
+        if (!usage) return;
         metrics.modelTokens.inc({ purpose, model, kind: 'prompt' }, usage.promptTokens);
         metrics.modelTokens.inc({ purpose, model, kind: 'cached' }, usage.cachedTokens);
         metrics.modelTokens.inc({ purpose, model, kind: 'output' }, usage.outputTokens);
-      }
+      });
       const answerJson = performed.answer === undefined ? null : keepable(performed.answer);
       await settle(call, { outcome: 'ok', latencyMs, spent, usage, answerJson });
     },

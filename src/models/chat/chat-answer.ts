@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { TokenUsage } from '../model-gate.ts';
+import { usageTold } from '../token-usage.ts';
 import type { AnswerReader } from './chat-model.ts';
 import { lenientJson, storable } from './lenient-json.ts';
 
@@ -35,20 +36,16 @@ const completionSchema = z.object({
   ),
 });
 
-const count = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER).transform(Math.round);
-
+/** What is in it is judged where all servers' counts are. */
 const usageSchema = z.object({
   usage: z.object({
-    prompt_tokens: count,
-    completion_tokens: count,
-    total_tokens: count.optional().catch(undefined),
-    prompt_tokens_details: z.object({ cached_tokens: count }).nullish().catch(null),
-    prompt_cache_hit_tokens: count.optional().catch(undefined),
+    prompt_tokens: z.unknown().optional(),
+    completion_tokens: z.unknown().optional(),
+    total_tokens: z.unknown().optional(),
+    prompt_tokens_details: z.object({ cached_tokens: z.unknown().optional() }).nullish().catch(null),
+    prompt_cache_hit_tokens: z.unknown().optional(),
   }),
 });
-
-/** The columns of the ledger are of this size; beyond it a server counts something else. */
-const mostTokens = 2 ** 31 - 1;
 
 /** The first choice of a chat completion; null where the body is none. */
 export function readCompletion(body: unknown): { answer: ChatAnswer; usage: TokenUsage | null } | null {
@@ -71,14 +68,12 @@ function readUsage(body: unknown): TokenUsage | null {
   const parsed = usageSchema.safeParse(body);
   if (!parsed.success) return null;
   const { usage } = parsed.data;
-  // Some count reasoning in the total only.
-  const outputTokens = Math.max(usage.completion_tokens, (usage.total_tokens ?? 0) - usage.prompt_tokens);
-  const cached = usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens ?? 0;
-  return {
-    promptTokens: Math.min(usage.prompt_tokens, mostTokens),
-    cachedTokens: Math.min(cached, usage.prompt_tokens, mostTokens),
-    outputTokens: Math.min(outputTokens, mostTokens),
-  };
+  return usageTold({
+    prompt: usage.prompt_tokens,
+    output: usage.completion_tokens,
+    total: usage.total_tokens,
+    cached: usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens,
+  });
 }
 
 /** What came instead of a chat completion, in a few words of ours. */

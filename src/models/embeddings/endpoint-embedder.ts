@@ -137,12 +137,12 @@ class EndpointEmbedder implements Embedder {
         const answer = await transport(body, {
           signal: signalOfCall,
           timeoutMs: isQuery ? queryTimeoutMs : embedTimeoutMs,
+          hasAnswered: gate.hasAnswered,
         });
         this.#learn(answer.vectors, inputs.length);
-        const { promptTokens } = answer;
         return {
           value: answer.vectors,
-          usage: promptTokens === null ? null : { promptTokens, cachedTokens: 0, outputTokens: 0 },
+          usage: answer.usage,
           isUsable: answer.vectors.some((vector) => embeddingFault(vector, vector.length) === null),
         };
       },

@@ -1,10 +1,12 @@
 import { APIError } from 'openai/core/error';
 import type { Clock } from '../../telemetry/clock.ts';
+import type { TokenUsage } from '../model-gate.ts';
 import { callWithin } from '../openai/call-within.ts';
 import { unreadableAnswer } from '../openai/classify-error.ts';
 import type { OpenAiClient } from '../openai/create-client.ts';
 import { type EndpointFacts, errorLine } from '../openai/error-message.ts';
 import { ModelContentError } from '../provider-errors.ts';
+import { usageTold } from '../token-usage.ts';
 
 export interface EmbeddingBody {
   readonly model: string;
@@ -16,13 +18,13 @@ export interface EmbeddingAnswer {
   /** In the order of the input, as the endpoint made them: neither checked nor of unit length. */
   readonly vectors: readonly Float32Array[];
   /** Null where the server does not say. */
-  readonly promptTokens: number | null;
+  readonly usage: TokenUsage | null;
 }
 
 /** One request. @throws ProviderError, ModelContentError, or the signal's reason */
 export type EmbeddingTransport = (
   body: EmbeddingBody,
-  options: { readonly signal: AbortSignal; readonly timeoutMs: number },
+  options: { readonly signal: AbortSignal; readonly timeoutMs: number; readonly hasAnswered: () => boolean },
 ) => Promise<EmbeddingAnswer>;
 
 /** What the settings of embeddings are called in advice. */
@@ -40,10 +42,10 @@ export function createEmbeddingTransport(deps: {
   readonly secrets: readonly string[];
 }): EmbeddingTransport {
   const { client, clock, endpoint, secrets } = deps;
-  return async (body, { signal, timeoutMs }) => {
+  return async (body, { signal, timeoutMs, hasAnswered }) => {
     const facts: EndpointFacts = { endpoint, model: body.model, settings, secrets };
     const sentAtMs = clock.monotonicMs();
-    const answer: unknown = await callWithin(facts, { timeoutMs, signal, clock }, async (signalOfCall) => {
+    const answer: unknown = await callWithin(facts, { timeoutMs, signal, clock, hasAnswered }, async (signalOfCall) => {
       try {
         return await client.embed({ ...body, input: [...body.input], encoding_format: 'float' }, signalOfCall);
       } catch (thrown) {
@@ -75,8 +77,7 @@ function readAnswer(answer: unknown, facts: EndpointFacts): EmbeddingAnswer {
     // null is how JSON writes NaN: a fault of this one vector, found where vectors are judged.
     .map(({ numbers }) => Float32Array.from(numbers, (value) => (typeof value === 'number' ? value : Number.NaN)));
   const usage = isRecord(answer.usage) ? answer.usage : {};
-  const tokens = usage.prompt_tokens ?? usage.total_tokens;
-  return { vectors, promptTokens: typeof tokens === 'number' && Number.isFinite(tokens) ? tokens : null };
+  return { vectors, usage: usageTold({ prompt: usage.prompt_tokens ?? usage.total_tokens, output: 0 }) };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
