@@ -19,7 +19,8 @@ export function createTokenRate(): TokenRate {
     // A server that counts badly shall not make prompts that overflow, or that hold a word.
     tokensPerByte: () => (bytes === 0 ? cautiousTokensPerByte : Math.min(1, Math.max(0.05, tokens / bytes))),
     observe(promptBytes, promptTokens) {
-      if (promptBytes <= 0 || promptTokens <= 0) return;
+      // No tokenizer makes more tokens than there are bytes: whoever says so counts something else.
+      if (promptTokens <= 0 || promptTokens > promptBytes) return;
       bytes = bytes * decay + promptBytes;
       tokens = tokens * decay + promptTokens;
     },

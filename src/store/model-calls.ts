@@ -192,7 +192,7 @@ export async function readTokensPerByte(db: Queryable, key: BreakerKey): Promise
   const { rows } = await db.query<{ ratio: number | null }>(
     `select sum(prompt_tokens)::float8 / nullif(sum(prompt_bytes), 0) as ratio from (
        select prompt_tokens, prompt_bytes from engram.model_calls
-       where endpoint = $1 and model = $2 and outcome = 'ok' and prompt_tokens > 0
+       where endpoint = $1 and model = $2 and outcome = 'ok' and prompt_tokens > 0 and prompt_tokens <= prompt_bytes
        order by settled_at desc limit 50) as recent`,
     [key.endpoint, key.model],
   );

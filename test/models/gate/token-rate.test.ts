@@ -21,8 +21,10 @@ it('takes no server at its word that counts nonsense', () => {
   rate.observe(100, 0);
   rate.observe(0, 100);
   expect(rate.tokensPerByte()).toBe(0.3);
+  rate.observe(4000, 1000);
+  // More tokens than bytes, once, would count for hundreds of honest answers.
   rate.observe(100, 1_000_000);
-  expect(rate.tokensPerByte()).toBe(1);
+  expect(rate.tokensPerByte()).toBe(0.25);
   const low = createTokenRate();
   low.observe(1_000_000, 1);
   expect(low.tokensPerByte()).toBe(0.05);
