@@ -11,7 +11,7 @@ import { type MissReason, sameScope } from './guards.ts';
 import type { RejectedOp } from './history.ts';
 import type { Refusal } from './notes.ts';
 import { inPhase } from './phase.ts';
-import { groupOps, type PlannedOp, resolveOps } from './plan.ts';
+import { groupOps, observationIdsOf, type PlannedOp, resolveOps } from './plan.ts';
 import { type Decision, idsOf, proposeBatch } from './propose-batch.ts';
 import { repeatSimilarityOf } from './repeat-similarity.ts';
 import type { AnsweredBatch } from './resume.ts';
@@ -268,7 +268,9 @@ class BatchRun {
     for (const group of result.heldBack) {
       for (const op of group.ops) {
         this.#deps.metrics.opsRejected.inc({ validator: 'loss-budget' });
-        this.#rejected.push({ op: op.op, validator: 'loss-budget', reason: op.reason, memoryIds: group.memberIds });
+        const { memberIds: memoryIds } = group;
+        const observationIds = observationIdsOf(op);
+        this.#rejected.push({ op: op.op, validator: 'loss-budget', reason: op.reason, memoryIds, observationIds });
       }
     }
   }

@@ -2,6 +2,7 @@ import type { Tx } from '../db/database.ts';
 import { insertEvents } from '../store/apply-writes.ts';
 import { type ChangeOpRow, emptyOp, insertChangeSet } from '../store/change-ops.ts';
 import { encodeRealBytes } from '../store/vectors/vector-bytes.ts';
+import type { ShownTexts } from './judge-groups.ts';
 import { type OpGroup, textOf } from './plan.ts';
 import { encodePlan } from './stored-plan.ts';
 import type { ValidatorName } from './validators/validator-name.ts';
@@ -11,6 +12,8 @@ export interface RejectedOp {
   readonly validator: ValidatorName;
   readonly reason: string;
   readonly memoryIds: readonly string[];
+  /** Those that it was to act on: the reason may name their values. */
+  readonly observationIds: readonly string[];
 }
 
 interface HistoryRequest {
@@ -19,6 +22,8 @@ interface HistoryRequest {
   readonly decider: string;
   readonly changeSetId: string;
   readonly rejected: readonly RejectedOp[];
+  /** All that the decider had read. */
+  readonly shown?: Pick<ShownTexts, 'memoryIds' | 'observationIds'>;
 }
 
 interface Waiting {
@@ -37,12 +42,15 @@ export async function insertHistory(
   history: { readonly done: readonly ChangeOpRow[]; readonly proposed: Waiting; readonly heldBack: Waiting },
 ): Promise<void> {
   const { done, proposed, heldBack } = history;
-  const { bankId, runId, decider } = request;
+  const { bankId, runId, decider, shown } = request;
+  const shownIds = shown === undefined ? [] : [...shown.memoryIds, ...shown.observationIds];
+  const made = { bankId, runId, decider, shownIds };
   const refused = request.rejected.map(
     (rejection): ChangeOpRow => ({
       ...emptyOp,
       op: rejection.op,
       memoryIds: rejection.memoryIds,
+      observationIds: rejection.observationIds,
       reason: rejection.reason,
       verdicts: [{ validator: rejection.validator, reason: rejection.reason }],
     }),
@@ -50,11 +58,11 @@ export async function insertHistory(
   const ops = [...done, ...proposed.ops, ...refused];
   if (ops.length > 0) {
     const status = done.length > 0 ? 'applied' : proposed.ops.length > 0 ? 'proposed' : 'rejected';
-    await insertChangeSet(tx, { bankId, runId, decider, id: request.changeSetId, status, reason: null }, ops);
+    await insertChangeSet(tx, { ...made, id: request.changeSetId, status, reason: null }, ops);
   }
   if (heldBack.ops.length > 0) {
     const { id, reason } = heldBack;
-    await insertChangeSet(tx, { bankId, runId, decider, id, status: 'proposed', reason }, heldBack.ops);
+    await insertChangeSet(tx, { ...made, id, status: 'proposed', reason }, heldBack.ops);
   }
   const waiting = [proposed, heldBack].filter((set) => set.ops.length > 0);
   await insertEvents(

@@ -14,6 +14,8 @@ export interface Presentation {
   readonly batch: Batch;
   readonly aliases: AliasTable;
   readonly memoryIdOf: (alias: Alias) => string | undefined;
+  /** Of an observation that was shown. */
+  readonly observationIdOf: (alias: Alias) => string | undefined;
 }
 
 /** Of the memory at this place of a batch. */
@@ -57,5 +59,6 @@ export function present(options: {
     },
     aliases: new AliasTable(memories, observations, options.newId),
     memoryIdOf: (alias) => memories.get(alias)?.id,
+    observationIdOf: (alias) => observations.get(alias)?.id,
   };
 }

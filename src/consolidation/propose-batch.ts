@@ -11,6 +11,7 @@ import { inPhase } from './phase.ts';
 import type { EmbeddedMemory, Presentation } from './present.ts';
 import { observationsShown } from './resume.ts';
 import { type BatchToShow, showBatch, showBeside } from './show-batch.ts';
+import { targetsNamed } from './validators/alias-in-range.ts';
 import { validateProposal } from './validators/validate-proposal.ts';
 
 /** A judged answer on its way to the store. */
@@ -77,14 +78,20 @@ export async function proposeBatch(deps: ConsolidationDeps, request: ProposeRequ
     ...(proposal.malformed ?? []).map((entry) => ({
       op: 'skip' as const,
       memories: entry.memories,
+      targets: [],
       refusal: { op: 'element', text: null, validator: 'malformed-op' as const, reason: entry.reason },
     })),
     ...judged.rejected.map(({ op, validator, reason }) => ({
       op: op.op,
       memories: 'memories' in op ? op.memories : [],
+      targets: targetsNamed(op),
       refusal: { op: op.op, text: 'text' in op ? op.text : null, validator, reason },
     })),
-  ].map((entry) => ({ ...entry, memoryIds: idsOf(presentation, entry.memories) }));
+  ].map((entry) => ({
+    ...entry,
+    memoryIds: idsOf(presentation, entry.memories),
+    observationIds: [...new Set(entry.targets.flatMap((alias) => presentation.observationIdOf(alias) ?? []))],
+  }));
   for (const { refusal } of refused) deps.metrics.opsRejected.inc({ validator: refusal.validator });
   await deps.racepoints.reach('batch:validated', { memoryIds });
 
@@ -103,11 +110,12 @@ export async function proposeBatch(deps: ConsolidationDeps, request: ProposeRequ
       ? new Set(memories.filter((_, index) => !incomplete.has(index)).map(embeddingText))
       : new Set<string>(),
     ops: judged.accepted,
-    rejected: refused.map(({ op, refusal: { validator, reason }, memoryIds: named }) => ({
+    rejected: refused.map(({ op, refusal: { validator, reason }, memoryIds: named, observationIds }) => ({
       op,
       validator,
       reason,
       memoryIds: named,
+      observationIds,
     })),
     refusals: byMemory(refused),
     scopeEpoch: epochNow,

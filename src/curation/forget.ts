@@ -13,7 +13,7 @@ import {
   lockScopes,
   reopenMemories,
 } from '../store/erasure.ts';
-import { scrubByproducts, scrubHistory } from '../store/erasure-scrub.ts';
+import { lockSetsBeside, scrubByproducts, scrubHistory } from '../store/erasure-scrub.ts';
 import { insertErasure } from '../store/erasures.ts';
 import { lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
 import { markWriter } from '../store/memories.ts';
@@ -161,6 +161,8 @@ async function carryOut(
   const now = await readLineage(tx, bankId, memory.id);
   if (locked.version !== memory.version || fingerprintOf(now) !== fingerprintOf(lineage)) return 'moved';
 
+  const erased = { memoryId: memory.id, observationIds: lineage.observationIds, explainedIds: lineage.explainedIds };
+  const setIds = await lockSetsBeside(tx, bankId, erased);
   const at = deps.clock.now().toISOString();
   const gone = new Map(
     [...rows].flatMap(([id, row]) => (fates.get(id)?.kind === 'delete' ? [[id, row.image] as const] : [])),
@@ -205,8 +207,10 @@ async function carryOut(
   await deleteObservations(tx, bankId, [...gone.keys()]);
   await deleteLinksTo(tx, bankId, memory.id);
   await reopenMemories(tx, bankId, lineage.proposedIds);
-  const erased = { memoryId: memory.id, observationIds: lineage.observationIds, explainedIds: lineage.explainedIds };
-  const { ops, conflicted } = await scrubHistory(tx, bankId, erased);
+  const { ops, conflicted } = await scrubHistory(tx, bankId, erased, [
+    ...setIds,
+    ...(changeSetId === null ? [] : [changeSetId]),
+  ]);
   await scrubByproducts(tx, bankId, erased);
   await deleteMemory(tx, bankId, memory.id);
   await insertErasure(tx, bankId, erased);

@@ -120,6 +120,8 @@ export interface ChangeSetRow {
   readonly kind?: ChangeSetKind;
   /** The set that this one took back. */
   readonly undoes?: string | null;
+  /** Memories and observations that whoever decided had read: the reasons may quote them. Default: those that ops name. */
+  readonly shownIds?: readonly string[];
 }
 
 /** An op that touches no observation yet; the others are this one with more in it. */
@@ -147,8 +149,8 @@ export const emptyOp: ChangeOpRow = {
 /** Writes a change set with its ops, numbered from 1 in the order given. */
 export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: readonly ChangeOpRow[]): Promise<void> {
   await tx.query(
-    `insert into engram.change_sets (bank_id, id, run_id, decider, status, reason, kind, undoes, decided_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, case when $7 <> 'consolidation' then now() end)`,
+    `insert into engram.change_sets (bank_id, id, run_id, decider, status, reason, kind, undoes, decided_at, shown_ids)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, case when $7 <> 'consolidation' then now() end, $9)`,
     [
       set.bankId,
       set.id,
@@ -158,6 +160,7 @@ export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: rea
       set.reason,
       set.kind ?? 'consolidation',
       set.undoes ?? null,
+      set.shownIds ?? [],
     ],
   );
   if (ops.length === 0) return;

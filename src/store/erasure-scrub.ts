@@ -1,4 +1,6 @@
 import type { Queryable } from '../db/database.ts';
+import { lockSets } from './change-review.ts';
+import { setsBeside } from './lineage.ts';
 import { eraseVerdicts } from './verdicts.ts';
 
 /** What stands where a text was erased. */
@@ -17,12 +19,35 @@ export interface ScrubbedHistory {
 }
 
 /**
- * Takes the texts of the lineage out of the history. Ops that cite the memory or hold a text of the lineage lose images,
- * plans and vectors, and cannot be undone any more. Their change sets lose all reasons: whoever gave them had read it.
+ * Locks the change sets whose words may quote what is erased. To be called after the locks of rows and before anything is
+ * written: an approval, a rejection and an undo hold their sets before they write to ops (law L4). Returns the ids.
  */
-export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased): Promise<ScrubbedHistory> {
-  // change_ops_memories and change_ops_observations (both gin); plans only of what waits for a person, by
-  // change_sets_proposed. What took back a set in question repeats its reasons.
+export async function lockSetsBeside(tx: Queryable, bankId: string, erased: Erased): Promise<string[]> {
+  let locked: readonly string[] = [];
+  for (;;) {
+    const ids = await setsBeside(tx, bankId, erased);
+    const known = new Set(locked);
+    // Whoever was waited for may have taken one of them back, in a set of its own.
+    if (ids.every((id) => known.has(id))) return ids;
+    await lockSets(tx, bankId, ids);
+    locked = ids;
+  }
+}
+
+/**
+ * Takes the texts of the lineage out of the history. Ops that cite the memory or hold a text of the lineage lose images,
+ * plans and vectors, and cannot be undone any more. All of `setIds` lose their reasons: whoever gave them had read it.
+ *
+ * @param setIds of {@link lockSetsBeside}
+ */
+export async function scrubHistory(
+  tx: Queryable,
+  bankId: string,
+  erased: Erased,
+  setIds: readonly string[],
+): Promise<ScrubbedHistory> {
+  if (setIds.length === 0) return { ops: 0, conflicted: [] };
+  // Primary key.
   const { rows } = await tx.query<{
     set_id: string;
     seq: number;
@@ -32,33 +57,22 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
     happened: boolean;
     holds_text: boolean;
   }>(
-    `with found as materialized (
-       select change_set_id, seq from engram.change_ops
-       where bank_id = $1 and (memory_ids @> array[$2::uuid] or observation_ids && $3::uuid[])
-       union
-       select o.change_set_id, o.seq from engram.change_sets s
-       join engram.change_ops o on o.bank_id = s.bank_id and o.change_set_id = s.id
-       where s.bank_id = $1 and s.status = 'proposed' and o.plan is not null
-         and exists (select from unnest($3::uuid[] || $2::uuid) as t(id) where position(t.id::text in o.plan::text) > 0)),
-     sets as (
-       select change_set_id as id from found
-       union select s.id from found f join engram.change_sets s on s.bank_id = $1 and s.undoes = f.change_set_id)
-     select o.change_set_id as set_id, o.seq, o.before, o.after, o.reason,
-       o.status in ('applied', 'undone') as happened, exists (select from found f where f.change_set_id = o.change_set_id and f.seq = o.seq) as holds_text
-     from sets join engram.change_ops o on o.bank_id = $1 and o.change_set_id = sets.id
-     order by o.change_set_id, o.seq for update of o`,
-    [bankId, erased.memoryId, erased.observationIds],
+    `select o.change_set_id as set_id, o.seq, o.before, o.after, o.reason, o.status in ('applied', 'undone') as happened,
+       o.memory_ids @> array[$2::uuid] or o.observation_ids && $3::uuid[] or o.status = 'proposed' and exists (
+         select from unnest($3::uuid[] || $2::uuid) as t(id) where position(t.id::text in o.plan::text) > 0) as holds_text
+     from engram.change_ops o where o.bank_id = $1 and o.change_set_id = any($4::uuid[])
+     order by o.change_set_id, o.seq for update`,
+    [bankId, erased.memoryId, erased.observationIds, setIds],
   );
-  if (rows.length === 0) return { ops: 0, conflicted: [] };
   const ids = new Set(erased.observationIds);
   // Primary key.
   await tx.query(
     `update engram.change_ops o set before = r.before, after = r.after,
-       plan = case when r."holdsText" then null else o.plan end,
+       plan = case when r."holdsText" or o.status = 'proposed' then null else o.plan end,
        before_embedding = case when r."holdsText" then null else o.before_embedding end,
        before_embedding_model = case when r."holdsText" then null else o.before_embedding_model end,
-       after_embedding = case when r."holdsText" then null else o.after_embedding end,
-       after_embedding_model = case when r."holdsText" then null else o.after_embedding_model end,
+       after_embedding = case when r."holdsText" or o.status = 'proposed' then null else o.after_embedding end,
+       after_embedding_model = case when r."holdsText" or o.status = 'proposed' then null else o.after_embedding_model end,
        erased_at = case when r."holdsText" then coalesce(o.erased_at, now()) else o.erased_at end,
        reason = case when o.reason = '' then '' else $3 end,
        verdicts = (select coalesce(jsonb_agg(jsonb_build_object('validator', v->'validator', 'reason', $3::text)), '[]')
@@ -89,7 +103,7 @@ export async function scrubHistory(tx: Queryable, bankId: string, erased: Erased
      where bank_id = $1 and detail->>'reason' = any($2)`,
     [bankId, [...new Set(rows.map((row) => row.reason))].filter((reason) => reason !== ''), erasedText],
   );
-  const conflicted = await scrubSets(tx, bankId, [...new Set(rows.map((row) => row.set_id))]);
+  const conflicted = await scrubSets(tx, bankId, setIds);
   return { ops: rows.filter((row) => row.holds_text).length, conflicted };
 }
 

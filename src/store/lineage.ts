@@ -158,28 +158,58 @@ export async function pointersAt(db: Queryable, bankId: string, ids: readonly st
 }
 
 /**
- * Memories whose rows tell of an op that the memory, or its lineage, had a part in: those that an open change set holds,
- * and those that keep the reason of a skip. By id.
+ * Ids of the change sets whose words may quote the memory or its lineage: an op names one of them, whoever decided had read
+ * one, or a plan that waits does; and the sets that took those back. By id.
+ */
+export async function setsBeside(
+  db: Queryable,
+  bankId: string,
+  erased: { readonly memoryId: string; readonly observationIds: readonly string[] },
+): Promise<string[]> {
+  // change_ops_memories, change_ops_observations and change_sets_shown (gin); plans only of what waits for a person, by
+  // change_sets_proposed; change_sets_undoes.
+  const { rows } = await db.query<{ id: string }>(
+    `with recursive sets(id) as (
+       select id from (
+         select change_set_id as id from engram.change_ops
+         where bank_id = $1 and (memory_ids @> array[$2::uuid] or observation_ids && $3::uuid[])
+         union
+         select id from engram.change_sets where bank_id = $1 and shown_ids && ($3::uuid[] || $2::uuid)
+         union
+         select s.id from engram.change_sets s
+         join engram.change_ops o on o.bank_id = s.bank_id and o.change_set_id = s.id
+         where s.bank_id = $1 and s.status = 'proposed' and o.plan is not null
+           and exists (select from unnest($3::uuid[] || $2::uuid) as t(id) where position(t.id::text in o.plan::text) > 0)
+       ) as named
+       union
+       select s.id from sets join engram.change_sets s on s.bank_id = $1 and s.undoes = sets.id)
+     select id from sets order by id`,
+    [bankId, erased.memoryId, erased.observationIds],
+  );
+  return rows.map((row) => row.id);
+}
+
+/**
+ * Memories whose rows tell of an op that the memory, or its lineage, had a part in or was shown for: those that an open
+ * change set holds, and those that keep the reason of a skip. By id.
  */
 export async function memoriesBeside(
   db: Queryable,
   bankId: string,
   erased: { readonly memoryId: string; readonly observationIds: readonly string[] },
 ): Promise<{ readonly proposed: string[]; readonly explained: string[] }> {
-  // change_ops_memories and change_ops_observations (both gin); then primary keys.
+  const setIds = await setsBeside(db, bankId, erased);
+  // Primary keys.
   const { rows } = await db.query<{ id: string; is_proposed: boolean }>(
-    `with sets as (
-       select distinct change_set_id from engram.change_ops
-       where bank_id = $1 and (memory_ids @> array[$2::uuid] or observation_ids && $3::uuid[])),
-     named as (
+    `with named as (
        select distinct unnest(c.memory_ids) as id, s.status = 'proposed' and c.status = 'proposed' as is_open
-       from sets join engram.change_sets s on s.bank_id = $1 and s.id = sets.change_set_id
-       join engram.change_ops c on c.bank_id = $1 and c.change_set_id = s.id)
+       from engram.change_sets s join engram.change_ops c on c.bank_id = $1 and c.change_set_id = s.id
+       where s.bank_id = $1 and s.id = any($3::uuid[]))
      select m.id, bool_or(n.is_open and m.state = 'proposed') as is_proposed
      from named n join engram.memories m on m.bank_id = $1 and m.id = n.id
      where m.id <> $2 and (n.is_open and m.state = 'proposed' or m.state = 'consolidated' and m.state_reason is not null)
      group by m.id order by m.id`,
-    [bankId, erased.memoryId, erased.observationIds],
+    [bankId, erased.memoryId, setIds],
   );
   return {
     proposed: rows.filter((row) => row.is_proposed).map((row) => row.id),

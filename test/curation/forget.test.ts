@@ -213,7 +213,8 @@ describe('a memory that is forgotten', () => {
 
     const reports = [];
     for (const id of ids) reports.push(await forget(id));
-    expect(reports.map((report) => report?.conflicted.length)).toEqual([0, 0, 0, 1]);
+    // The first had been shown to whoever made the proposal.
+    expect(reports.map((report) => report?.conflicted.length)).toEqual([1, 0, 0, 0]);
     expect(await states(bench)).toMatchObject({ 'the harbour is old': 'pending' });
     expect(await bench.rows('select status from engram.change_sets where status = $1', ['proposed'])).toEqual([]);
     expect(await placesOf(bench, word)).toEqual([]);
@@ -285,13 +286,111 @@ describe('a memory that is forgotten', () => {
 
   it('leaves other banks and unrelated history alone', async () => {
     const [tea = ''] = await observe(bench, 'Ana drinks tea');
-    await observe(bench, 'Ben drinks milk');
+    await observe(bench, { text: 'Ben drinks milk', tags: ['ben'] });
     const before = await changes(bench);
     await forget(tea);
     const after = await changes(bench);
     const ben = (rows: typeof before) => rows.filter((row) => row.after?.created?.text === 'Ben drinks milk');
     expect(ben(after)).toEqual(ben(before));
     expect(ben(after)).toHaveLength(1);
+  });
+});
+
+describe('words about a memory that was only shown', () => {
+  const secret = 'Ana keeps a zanzibar parrot';
+
+  it('are gone: of a skip, with the memory that keeps it, through undo and undo of the undo', async () => {
+    const [id = ''] = await observe(bench, secret);
+    const { id: skipped, report } = await decide(bench, 'Ana has a bird', (_, m) => [
+      { op: 'skip', memories: [m], reason: 'known: zanzibar parrot' },
+    ]);
+    const taken = await curation.undo({ bankId: bench.bankId, id: report.runId, signal });
+    await curation.undo({ bankId: bench.bankId, id: taken.runId, signal });
+    expect(await placesOf(bench, 'zanzibar')).toEqual(
+      expect.arrayContaining(['change_ops.after', 'change_ops.reason', 'memories.state_reason']),
+    );
+    expect(await forget(id)).toMatchObject({ scrubbedOps: 2, conflicted: [] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await memories(bench)).toMatchObject([{ id: skipped, state: 'consolidated' }]);
+  });
+
+  it('are gone: of an op that names nothing of it, which can still be undone', async () => {
+    const [id = ''] = await observe(bench, secret);
+    const { report } = await decide(bench, 'Ben has a bird', (_, m) => [
+      { ...createOp(m, 'n1', 'Ben has a bird'), reason: 'not the zanzibar parrot' },
+    ]);
+    await forget(id);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    await curation.undo({ bankId: bench.bankId, id: report.runId, signal });
+    expect(await liveTexts(bench)).toEqual([]);
+  });
+
+  it('are gone: of a memory of the same batch', async () => {
+    const [id = ''] = await bench.remember(secret, 'Ben has a bird');
+    bench.decider.propose_ = (batch) => [
+      createOp(memoryAlias(batch, secret), 'n1', secret),
+      { op: 'skip', memories: [memoryAlias(batch, 'Ben has a bird')], reason: 'less than a zanzibar parrot' },
+    ];
+    await bench.consolidate();
+    await forget(id);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+
+  it.each(['shown in the batch', 'shown beside it'])('are gone: of what waits for a person, %s', async (how) => {
+    const review = await bench.engineBeside({ apply: 'review' });
+    let id = '';
+    if (how === 'shown beside it') [id = ''] = await observe(bench, secret);
+    else [id = ''] = await bench.remember(secret);
+    await bench.remember('Ben sings');
+    bench.decider.propose_ = (batch) =>
+      batch.memories.map((memory) => ({
+        ...createOp(memory.alias, `n${memory.alias}`, memory.text),
+        reason: memory.text === secret ? '' : 'unlike the zanzibar parrot',
+      }));
+    await bench.consolidate({ engine: review });
+    expect(await forget(id)).toMatchObject({ conflicted: [expect.any(String)] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    const kept = await bench.rows(
+      `select count(*) from engram.change_ops where bank_id = $1 and status = 'conflicted'
+         and (plan is not null or after_embedding is not null or after_embedding_model is not null)`,
+      [bench.bankId],
+    );
+    expect(kept).toEqual([{ count: 0 }]);
+    expect(await states(bench)).toEqual({ 'Ben sings': 'pending' });
+  });
+
+  it('are gone: values that a refused op would have lost, though nothing tells what was shown', async () => {
+    const [id = ''] = await observe(bench, 'Order 778812 is late', 'Order 5 is late');
+    await decide(bench, 'Orders are late', (batch, m) => [
+      {
+        op: 'fold',
+        target: observationAlias(batch, 'Order 5 is late'),
+        into: observationAlias(batch, 'Order 778812 is late'),
+        reason: 'same',
+      },
+      {
+        op: 'revise',
+        target: observationAlias(batch, 'Order 778812 is late'),
+        text: 'Orders are late',
+        memories: [m],
+        reason: 'shorter',
+      },
+      {
+        ...createOp(m, 'n1', 'Order 6 is late'),
+        supersededBy: observationAlias(batch, 'Order 778812 is late'),
+      },
+      { op: 'skip', memories: [m], reason: 'no' },
+    ]);
+    const target = (await observation(bench, 'Order 778812 is late')).id;
+    const refused = await bench.rows<{ op: string; ids: string[] }>(
+      `select op, observation_ids as ids from engram.change_ops where bank_id = $1 and status = 'rejected' order by seq`,
+      [bench.bankId],
+    );
+    expect(refused.map((row) => row.op)).toEqual(['fold', 'revise', 'create']);
+    expect(refused.every((row) => row.ids.includes(target))).toBe(true);
+    await bench.rows("update engram.change_sets set shown_ids = '{}' where bank_id = $1", [bench.bankId]);
+    await forget(id);
+    expect(await placesOf(bench, '778812')).toEqual([]);
   });
 });
 

@@ -536,8 +536,14 @@ const cases: Record<string, Case> = {
   'erasure:deleteMemory': { call: (b, v, db) => erasure.deleteMemory(db, b, v.pending), gives: undefined },
   'erasure:reopenMemories': { call: (b, v, db) => erasure.reopenMemories(db, b, v.memories), gives: undefined },
   'erasure-scrub:scrubHistory': {
-    call: (b, v, db) => erasureScrub.scrubHistory(db, b, { memoryId: v.consolidated, observationIds: v.observations }),
+    call: (b, v, db) =>
+      erasureScrub.scrubHistory(db, b, { memoryId: v.consolidated, observationIds: v.observations }, [v.changeSetId]),
     gives: { ops: 0, conflicted: [] },
+  },
+  'erasure-scrub:lockSetsBeside': {
+    call: (b, v, db) =>
+      erasureScrub.lockSetsBeside(db, b, { memoryId: v.consolidated, observationIds: v.observations }),
+    gives: [],
   },
   'erasure-scrub:scrubByproducts': {
     call: (b, v, db) =>
@@ -570,6 +576,10 @@ const cases: Record<string, Case> = {
   'lineage:lineageOf': { call: (b, v, db) => lineage.lineageOf(db, b, v.consolidated), gives: [] },
   'lineage:loadLineage': { call: (b, v, db) => lineage.loadLineage(db, b, v.observations), gives: [] },
   'lineage:pointersAt': { call: (b, v, db) => lineage.pointersAt(db, b, [v.live]), gives: [] },
+  'lineage:setsBeside': {
+    call: (b, v, db) => lineage.setsBeside(db, b, { memoryId: v.pending, observationIds: v.observations }),
+    gives: [],
+  },
   'lineage:memoriesBeside': {
     call: (b, v, db) => lineage.memoriesBeside(db, b, { memoryId: v.pending, observationIds: v.observations }),
     gives: { proposed: [], explained: [] },

@@ -9,6 +9,7 @@ alter table engram.change_sets
   -- All memories and observations that whoever decided had read: reasons may quote what no op names.
   add column shown_ids uuid[] not null default '{}';
 
+create index change_sets_undoes on engram.change_sets (bank_id, undoes) where undoes is not null;
 create index change_sets_shown on engram.change_sets using gin (shown_ids);
 create index change_sets_run on engram.change_sets (bank_id, run_id);
 
