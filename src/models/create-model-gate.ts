@@ -83,6 +83,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     onOpen: () => starting.resize(slowStart),
   });
   let learning: Promise<void> | undefined;
+  let hasAnswered = false;
   const blame = createContentBlame(() => clock.monotonicMs());
 
   if (price === undefined) {
@@ -218,6 +219,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     const latencyMs = clock.monotonicMs() - startedMs;
     const isUsable = performed.isUsable !== false;
     if (isUsable) {
+      hasAnswered = true;
       blame.answered(call.facts.subjectIds);
       if (!turn.isStopped()) starting.resize(Number.POSITIVE_INFINITY);
     }
@@ -253,6 +255,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     },
     storedAnswer: (bankId, requestHash) => findModelAnswer(db, bankId, requestHash),
     readyAt: async () => (await breaker.readyAt()) ?? (await booking.readyAt()),
+    hasAnswered: () => hasAnswered,
     tokensOf: (text) => Math.ceil(Buffer.byteLength(text) * rate.tokensPerByte()),
     async contentFailed(error, about) {
       const verdict = blame.failed(about, error.sentAtMs);

@@ -61,6 +61,11 @@ export interface ModelGate {
   storedAnswer(bankId: string, requestHash: Buffer): Promise<unknown>;
   /** Null: a call may be made now. Else when to look again: the breaker is open, or the budget is spent. */
   readyAt(): Promise<Date | null>;
+  /**
+   * Whether the model has answered usably since this process began: then a request that it refuses without saying why is
+   * refused for what it says, and not because every one is.
+   */
+  hasAnswered(): boolean;
   /** Tokens of a text by what this model has charged so far (tokens a byte), a cautious constant before the first answer. */
   tokensOf(text: string): number;
   /**

@@ -181,7 +181,12 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     let used = first;
     for (;;) {
       const sentAtMs = clock.monotonicMs();
-      const within = { clock, signal, timeoutMs: timeoutOf(request.purpose, timeoutMs) };
+      const within = {
+        clock,
+        signal,
+        timeoutMs: timeoutOf(request.purpose, timeoutMs),
+        hasAnswered: gate.hasAnswered,
+      };
       const reply = await callWithin(facts, within, async (signal) => {
         try {
           const body: unknown = await client.chat(requestBody(model, request, used), signal);

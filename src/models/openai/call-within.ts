@@ -3,13 +3,19 @@ import { classifyOpenAiError, timedOut } from './classify-error.ts';
 import type { EndpointFacts } from './error-message.ts';
 
 /**
- * Runs one request of the client, for at most `timeoutMs` from now until its last byte.
+ * Runs one request of the client, for at most `timeoutMs` from now until its last byte. `hasAnswered`: whether the model has
+ * answered usably before.
  *
  * @throws ProviderError, ModelContentError, or the signal's reason; both end the request at the socket
  */
 export async function callWithin<T>(
   facts: EndpointFacts,
-  options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly clock: Clock },
+  options: {
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+    readonly clock: Clock;
+    readonly hasAnswered: () => boolean;
+  },
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { clock, signal, timeoutMs } = options;
@@ -31,7 +37,7 @@ export async function callWithin<T>(
   } catch (thrown) {
     signal.throwIfAborted();
     if (isExpired) throw timedOut(timeoutMs, facts);
-    throw classifyOpenAiError(thrown, { ...facts, sentAtMs, now: clock.now() });
+    throw classifyOpenAiError(thrown, { ...facts, sentAtMs, now: clock.now(), hasAnswered: options.hasAnswered() });
   } finally {
     over.abort();
     signal.removeEventListener('abort', leave);

@@ -9,6 +9,8 @@ export interface ErrorContext extends EndpointFacts {
   readonly now: Date;
   /** When the request was sent, by the monotonic clock. */
   readonly sentAtMs: number;
+  /** Whether the model has answered usably before: what was understood then is not wrong now. */
+  readonly hasAnswered: boolean;
 }
 
 /**
@@ -156,7 +158,9 @@ function answered(error: APIError, status: number, context: ErrorContext): Provi
       if (parameter !== null) {
         return failure('configuration', `choose a model or server that takes it, with ${settings.model}`);
       }
-      if (refusedText.test(text)) return refused();
+      // It names nothing that is the same in every request, and others are answered. Taken for the configuration, one poison
+      // had everybody wait for it, for ever; a model that refuses them all is found out by those that it is asked after.
+      if (refusedText.test(text) || context.hasAnswered) return refused();
       return failure('configuration', `check ${settings.model} and ${settings.baseUrl}`);
     }
     default:

@@ -14,18 +14,21 @@ export interface FakeGate extends ModelGate {
 export function createFakeGate(baseUrl: string, model = 'scripted'): FakeGate {
   const runs: { facts: CallFacts; performed?: Performed<unknown> }[] = [];
   const answers = new Map<string, string>();
+  let hasAnswered = false;
   const key = (bankId: string, hash: Buffer) => `${bankId} ${hash.toString('hex')}`;
   return {
     endpoint: endpointOf(baseUrl),
     model,
     runs,
     answers,
+    hasAnswered: () => hasAnswered,
     async run(facts, perform, signal) {
       signal.throwIfAborted();
       const run: { facts: CallFacts; performed?: Performed<unknown> } = { facts };
       runs.push(run);
       const performed = await perform(signal);
       run.performed = performed;
+      hasAnswered ||= performed.isUsable !== false;
       if (facts.bankId !== null && performed.answer !== undefined) {
         answers.set(key(facts.bankId, facts.requestHash), JSON.stringify(performed.answer));
       }

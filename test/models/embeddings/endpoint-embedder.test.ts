@@ -122,6 +122,17 @@ describe('a text that is refused', () => {
     expect(server.requests).toHaveLength(2);
   });
 
+  test('in words that say nothing is found too, once the model has answered', async () => {
+    const { embedder: it } = embedder();
+    const mute = (request: ScriptedRequest) =>
+      inputs(request).includes('poison') ? apiError(400, { message: 'could not' }) : vectors(inputs(request));
+    server.onEmbed = mute;
+    await expect(it.embed(['poison'], memory)).rejects.toMatchObject({ errorClass: 'configuration' });
+    await it.embed(['fine'], memory);
+    const texts = ['a', 'b', 'poison', 'c'];
+    await expect(it.embed(texts, memory)).rejects.toMatchObject({ code: 'INVALID_EMBEDDING', index: 2 });
+  });
+
   test('by a model that refuses everything blames the model and no text', async () => {
     const { gate, embedder: it } = embedder();
     server.onEmbed = refusing('');

@@ -30,6 +30,7 @@ export function createPassGate(endpoint: string, model: string): PassGate {
         throw new ModelUnavailableError(thrown.message, { errorClass, retryAt: new Date(0), cause: thrown });
       }
     },
+    hasAnswered: () => usages.length > 0,
     storedAnswer: async () => undefined,
     readyAt: async () => null,
     tokensOf: (text) => Buffer.byteLength(text),

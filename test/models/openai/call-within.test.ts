@@ -37,7 +37,9 @@ function ask(baseUrl: string, options: { clock?: Clock; signal?: AbortSignal; ti
     secrets: [],
   };
   const { clock = systemClock, signal = new AbortController().signal, timeoutMs = 60_000 } = options;
-  return callWithin(facts, { clock, signal, timeoutMs }, (inner) => client.chat({ model: 'm', messages: [] }, inner));
+  return callWithin(facts, { clock, signal, timeoutMs, hasAnswered: () => false }, (inner) =>
+    client.chat({ model: 'm', messages: [] }, inner),
+  );
 }
 
 it('says that nothing listens there', async () => {
@@ -124,7 +126,7 @@ it.each([
         settings: { baseUrl: 'OPENAI_BASE_URL', apiKey: 'OPENAI_API_KEY', model: 'ENGRAMD_LLM_MODEL' },
         secrets: [],
       },
-      { clock: systemClock, signal: new AbortController().signal, timeoutMs: 60_000 },
+      { clock: systemClock, signal: new AbortController().signal, timeoutMs: 60_000, hasAnswered: () => true },
       (inner) =>
         createOpenAiClient({ apiKey: undefined, baseUrl: made(`http://127.0.0.1:${port}/v1`) }).chat(
           { model: 'm', messages: [] },

@@ -18,6 +18,7 @@ const context: ErrorContext = {
   secrets: ['sk-test-0123456789abcdefghij', 'shaped_like_no_key'],
   now: new Date('2026-03-01T12:00:00Z'),
   sentAtMs: 17,
+  hasAnswered: false,
 };
 
 const http = (status: number, error: unknown, headers: Record<string, string> = {}) =>
@@ -137,6 +138,23 @@ describe('class', () => {
   ];
   it.each(rows)('%s', (_name, thrown, expected) => {
     expect(classOf(thrown)).toBe(expected);
+  });
+
+  it.each([
+    [400, { message: 'Bad request: could not process message', type: 'invalid_request_error' }],
+    [422, { message: 'no', param: 'messages[1].content' }],
+  ])('takes a %s without a word of why for the text, once others have been answered', (code, error) => {
+    expect(classifyOpenAiError(http(code, error), context)).toMatchObject({ errorClass: 'configuration' });
+    expect(classifyOpenAiError(http(code, error), { ...context, hasAnswered: true })).toMatchObject({
+      kind: 'refused',
+    });
+  });
+
+  it('takes a parameter that is refused for the configuration, whatever was answered', () => {
+    const refused = http(400, { message: 'no', param: 'temperature' });
+    expect(classifyOpenAiError(refused, { ...context, hasAnswered: true })).toMatchObject({
+      errorClass: 'configuration',
+    });
   });
 
   it('takes what nobody knows for the configuration: it fails every request alike', () => {
