@@ -87,8 +87,8 @@ const storeForMemories = `
   select $1, 'memories', r.id, w.id, t.content_hash, r.vector::real[]
   from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector)
   join there t on t.id = r.id and t.content_hash = decode(r.hash, 'hex')
-  on conflict (bank_id, target, row_id) do update
-    set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
+  on conflict (bank_id, target, row_id, model) do update
+    set content_hash = excluded.content_hash, embedding = excluded.embedding`;
 
 const storeForObservations = `
   with wanted as (
@@ -101,8 +101,8 @@ const storeForObservations = `
   select $1, 'observations', r.id, w.id, t.content_hash, r.vector::real[]
   from wanted w, unnest($3::uuid[], $4::text[], $5::text[]) as r(id, hash, vector)
   join there t on t.id = r.id and t.content_hash = decode(r.hash, 'hex')
-  on conflict (bank_id, target, row_id) do update
-    set model = excluded.model, content_hash = excluded.content_hash, embedding = excluded.embedding`;
+  on conflict (bank_id, target, row_id, model) do update
+    set content_hash = excluded.content_hash, embedding = excluded.embedding`;
 
 /**
  * Puts the vectors of at most `limit` rows, in id order, in the place of those in use. A row whose text has changed keeps

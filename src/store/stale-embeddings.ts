@@ -8,29 +8,42 @@ import type { VectorTarget } from './vectors/vector-index.ts';
  * written while it happened. No search compares them with anything until they are embedded again.
  *
  * Indexes memories_by_model and observations_by_model, from both sides of the active model: `<>` has no index. Texts
- * that the model cannot take are marked in next_embeddings and stay as they are.
+ * that the model cannot take are marked in next_embeddings and stay as they are; they are passed over before anything is
+ * counted, or a thousand of them would hide whatever comes after.
  */
 const staleMemories = `
-  select m.id, m.text, encode(m.content_hash, 'hex') as hash from engram.embedding_models a
+  select s.id, s.text, encode(s.content_hash, 'hex') as hash from engram.embedding_models a
   cross join lateral (
-    (select bank_id, id, text, content_hash from engram.memories where bank_id = $1 and embedding_model < a.id and invalidated_at is null limit 1000)
+    (select m.id, m.text, m.content_hash from engram.memories m
+      where m.bank_id = $1 and m.embedding_model < a.id and m.invalidated_at is null
+        and not exists (select from engram.next_embeddings n where n.bank_id = m.bank_id and n.target = 'memories'
+          and n.row_id = m.id and n.model = a.id and n.content_hash = m.content_hash)
+      limit $2)
     union all
-    (select bank_id, id, text, content_hash from engram.memories where bank_id = $1 and embedding_model > a.id and invalidated_at is null limit 1000)
-  ) as m
-  where a.is_active and not exists (select from engram.next_embeddings n where n.bank_id = m.bank_id
-    and n.target = 'memories' and n.row_id = m.id and n.model = a.id and n.content_hash = m.content_hash)
-  limit $2`;
+    (select m.id, m.text, m.content_hash from engram.memories m
+      where m.bank_id = $1 and m.embedding_model > a.id and m.invalidated_at is null
+        and not exists (select from engram.next_embeddings n where n.bank_id = m.bank_id and n.target = 'memories'
+          and n.row_id = m.id and n.model = a.id and n.content_hash = m.content_hash)
+      limit $2)
+  ) as s
+  where a.is_active limit $2`;
 
 const staleObservations = `
-  select o.id, o.text, encode(o.content_hash, 'hex') as hash from engram.embedding_models a
+  select s.id, s.text, encode(s.content_hash, 'hex') as hash from engram.embedding_models a
   cross join lateral (
-    (select bank_id, id, text, content_hash from engram.observations where bank_id = $1 and embedding_model < a.id and retired_at is null limit 1000)
+    (select o.id, o.text, o.content_hash from engram.observations o
+      where o.bank_id = $1 and o.embedding_model < a.id and o.retired_at is null
+        and not exists (select from engram.next_embeddings n where n.bank_id = o.bank_id and n.target = 'observations'
+          and n.row_id = o.id and n.model = a.id and n.content_hash = o.content_hash)
+      limit $2)
     union all
-    (select bank_id, id, text, content_hash from engram.observations where bank_id = $1 and embedding_model > a.id and retired_at is null limit 1000)
-  ) as o
-  where a.is_active and not exists (select from engram.next_embeddings n where n.bank_id = o.bank_id
-    and n.target = 'observations' and n.row_id = o.id and n.model = a.id and n.content_hash = o.content_hash)
-  limit $2`;
+    (select o.id, o.text, o.content_hash from engram.observations o
+      where o.bank_id = $1 and o.embedding_model > a.id and o.retired_at is null
+        and not exists (select from engram.next_embeddings n where n.bank_id = o.bank_id and n.target = 'observations'
+          and n.row_id = o.id and n.model = a.id and n.content_hash = o.content_hash)
+      limit $2)
+  ) as s
+  where a.is_active limit $2`;
 
 export async function selectStale(
   db: Queryable,

@@ -8,7 +8,9 @@ alter table engram.embedding_models
   add column switch_started_at timestamptz,
   -- The process that makes those vectors, for as long as it says so: two would pay twice for each text.
   add column switch_worker uuid,
-  add column switch_worker_until timestamptz;
+  add column switch_worker_until timestamptz,
+  -- Why no process is at it, as the last one that tried said it.
+  add column switch_problem text;
 create unique index embedding_models_one_switch on engram.embedding_models ((true)) where switch_started_at is not null;
 
 create table engram.next_embeddings (
@@ -20,7 +22,8 @@ create table engram.next_embeddings (
   content_hash bytea not null,
   -- Null: the model cannot take this text. Its row keeps the vector it has, and is not tried again until it changes.
   embedding real[],
-  primary key (bank_id, target, row_id)
+  -- The model too: what the active one cannot take and the vector of the next one stand side by side.
+  primary key (bank_id, target, row_id, model)
 );
 alter table engram.next_embeddings alter column embedding set storage external;
 
@@ -51,18 +54,29 @@ create function engram.has_stale_embeddings(bank text) returns boolean language 
   select exists (
     select from engram.embedding_models a
     cross join lateral (
-      (select 'memories' as target, id, content_hash from engram.memories
-        where bank_id = bank and embedding_model < a.id and invalidated_at is null limit 1000)
+      (select 1 from engram.memories t
+        where t.bank_id = bank and t.embedding_model < a.id and t.invalidated_at is null
+          and not exists (select from engram.next_embeddings n where n.bank_id = bank and n.target = 'memories'
+            and n.row_id = t.id and n.model = a.id and n.content_hash = t.content_hash)
+        limit 1)
       union all
-      (select 'memories', id, content_hash from engram.memories
-        where bank_id = bank and embedding_model > a.id and invalidated_at is null limit 1000)
+      (select 1 from engram.memories t
+        where t.bank_id = bank and t.embedding_model > a.id and t.invalidated_at is null
+          and not exists (select from engram.next_embeddings n where n.bank_id = bank and n.target = 'memories'
+            and n.row_id = t.id and n.model = a.id and n.content_hash = t.content_hash)
+        limit 1)
       union all
-      (select 'observations', id, content_hash from engram.observations
-        where bank_id = bank and embedding_model < a.id and retired_at is null limit 1000)
+      (select 1 from engram.observations t
+        where t.bank_id = bank and t.embedding_model < a.id and t.retired_at is null
+          and not exists (select from engram.next_embeddings n where n.bank_id = bank and n.target = 'observations'
+            and n.row_id = t.id and n.model = a.id and n.content_hash = t.content_hash)
+        limit 1)
       union all
-      (select 'observations', id, content_hash from engram.observations
-        where bank_id = bank and embedding_model > a.id and retired_at is null limit 1000)
+      (select 1 from engram.observations t
+        where t.bank_id = bank and t.embedding_model > a.id and t.retired_at is null
+          and not exists (select from engram.next_embeddings n where n.bank_id = bank and n.target = 'observations'
+            and n.row_id = t.id and n.model = a.id and n.content_hash = t.content_hash)
+        limit 1)
     ) as s
-    where a.is_active and not exists (select from engram.next_embeddings n where n.bank_id = bank
-      and n.target = s.target and n.row_id = s.id and n.model = a.id and n.content_hash = s.content_hash))
+    where a.is_active)
 $$;
