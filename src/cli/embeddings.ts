@@ -16,6 +16,7 @@ interface Embeddings {
   readonly switch: {
     readonly model: string;
     readonly working: boolean;
+    readonly problem: string | null;
     readonly texts: number;
     readonly done: number;
     readonly tokens: number;
@@ -72,9 +73,9 @@ function describe({ terminal }: CommandContext, found: Embeddings): string[][] {
     rows.push([terminal.dim('configured'), `${found.configured}: engramd embeddings switch changes to it`]);
   }
   if (found.switch) {
-    const { model, texts, done, working, tokens } = found.switch;
+    const { model, texts, done, working, problem, tokens } = found.switch;
     const cost = tokens === 0 ? '' : `, ${tokens.toLocaleString('en-US')} tokens, $${found.switch.cost_usd.toFixed(4)}`;
-    const state = working ? '' : ', waits for a daemon';
+    const state = problem === null ? (working ? '' : ', waits for a daemon') : `, cannot go on: ${problem}`;
     rows.push([terminal.dim('switch to'), `${terminal.bold(model)}: ${done} of ${texts} texts${cost}${state}`]);
   }
   return rows;

@@ -30,6 +30,8 @@ export interface SwitchProgress {
   readonly startedAt: Date;
   /** Whether a process says that it is at it. */
   readonly isWorkedOn: boolean;
+  /** Why none is, as the last one that tried said it. */
+  readonly problem: string | null;
   readonly texts: number;
   readonly done: number;
   /** So far. */
@@ -92,12 +94,12 @@ export function createEmbeddingSwitcher(deps: EmbeddingSwitcherDeps): EmbeddingS
     };
   }
 
-  async function progressOf({ model, startedAt, workerId }: EmbeddingSwitch): Promise<SwitchProgress> {
+  async function progressOf({ model, startedAt, workerId, problem }: EmbeddingSwitch): Promise<SwitchProgress> {
     const { texts, done } = await measureSwitch(db, model.id);
     const endpointModel = parseEndpointModelId(model.id)?.model;
     const cost =
       endpointModel === undefined ? { nanoUsd: 0, tokens: 0 } : await switchCost(db, endpointModel, startedAt);
-    return { model, startedAt, isWorkedOn: workerId !== null, texts, done, ...cost };
+    return { model, startedAt, isWorkedOn: workerId !== null, problem, texts, done, ...cost };
   }
 
   return {

@@ -2,7 +2,15 @@ import type { Database } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
-import { claimSwitch, type EmbeddingSwitch, flipModel, lockSwitch, readSwitch } from '../store/embedding-switch.ts';
+import {
+  claimSwitch,
+  clearSwitchProblem,
+  type EmbeddingSwitch,
+  flipModel,
+  leaveSwitch,
+  lockSwitch,
+  readSwitch,
+} from '../store/embedding-switch.ts';
 import {
   bankIdsInOrder,
   moveNextEmbeddings,
@@ -11,6 +19,7 @@ import {
   type TextToEmbed,
 } from '../store/next-embeddings.ts';
 import type { VectorTarget } from '../store/vectors/vector-index.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
@@ -80,14 +89,33 @@ class ModelSwitch implements ReEmbedder {
 
   async step(signal: AbortSignal): Promise<ReEmbedStep> {
     const { db, instanceId } = this.#deps;
-    const isAsked = (await readSwitch(db)) !== null;
-    const claimed = isAsked ? await claimSwitch(db, instanceId, claimMs) : null;
-    if (!claimed) {
+    const asked = await readSwitch(db);
+    if (asked === null) {
       await this.release();
-      return { kind: isAsked ? 'elsewhere' : 'none' };
+      return { kind: 'none' };
     }
-    const next = await this.#embedderOf(claimed);
-    const chunk = await this.#nextChunk(claimed.model.id);
+    try {
+      // Before the claim: what cannot ask the model must not keep it from a process that can.
+      const next = await this.#embedderOf(asked);
+      const claimed = await claimSwitch(db, instanceId, claimMs);
+      if (claimed?.model.id !== asked.model.id) {
+        await this.release();
+        return { kind: 'elsewhere' };
+      }
+      const step = await this.#work(next, claimed.model, signal);
+      await clearSwitchProblem(db);
+      return step;
+    } catch (thrown) {
+      // The budget or an endpoint that is down too: another daemon may have a budget or an endpoint of its own.
+      await leaveSwitch(db, instanceId, signal.aborted ? null : errorMessage(thrown)).catch((error: unknown) => {
+        this.#deps.log.debug({ error: errorMessage(error) }, 'the claim of the switch ends by itself');
+      });
+      throw thrown;
+    }
+  }
+
+  async #work(next: Embedder, model: PinnedModel, signal: AbortSignal): Promise<ReEmbedStep> {
+    const chunk = await this.#nextChunk(model.id);
     if (chunk) {
       await this.#embed(next, chunk, signal);
       return { kind: 'embedded', texts: chunk.rows.length };
@@ -97,11 +125,11 @@ class ModelSwitch implements ReEmbedder {
     this.#madeInPass = 0;
     // What was written during the pass is looked for in another.
     if (!isComplete) return { kind: 'embedded', texts: 0 };
-    await this.#deps.prepare(claimed.model);
+    await this.#deps.prepare(model);
     signal.throwIfAborted();
-    const isDone = await this.#flip(claimed.model.id);
+    const isDone = await this.#flip(model.id);
     await this.release();
-    return isDone ? { kind: 'switched', model: claimed.model.id } : { kind: 'none' };
+    return isDone ? { kind: 'switched', model: model.id } : { kind: 'none' };
   }
 
   async release(): Promise<void> {

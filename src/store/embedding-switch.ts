@@ -7,6 +7,8 @@ export interface EmbeddingSwitch {
   readonly startedAt: Date;
   /** The process that says it makes the vectors; null where none does at the moment. */
   readonly workerId: string | null;
+  /** Why it does not go on, as the last process that tried said it; null where one is at it. */
+  readonly problem: string | null;
 }
 
 interface Row {
@@ -15,18 +17,24 @@ interface Row {
   dimensions: number;
   started_at: Date;
   worker_id: string | null;
+  problem: string | null;
 }
 
 function toSwitch(row: Row): EmbeddingSwitch {
   const { id, provider, dimensions } = row;
-  return { model: { id, provider, dimensions }, startedAt: row.started_at, workerId: row.worker_id };
+  return {
+    model: { id, provider, dimensions },
+    startedAt: row.started_at,
+    workerId: row.worker_id,
+    problem: row.problem,
+  };
 }
 
 export async function readSwitch(db: Queryable): Promise<EmbeddingSwitch | null> {
   // Index embedding_models_one_switch.
   const { rows } = await db.query<Row>(
     `select id, provider, dimensions, switch_started_at as started_at,
-       case when switch_worker_until > now() then switch_worker end as worker_id
+       case when switch_worker_until > now() then switch_worker end as worker_id, switch_problem as problem
      from engram.embedding_models where switch_started_at is not null`,
   );
   return rows[0] ? toSwitch(rows[0]) : null;
@@ -44,7 +52,7 @@ export async function beginSwitch(db: Queryable, model: PinnedModel): Promise<bo
     `insert into engram.embedding_models as e (id, provider, dimensions, is_active, switch_started_at)
      select $1, $2, $3, false, now()
      where not exists (select from engram.embedding_models where switch_started_at is not null)
-     on conflict (id) do update set switch_started_at = now()
+     on conflict (id) do update set switch_started_at = now(), switch_problem = null
        where not e.is_active and e.dimensions = excluded.dimensions`,
     [model.id, model.provider, model.dimensions],
   );
@@ -63,10 +71,36 @@ export async function claimSwitch(db: Queryable, instanceId: string, leaseMs: nu
        switch_worker = $1 or switch_worker_until is null or switch_worker_until < now() or not exists (
          select from engram.instances i
          where i.id = switch_worker and i.stopped_at is null and i.seen_at > now() - interval '30 s'))
-     returning id, provider, dimensions, switch_started_at as started_at, switch_worker as worker_id`,
+     returning id, provider, dimensions, switch_started_at as started_at, switch_worker as worker_id,
+       switch_problem as problem`,
     [instanceId, leaseMs],
   );
   return rows[0] ? toSwitch(rows[0]) : null;
+}
+
+/**
+ * Says why this process does not go on, and leaves the claim, if it has it, to whoever can: a daemon that cannot ask the
+ * model would hold it for ever otherwise. Nothing is said while another one is at it.
+ *
+ * @param problem null: the process ends, which is none
+ */
+export async function leaveSwitch(db: Queryable, instanceId: string, problem: string | null): Promise<void> {
+  // Index embedding_models_one_switch.
+  await db.query(
+    `update engram.embedding_models set switch_worker = null, switch_worker_until = null, switch_problem = $2
+     where switch_started_at is not null and (switch_worker = $1
+       or (switch_worker_until is null or switch_worker_until < now()) and switch_problem is distinct from $2)`,
+    [instanceId, problem],
+  );
+}
+
+/** The switch goes on: what stood in its way does no longer. */
+export async function clearSwitchProblem(db: Queryable): Promise<void> {
+  // Index embedding_models_one_switch.
+  await db.query(
+    `update engram.embedding_models set switch_problem = null
+     where switch_started_at is not null and switch_problem is not null`,
+  );
 }
 
 /** Forgets a switch and every vector made for it; the id of its model, or null where there was none. */
@@ -74,7 +108,7 @@ export async function cancelSwitch(tx: Queryable): Promise<string | null> {
   // Index embedding_models_one_switch. First the row: whoever flips holds it.
   const { rows } = await tx.query<{ id: string }>(
     `update engram.embedding_models
-     set switch_started_at = null, switch_worker = null, switch_worker_until = null
+     set switch_started_at = null, switch_worker = null, switch_worker_until = null, switch_problem = null
      where switch_started_at is not null returning id`,
   );
   const [row] = rows;
@@ -89,6 +123,11 @@ export async function cancelSwitch(tx: Queryable): Promise<string | null> {
  * @returns false: cancelled, or done by another process.
  */
 export async function lockSwitch(tx: Queryable, modelId: string): Promise<boolean> {
+  // One transaction over all rows, and under pgvector each new vector goes into an index: 100,000 take minutes, and the
+  // last statement takes all their copies away. With the limit of 60 s a statement it would fail at the same place each
+  // time and never be done. A row that somebody holds is waited for longer as well, since starting anew costs more;
+  // applies that meanwhile wait for these two rows give up after their own 20 s and come back. Searches and ingest go on.
+  await tx.query("set local statement_timeout = 0; set local lock_timeout = '5min'");
   // Both rows, by id: NO KEY, since foreign keys of every vector written meanwhile hold a KEY SHARE on them.
   const { rows } = await tx.query<{ id: string; is_next: boolean }>(
     `select id, switch_started_at is not null as is_next from engram.embedding_models
@@ -103,7 +142,8 @@ export async function flipModel(tx: Queryable, modelId: string): Promise<void> {
   await tx.query('update engram.embedding_models set is_active = false where is_active');
   await tx.query(
     `update engram.embedding_models
-     set is_active = true, pinned_at = now(), switch_started_at = null, switch_worker = null, switch_worker_until = null
+     set is_active = true, pinned_at = now(), switch_started_at = null, switch_worker = null, switch_worker_until = null,
+       switch_problem = null
      where id = $1`,
     [modelId],
   );

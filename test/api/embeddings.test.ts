@@ -31,7 +31,16 @@ test('status, estimate, switch, cancel', async () => {
   expect(started.statusCode).toBe(200);
   expect(bodyOf(started)).toEqual({ ...estimate, started: true });
   expect(bodyOf(await fixture.get('/v1/embeddings'))).toMatchObject({
-    switch: { model: 'openai/next', dimensions: 64, working: false, texts: 1, done: 0, tokens: 0, cost_usd: 0 },
+    switch: {
+      model: 'openai/next',
+      dimensions: 64,
+      working: false,
+      problem: null,
+      texts: 1,
+      done: 0,
+      tokens: 0,
+      cost_usd: 0,
+    },
   });
   expect((await fixture.post('/v1/embeddings/switch', { model: 'next' })).statusCode).toBe(200);
 

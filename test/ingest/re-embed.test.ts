@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createReEmbedder } from '../../src/ingest/re-embed.ts';
+import { EmbeddingModelUnavailableError } from '../../src/models/embeddings/embedding-errors.ts';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import { activeEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { cancelSwitch, readSwitch } from '../../src/store/embedding-switch.ts';
 import { measureSwitch } from '../../src/store/next-embeddings.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 import { createSwitchFixture, type SwitchFixture, signal } from './re-embed-fixture.ts';
 
 let fixture: SwitchFixture;
@@ -276,4 +279,56 @@ test('a deleted memory takes its vector of the model to come with it', async () 
   await fixture.db.query("delete from engram.memories where text = 'one'");
   const { rows } = await fixture.db.query('select 1 from engram.next_embeddings');
   expect(rows).toHaveLength(0);
+});
+
+test('a daemon that cannot ask the next model says why, and leaves the switch to one that can', async () => {
+  const [unable, able] = [await fixture.daemon(), await fixture.daemon()];
+  const cannotOpen = createReEmbedder({
+    ...{ db: fixture.db, log: silentLog, metrics: fixture.metrics, racepoints: unable.races },
+    ...{ instanceId: unable.instanceId, prepare: async () => undefined },
+    open: () => {
+      throw new EmbeddingModelUnavailableError('openai/next needs its endpoint');
+    },
+  });
+  await fixture.remember('a', 'one', 'two');
+  await embedAll(able, 'a');
+  await fixture.begin();
+  await expect(cannotOpen.step(signal)).rejects.toThrow('needs its endpoint');
+  expect(await readSwitch(fixture.db)).toMatchObject({ workerId: null, problem: 'openai/next needs its endpoint' });
+  expect(await able.reEmbedder.step(signal)).toEqual({ kind: 'embedded', texts: 2 });
+  await expect(cannotOpen.step(signal)).rejects.toThrow('needs its endpoint');
+  expect(await readSwitch(fixture.db)).toMatchObject({ workerId: able.instanceId, problem: null });
+  expect((await able.run()).at(-1)).toBe('switched');
+});
+
+test('one whose endpoint refuses leaves it as well', async () => {
+  const [unable, able] = [await fixture.daemon(), await fixture.daemon()];
+  await fixture.remember('a', 'one');
+  await embedAll(able, 'a');
+  await fixture.begin();
+  fixture.next.onEmbed = () => {
+    throw new BudgetSpentError('spent', new Date());
+  };
+  await expect(unable.reEmbedder.step(signal)).rejects.toThrow('spent');
+  fixture.next.onEmbed = undefined;
+  expect(await readSwitch(fixture.db)).toMatchObject({ workerId: null, problem: 'spent' });
+  expect(await able.reEmbedder.step(signal)).toEqual({ kind: 'embedded', texts: 1 });
+  expect(await readSwitch(fixture.db)).toMatchObject({ workerId: able.instanceId, problem: null });
+});
+
+test('the change itself is bound by no limit of time that more rows could reach', async () => {
+  const daemon = await fixture.daemon();
+  await fixture.remember('a', 'one');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  await fixture.db.query('create table limits (statement text, lock text)');
+  await fixture.db.query(`create function note_limits() returns trigger language plpgsql as $$ begin
+    insert into limits values (current_setting('statement_timeout'), current_setting('lock_timeout'));
+    return null; end $$`);
+  await fixture.db.query(
+    'create trigger noted after update of embedding on engram.memories for each statement execute function note_limits()',
+  );
+  expect((await daemon.run()).at(-1)).toBe('switched');
+  const { rows } = await fixture.db.query('select distinct statement, lock from limits');
+  expect(rows).toEqual([{ statement: '0', lock: '5min' }]);
 });

@@ -669,6 +669,8 @@ const exempt: Record<string, string> = {
   'embedding-switch:readSwitch': 'a switch is of the whole database',
   'embedding-switch:beginSwitch': 'a switch is of the whole database',
   'embedding-switch:claimSwitch': 'a switch is of the whole database',
+  'embedding-switch:leaveSwitch': 'a switch is of the whole database',
+  'embedding-switch:clearSwitchProblem': 'a switch is of the whole database',
   'embedding-switch:cancelSwitch': 'a switch is of the whole database',
   'embedding-switch:lockSwitch': 'a switch is of the whole database',
   'embedding-switch:flipModel': 'a switch is of the whole database',
