@@ -62,6 +62,7 @@ export async function runBatch(deps: EngineDeps, request: BatchRequest): Promise
     memoryIds,
     requestHash: answered?.requestHash,
     shown: answered?.shown,
+    decidedBy: decisionKey(deps.decider),
   });
   if (!started)
     return { bankGone: true, applied: [], proposed: 0, rejected: [], replans: 0, noProgress: [], contended: [] };

@@ -1,6 +1,7 @@
 import { type AnsweredAttempt, answeredAttempts } from '../store/attempts.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
+import { decisionKey } from './decision-key.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import { sourcesEach } from './recall-related.ts';
 
@@ -9,9 +10,9 @@ export interface AnsweredBatch extends AnsweredAttempt {
   readonly memories: readonly DueMemory[];
 }
 
-/** Batches that ended between answer and apply, as long as nothing of what they were shown has moved. */
+/** Batches that ended between answer and apply, as long as nothing of what they were shown has moved and the same still decides. */
 export async function answeredBatches(deps: ConsolidationDeps, bankId: string): Promise<AnsweredBatch[]> {
-  const attempts = await answeredAttempts(deps.db, bankId);
+  const attempts = await answeredAttempts(deps.db, bankId, decisionKey(deps.decider));
   const ids = attempts.flatMap(({ shown }) => shown.memories.map((memory) => memory.id));
   const pending = new Map(
     (ids.length === 0 ? [] : await reloadPending(deps.db, bankId, ids)).map((memory) => [memory.id, memory]),

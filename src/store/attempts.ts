@@ -33,6 +33,8 @@ interface NewAttempt {
   readonly memoryIds: readonly string[];
   /** Of a batch that goes on from a stored answer, so that it can a second time. */
   readonly requestHash?: Buffer | undefined;
+  /** Of what asked that request, or will. */
+  readonly decidedBy?: string | undefined;
   readonly shown?: ShownRows | ShownReplan | undefined;
 }
 
@@ -42,8 +44,9 @@ interface NewAttempt {
  */
 export async function startAttempt(db: Queryable, attempt: NewAttempt): Promise<boolean> {
   const { rowCount } = await db.query(
-    `insert into engram.attempts (bank_id, id, run_id, instance_id, memory_ids, request_hash, shown)
-     select b.id, $2, $3, $4, $5, $6, $7 from engram.banks b where b.id = $1`,
+    `insert into engram.attempts (bank_id, id, run_id, instance_id, memory_ids, request_hash, shown,
+       decided_by)
+     select b.id, $2, $3, $4, $5, $6, $7, $8 from engram.banks b where b.id = $1`,
     [
       attempt.bankId,
       attempt.id,
@@ -52,6 +55,7 @@ export async function startAttempt(db: Queryable, attempt: NewAttempt): Promise<
       attempt.memoryIds,
       attempt.requestHash ?? null,
       attempt.shown === undefined ? null : JSON.stringify(attempt.shown),
+      attempt.decidedBy ?? null,
     ],
   );
   return rowCount === 1;
@@ -155,12 +159,14 @@ export interface AnsweredAttempt {
 /**
  * Batches that ended between answer and apply, and of which nothing has moved since: the memories are due and the
  * observations live, all in the versions that were shown. They go on from the answer, which is paid for (law L19).
+ *
+ * @param decidedBy what decides now: an answer that another model or prompt gave is not applied under its name
  */
-export async function answeredAttempts(db: Queryable, bankId: string): Promise<AnsweredAttempt[]> {
+export async function answeredAttempts(db: Queryable, bankId: string, decidedBy: string): Promise<AnsweredAttempt[]> {
   // Index attempts_answered (partial: few rows), then primary keys and attempts_memories (gin).
   const { rows } = await db.query<{ request_hash: Buffer; shown: ShownRows }>(
     `select a.request_hash, a.shown from engram.attempts a
-     where a.bank_id = $1 and a.request_hash is not null and a.outcome in ('crashed', 'handed_back', 'failed')
+     where a.bank_id = $1 and a.decided_by = $2 and a.request_hash is not null and a.outcome in ('crashed', 'handed_back', 'failed')
        and a.shown ? 'observations'
        and exists (select from engram.model_answers r
          where r.bank_id = a.bank_id and r.request_hash = a.request_hash)
@@ -177,7 +183,7 @@ export async function answeredAttempts(db: Queryable, bankId: string): Promise<A
          left join engram.observations o on o.bank_id = a.bank_id and o.id = s.id
          where o.id is null or o.version <> s.version or not o.is_live or o.needs_replan_at is not null)
      order by a.started_at, a.id limit 500`,
-    [bankId],
+    [bankId, decidedBy],
   );
   return rows.map((row) => ({ requestHash: row.request_hash, shown: row.shown }));
 }

@@ -134,7 +134,7 @@ const cases: Record<string, Case> = {
       }),
     gives: undefined,
   },
-  'attempts:answeredAttempts': { call: (b, _, db) => attempts.answeredAttempts(db, b), gives: [] },
+  'attempts:answeredAttempts': { call: (b, _, db) => attempts.answeredAttempts(db, b, 'llm'), gives: [] },
   'attempts:replanAttempts': { call: (b, _, db) => attempts.replanAttempts(db, b), gives: [] },
   'attempts:hasCrashes': { call: (b, _, db) => attempts.hasCrashes(db, b), gives: false },
   'bank-mission:bankMission': { call: (b, _, db) => bankMission.bankMission(db, b), gives: '' },

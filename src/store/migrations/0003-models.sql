@@ -97,8 +97,8 @@ create table engram.model_abilities (
 );
 
 -- With the request known, a batch whose answer is stored goes on from it after a crash; `shown` is what the aliases of
--- that request stood for.
-alter table engram.attempts add column request_hash bytea, add column shown jsonb;
+-- that request stood for, `decided_by` what asked it: a stored answer is never applied under another one's name.
+alter table engram.attempts add column request_hash bytea, add column shown jsonb, add column decided_by text;
 -- Asked at the start of every slice; nearly always empty.
 create index attempts_answered on engram.attempts (bank_id, started_at)
   where request_hash is not null and outcome in ('crashed', 'handed_back', 'failed');
