@@ -1,15 +1,15 @@
 import type { Database } from '../db/database.ts';
-import type { Amounts } from '../store/budget-ledger.ts';
+import type { Amounts, DayLimits } from '../store/budget-ledger.ts';
 import { type Reserved, reserveCall, type Settlement, settleCall } from '../store/model-calls.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Budget, Refusal } from './budget.ts';
+import type { Budget } from './budget.ts';
 import { keepable } from './keepable-answer.ts';
 import type { CallFacts, Performed, TokenUsage } from './model-gate.ts';
 import { amountsOf, type Price, reservationOf } from './prices.ts';
-import { BudgetSpentError, ModelContentError, ModelUnavailableError, ProviderError } from './provider-errors.ts';
+import { BudgetSpentError, ModelContentError, ProviderError } from './provider-errors.ts';
 import { type CallEnd, nothingSpent, promptTokensOf, spentOn } from './spent-on.ts';
 import type { TokenRate } from './token-rate.ts';
 
@@ -28,10 +28,12 @@ export interface Booking {
     facts: CallFacts,
     probeId: string | null,
   ): Promise<{ readonly kind: 'booked'; readonly call: BookedCall } | Exclude<Reserved, { kind: 'reserved' }>>;
+  /** Why no day has room for a call of that size, and what to change; null: one may have. */
+  neverFits(facts: CallFacts): string | null;
   /**
    * After a refusal: returns where a call of that size is worth another try.
    *
-   * @throws BudgetSpentError; ModelUnavailableError where no day has room for it
+   * @throws BudgetSpentError
    */
   makeRoom(facts: CallFacts, signal: AbortSignal): Promise<void>;
   settleAnswer(call: BookedCall, performed: Performed<unknown>, latencyMs: number): Promise<void>;
@@ -43,9 +45,6 @@ export interface Booking {
 
 /** Room for what is reserved comes with the next settlement of another daemon. */
 const reservedElsewhereMs = 30_000;
-
-/** Nothing changes until somebody changes a setting, which takes a restart. */
-const neverFitsMs = 3_600_000;
 
 const leastUsage: TokenUsage = { promptTokens: 1, cachedTokens: 0, outputTokens: 0 };
 
@@ -65,19 +64,6 @@ export function createBooking(deps: {
   const { db, endpoint, model, budget, price, rate, clock, log, metrics } = deps;
   /** The smallest call that today had no room for. */
   let refused: { readonly day: string; readonly wanted: Amounts } | undefined;
-  let hasSaidNever = false;
-
-  /** Tomorrow is no better than today, so what to change is said. */
-  function neverFits(wanted: Amounts, { limit }: Extract<Refusal, { kind: 'never_fits' }>): ModelUnavailableError {
-    const message =
-      limit === 'nanoUsd'
-        ? `one call of ${model} may cost $${(wanted.nanoUsd / 1e9).toFixed(4)} and a whole day has $${budget.limits.nanoUsd / 1e9}: raise ENGRAMD_BUDGET_USD_PER_DAY`
-        : `one call of ${model} may take ${wanted.tokens} tokens and a whole day has ${budget.limits[limit]}: raise ENGRAMD_BUDGET_TOKENS_PER_DAY`;
-    if (!hasSaidNever) log.warn({ model, endpoint }, message);
-    hasSaidNever = true;
-    const retryAt = new Date(clock.now().getTime() + neverFitsMs);
-    return new ModelUnavailableError(message, { errorClass: 'configuration', retryAt });
-  }
 
   /** Null: what was reserved. */
   function amountsSpent(facts: CallFacts, end: CallEnd): Amounts | null {
@@ -142,6 +128,12 @@ export function createBooking(deps: {
       return { kind: 'booked', call: { id, facts, most, settled: budget.reserved(reserved.ledger) } };
     },
 
+    neverFits(facts) {
+      const wanted = reservationOf(facts, price);
+      const limit = budget.neverFits(wanted);
+      return limit === null ? null : neverFitsLine({ model, wanted, limit, limits: budget.limits });
+    },
+
     async makeRoom(facts, signal) {
       const wanted = reservationOf(facts, price);
       const refusal = await budget.explainRefusal(wanted);
@@ -156,8 +148,6 @@ export function createBooking(deps: {
             `what is left of the day's budget is reserved by calls under way (${model})`,
             new Date(clock.now().getTime() + reservedElsewhereMs),
           );
-        case 'never_fits':
-          throw neverFits(wanted, refusal);
         case 'spent': {
           const day = budget.today();
           if (refused?.day !== day || wanted.tokens < refused.wanted.tokens) refused = { day, wanted };
@@ -199,6 +189,19 @@ export function createBooking(deps: {
 
     readyAt: () => budget.readyAt(refused?.day === budget.today() ? refused.wanted : amountsOf(leastUsage, price)),
   };
+}
+
+/** Tomorrow is no better than today, so what to change is said. */
+export function neverFitsLine(of: {
+  readonly model: string;
+  readonly wanted: Amounts;
+  readonly limit: keyof Amounts;
+  readonly limits: DayLimits;
+}): string {
+  const { model, wanted, limit, limits } = of;
+  return limit === 'nanoUsd'
+    ? `one call of ${model} may cost $${(wanted.nanoUsd / 1e9).toFixed(4)} and a whole day has $${limits.nanoUsd / 1e9}: raise ENGRAMD_BUDGET_USD_PER_DAY`
+    : `one call of ${model} may take ${wanted.tokens} tokens and a whole day has ${limits[limit]}: raise ENGRAMD_BUDGET_TOKENS_PER_DAY`;
 }
 
 /** A closed set: it is a label of metrics. */

@@ -51,8 +51,6 @@ export function leftRatio(limits: DayLimits, used: Amounts): number {
 
 /** Why a reservation was refused, and what that means for whoever asked. */
 export type Refusal =
-  /** It is more than the limit of a whole day. */
-  | { readonly kind: 'never_fits'; readonly limit: LimitName }
   /** Something was given back meanwhile: it fits now. */
   | { readonly kind: 'fits' }
   /** It fits once calls under way have given back what they do not use. */
@@ -69,7 +67,9 @@ export interface Budget {
   inFlight(): number;
   /** Resolves when one of those settles, or when the signal aborts. */
   nextSettlement(signal: AbortSignal): Promise<void>;
-  /** Reads why `wanted` did not go through. */
+  /** The limit of a whole day that this is more than; null: there may be days with room for it. */
+  neverFits(wanted: Amounts): LimitName | null;
+  /** Reads why `wanted`, which a day may hold, did not go through. */
   explainRefusal(wanted: Amounts): Promise<Refusal>;
   /** Null: the day has room for that, or will once calls under way have settled. Else when there is again. */
   readyAt(wanted: Amounts): Promise<Date | null>;
@@ -112,9 +112,8 @@ export function createBudget(deps: {
       await Promise.race([settlement.promise, aborted.promise]);
       signal.removeEventListener('abort', give);
     },
+    neverFits: (wanted) => limitsBroken(limits, nothing, wanted)[0] ?? null,
     async explainRefusal(wanted) {
-      const [never] = limitsBroken(limits, nothing, wanted);
-      if (never !== undefined) return { kind: 'never_fits', limit: never };
       const now = clock.now();
       const day = localDay(now);
       const ledger = await readLedger(db, day);

@@ -167,12 +167,19 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
         case 'out_of_order':
           breaker.met(booked.breaker);
           return { kind: 'again' };
-        case 'over_budget':
+        case 'over_budget': {
+          const never = booking.neverFits(facts);
+          if (never !== null) {
+            leave();
+            await turn.failed(new ProviderError('configuration', never));
+            throw breaker.unavailable();
+          }
           // Nobody waits for a budget in the place, or with the claim, of one who could go.
           leave();
           await turn.end();
           await booking.makeRoom(facts, signal);
           return { kind: 'again' };
+        }
         case 'booked':
           return await send(booked.call, perform, turn, leave, signal);
         default:
@@ -250,8 +257,14 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
         if (tried.kind === 'done') return tried.value;
         if (tried.kind === 'again') continue;
         sends += 1;
-        if (sends >= mostSends) throw breaker.unavailable(tried.error);
+        // Whoever checks wants to know how it is now.
+        if (sends >= mostSends || facts.purpose === 'check') throw breaker.unavailable(tried.error);
       }
+    },
+    async misconfigured(message, signal) {
+      const probe = await breaker.admit({ leftMs: 0 }, signal);
+      await breaker.failed(new ProviderError('configuration', message), probe);
+      return breaker.unavailable();
     },
     storedAnswer: (bankId, requestHash) => findModelAnswer(db, bankId, requestHash),
     readyAt: async () => (await breaker.readyAt()) ?? (await booking.readyAt()),

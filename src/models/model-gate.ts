@@ -1,4 +1,4 @@
-import type { ModelContentError } from './provider-errors.ts';
+import type { ModelContentError, ModelUnavailableError } from './provider-errors.ts';
 
 /** What a call is made for; a metric label and a column of `cost`, so the set is closed. */
 export const modelPurposes = ['consolidate', 'adjudicate', 'rewrite', 'embed', 'check'] as const;
@@ -57,6 +57,14 @@ export interface ModelGate {
    * @throws ModelUnavailableError, BudgetSpentError, ModelContentError, or the signal's reason
    */
   run<T>(facts: CallFacts, perform: (signal: AbortSignal) => Promise<Performed<T>>, signal: AbortSignal): Promise<T>;
+  /**
+   * No request can be made as things are set. Kept as an outage of class `configuration`, so that it is said wherever
+   * outages are, and looked at again as seldom as they are. Nothing is sent.
+   *
+   * @param message one line that ends with what to change
+   * @throws ModelUnavailableError where it is out of order already
+   */
+  misconfigured(message: string, signal: AbortSignal): Promise<ModelUnavailableError>;
   /** An answer kept under this hash; undefined where there is none. */
   storedAnswer(bankId: string, requestHash: Buffer): Promise<unknown>;
   /** Null: a call may be made now. Else when to look again: the breaker is open, or the budget is spent. */

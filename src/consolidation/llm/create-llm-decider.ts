@@ -3,7 +3,7 @@ import { ModelContentError } from '../../models/provider-errors.ts';
 import { EngramdError } from '../../telemetry/engramd-error.ts';
 import type { Batch, DecideOptions, Decider, PairToJudge, Proposal, RewriteRequest, Verdict } from '../decider.ts';
 import { consolidateDocument } from './consolidate-document.ts';
-import { fixedTokens, limitsFor, sharesOf } from './limits.ts';
+import { fixedTokens, hasRoom, limitsFor, sharesOf } from './limits.ts';
 import { normaliseOperations } from './normalise-operations.ts';
 import { cleanText, shownTime } from './prompt-text.ts';
 import { adjudicateSchema, adjudicateSystem, adjudicateVersion } from './prompts/adjudicate-prompt.ts';
@@ -64,8 +64,15 @@ function nameOf(consolidate: ChatModel, adjudicate: ChatModel): string {
   return `llm/${promptVersion} ${consolidate.model}${second}`;
 }
 
+/** A window that not even the instructions fit is no reason to decide anything without the model. @throws ModelUnavailableError */
+async function assertRoom(chat: ChatModel, system: string, schema: unknown, signal: AbortSignal): Promise<void> {
+  const fixed = fixedTokens(chat, system, schema);
+  if (!hasRoom(chat, fixed)) throw await chat.windowTooSmall(fixed, signal);
+}
+
 async function proposeByModel(chat: ChatModel, batch: Batch, options: DecideOptions): Promise<Proposal> {
   options.signal.throwIfAborted();
+  await assertRoom(chat, consolidateSystem, consolidateSchema, options.signal);
   const document = consolidateDocument(chat, batch);
   const read: ReadOperations =
     document.memories.length === 0
@@ -115,6 +122,7 @@ async function adjudicateByModel(
   options.signal.throwIfAborted();
   if (needsNoVerdict(pair, admissible)) return { verdict: 'same' as const, reason: 'the same words' };
   const schema = adjudicateSchema(admissible);
+  await assertRoom(chat, adjudicateSystem, schema, options.signal);
   const { longestPromptTokens, answerTokens } = sharesOf(chat.contextTokens);
   const room = longestPromptTokens - fixedTokens(chat, adjudicateSystem, schema);
   const json = JSON.stringify({
@@ -150,6 +158,7 @@ async function rewriteByModel(chat: ChatModel, request: RewriteRequest, options:
   options.signal.throwIfAborted();
   const alone = rewrittenAlone(request);
   if (alone) return alone;
+  await assertRoom(chat, rewriteSystem, rewriteSchema, options.signal);
   const json = rewriteDocument(chat, request);
   if (json === null) return newestSource(request, `all of them are too long for the window of ${chat.model}`);
   try {

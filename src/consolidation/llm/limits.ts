@@ -43,6 +43,14 @@ export function fixedTokens(window: ModelWindow, system: string, schema: unknown
   return window.tokensOf(system) + window.tokensOf(JSON.stringify(schema)) + templateTokens;
 }
 
+/** A short memory with its frame, and the frame of the document. Whatever leaves less than that decides nothing. */
+const leastDocumentTokens = 100;
+
+/** Whether a prompt with this fixed part has room for anything at all. */
+export function hasRoom(window: ModelWindow, fixed: number): boolean {
+  return fixed + leastDocumentTokens <= sharesOf(window.contextTokens).longestPromptTokens;
+}
+
 /** What the largest packed prompt of a batch has for the batch itself. */
 export function roomOf(window: ModelWindow): number {
   const { promptTokens } = sharesOf(window.contextTokens);

@@ -1,4 +1,4 @@
-import type { ModelContentError } from '../provider-errors.ts';
+import type { ModelContentError, ModelUnavailableError } from '../provider-errors.ts';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';
@@ -50,6 +50,12 @@ export interface ChatModel {
    * @throws ModelContentError, ModelUnavailableError, BudgetSpentError, or the signal's reason
    */
   ask<T>(request: ChatRequest, read: AnswerReader<T>, context: ChatContext): Promise<T>;
+  /**
+   * The fixed part of a prompt alone takes more than the window leaves for it. See `ModelGate.misconfigured`.
+   *
+   * @param fixedTokens by `tokensOf`
+   */
+  windowTooSmall(fixedTokens: number, signal: AbortSignal): Promise<ModelUnavailableError>;
   readyAt(): Promise<Date | null>;
   /** See `ModelGate.contentFailed`. */
   contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;

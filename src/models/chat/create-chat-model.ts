@@ -222,6 +222,15 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
     contextTokens,
     tokensOf: (text) => gate.tokensOf(text),
     ask,
+    windowTooSmall: (fixedTokens, signal) =>
+      gate.misconfigured(
+        errorLine(
+          facts,
+          `has a context window of ${contextTokens} tokens, and the instructions alone take ${fixedTokens} of what it has for a prompt`,
+          `if it has more, say so with ${settings.size ?? 'its context window'}, else choose another with ${settings.model}`,
+        ),
+        signal,
+      ),
     readyAt: () => gate.readyAt(),
     contentFailed: (error, about) => gate.contentFailed(error, about),
   };

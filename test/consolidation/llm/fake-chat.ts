@@ -1,5 +1,5 @@
 import type { ChatContext, ChatModel, ChatRequest } from '../../../src/models/chat/chat-model.ts';
-import { ModelContentError } from '../../../src/models/provider-errors.ts';
+import { ModelContentError, ModelUnavailableError } from '../../../src/models/provider-errors.ts';
 
 export interface Asked {
   readonly request: ChatRequest;
@@ -39,6 +39,10 @@ export function createFakeChat(
       const result = read(JSON.parse(JSON.stringify(answer)));
       if ('value' in result) return result.value;
       throw new ModelContentError('malformed', result.problem, { sentAtMs: 0 });
+    },
+    async windowTooSmall(fixedTokens) {
+      const retryAt = new Date(0);
+      return new ModelUnavailableError(`${fixedTokens} tokens`, { errorClass: 'configuration', retryAt });
     },
     async readyAt() {
       return this.retryAt;

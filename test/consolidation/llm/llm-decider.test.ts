@@ -117,6 +117,16 @@ describe('a batch', () => {
     expect(consolidate.asked[0]?.document.memories).toHaveLength(1);
   });
 
+  it('is not decided without the model where its window does not fit the instructions', async () => {
+    const { decider, consolidate } = deciderOf(createFakeChat({ contextTokens: 2_048, tokensPerByte: 2 }));
+    const short = batchOf([memory('m1', 'Ana likes tea.')]);
+    await expect(decider.propose(short, options)).rejects.toMatchObject({ errorClass: 'configuration' });
+    await expect(decider.adjudicate(pair, ['different'], options)).rejects.toMatchObject({
+      errorClass: 'configuration',
+    });
+    expect(consolidate.asked).toEqual([]);
+  });
+
   it('that repeats a too long observation strengthens it', async () => {
     const long = 'Ana told the whole story of the harbour once more. '.repeat(300);
     const { decider } = deciderOf(createFakeChat({ contextTokens: 4_096 }));

@@ -1,5 +1,6 @@
 import type { CallFacts, ModelGate, Performed } from '../../../src/models/model-gate.ts';
 import { endpointOf } from '../../../src/models/openai/create-client.ts';
+import { ModelUnavailableError } from '../../../src/models/provider-errors.ts';
 
 export interface FakeGate extends ModelGate {
   /** What `run` was told, oldest first, and what came of it. */
@@ -38,6 +39,8 @@ export function createFakeGate(baseUrl: string, model = 'scripted'): FakeGate {
       const kept = answers.get(key(bankId, requestHash));
       return kept === undefined ? undefined : JSON.parse(kept);
     },
+    misconfigured: async (message) =>
+      new ModelUnavailableError(message, { errorClass: 'configuration', retryAt: new Date(0) }),
     readyAt: async () => new Date(0),
     tokensOf: (text) => Math.ceil(Buffer.byteLength(text) / 4),
     contentFailed: async () => 'memory',

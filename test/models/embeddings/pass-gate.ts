@@ -32,6 +32,8 @@ export function createPassGate(endpoint: string, model: string): PassGate {
     },
     hasAnswered: () => usages.length > 0,
     storedAnswer: async () => undefined,
+    misconfigured: async (message) =>
+      new ModelUnavailableError(message, { errorClass: 'configuration', retryAt: new Date(0) }),
     readyAt: async () => null,
     tokensOf: (text) => Buffer.byteLength(text),
     async contentFailed(error) {

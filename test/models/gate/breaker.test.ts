@@ -534,6 +534,33 @@ describe('a model that answers to no use', () => {
   });
 });
 
+it('what cannot be asked as things are set is out of order, and is looked at again as seldom', async () => {
+  const daemon = bench.process();
+  const told = await daemon.gate.misconfigured('the window is too small: set ENGRAMD_LLM_CONTEXT_TOKENS', never);
+  expect(told).toMatchObject({ errorClass: 'configuration', message: expect.stringContaining('CONTEXT_TOKENS') });
+  expect(await daemon.gate.readyAt()).toEqual(told.retryAt);
+  expect(await row()).toMatchObject({ error_class: 'configuration', failures: 1 });
+  await expect(daemon.gate.misconfigured('again', never)).rejects.toBeInstanceOf(ModelUnavailableError);
+  expect(await row()).toMatchObject({ failures: 1 });
+  await bench.clock.advance(180_000);
+  await daemon.gate.misconfigured('still so', never);
+  expect(await row()).toMatchObject({ failures: 2, probe_id: null, message: 'still so' });
+  await bench.clock.advance(600_000);
+  expect(await daemon.gate.run(callFacts(), answering('corrected'), never)).toBe('corrected');
+  expect(await row()).toBeUndefined();
+});
+
+it('a check sends once', async () => {
+  const { gate } = bench.process();
+  let sent = 0;
+  const perform = () => {
+    sent += 1;
+    return failing('timeout')();
+  };
+  await bench.until(rejection(gate.run(callFacts({ purpose: 'check' }), perform, never)));
+  expect(sent).toBe(1);
+});
+
 it('at a start, what a person has to change is tried at once', async () => {
   await outOfOrder('configuration');
   expect(await probeSoon(bench.database.db, bench.clock.now())).toBe(1);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readBudget } from '../../../src/models/budget.ts';
 import { readPrices, reservationOf } from '../../../src/models/prices.ts';
 import { BudgetSpentError, ModelContentError, ModelUnavailableError } from '../../../src/models/provider-errors.ts';
+import { readModelHealth } from '../../../src/store/model-breakers.ts';
 import {
   answering,
   callFacts,
@@ -11,6 +12,7 @@ import {
   failing,
   type GateBench,
   heldRequest,
+  model,
   never,
   plenty,
 } from './gate-bench.ts';
@@ -110,6 +112,21 @@ describe('what a day holds', () => {
     }
     expect(bench.logged.filter(({ msg }) => msg.includes('ENGRAMD_BUDGET_USD_PER_DAY'))).toHaveLength(1);
     expect(await ledger()).toBeUndefined();
+    // Whatever shows what is out of order shows it, and nothing is begun meanwhile; it is looked at again now and then.
+    expect(await readModelHealth(bench.database.db)).toMatchObject([
+      { model, errorClass: 'configuration', message: expect.stringContaining('raise ENGRAMD_BUDGET_USD_PER_DAY') },
+    ]);
+    expect((await gate.readyAt())?.getTime()).toBeGreaterThan(bench.clock.now().getTime());
+    await bench.clock.advance(180_000);
+    expect(await gate.readyAt()).toBeNull();
+    await gate.run(callFacts(), answering('x'), never).catch(() => undefined);
+    expect(await bench.rows('select failures, probe_id from engram.model_breakers')).toEqual([
+      { failures: 2, probe_id: null },
+    ]);
+    const raised = bench.process({ limits: plenty });
+    await bench.clock.advance(600_000);
+    expect(await raised.gate.run(callFacts(), answering('raised'), never)).toBe('raised');
+    expect(await readModelHealth(bench.database.db)).toEqual([]);
   });
 
   it('counts tokens of models without a price, says so once, and holds nobody else to that', async () => {
