@@ -36,7 +36,7 @@ export function createCuration(deps: CurationDeps): Curation {
   const atOneModel = async () => ({ ...deps, embedder: await currentEmbedder(deps.embedder) });
   return {
     invalidate: (request) => invalidate(deps, request),
-    forget: async (request) => forget(await atOneModel(), request),
+    forget: (request) => forget(deps, request),
     approve: async (request) => approveChanges(await atOneModel(), request),
     reject: (request) => rejectChanges(deps, request),
     undo: async (request) => undoChanges(await atOneModel(), request),

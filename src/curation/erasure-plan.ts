@@ -20,30 +20,56 @@ export interface Lineage {
 
 /** What becomes of an observation of the lineage. */
 export type Fate =
-  | { readonly kind: 'delete' }
+  /** `orphanIds`: memories that it rested on and that stay; what they say has to be decided anew. */
+  | { readonly kind: 'delete'; readonly orphanIds: readonly string[] }
   /** It says what a source that stays says, word for word. `sources`: all that it rests on from now on. */
   | {
       readonly kind: 'write';
-      readonly words: LineageSource & { readonly text: string };
+      readonly text: string;
+      /** Null where it says that already. */
+      readonly embedding: Float32Array | null;
       readonly sources: readonly LineageSource[];
     };
 
+/** The embedding model of the database. */
+interface ActiveModel {
+  readonly id: string;
+  readonly dimensions: number;
+}
+
 /**
  * An observation is written again from the sources that stay, and from nothing else: in the words of one of them, since any
- * other text may quote what is to be forgotten. One without a source goes.
+ * other text may quote what is to be forgotten, and with its vector as it is stored: an endpoint that is down, or a text
+ * that the model does not take, would put the erasure off, one of them for ever. One without such a source goes.
  */
-export function fateOf(observation: LineageObservation, memoryId: string): Fate {
+export function fateOf(observation: LineageObservation, memoryId: string, model: ActiveModel | null): Fate {
   const left = observation.sources.filter((source) => source.memoryId !== memoryId);
   const decision = planReplan({ ...observation, sources: left });
-  if (decision.kind === 'retire') return { kind: 'delete' };
+  if (decision.kind === 'retire') return { kind: 'delete', orphanIds: [] };
   const from = new Set(decision.from.map((source) => source.memoryId));
   const sources = left.filter((source) => from.has(source.memoryId));
   const worded = sources.flatMap((source) =>
     source.text === null ? [] : [{ ...source, text: embeddingText({ text: source.text }) }],
   );
-  if (worded.length === 0) return { kind: 'delete' };
-  const words = worded.find((source) => source.text === observation.text) ?? newestSource(worded);
-  return { kind: 'write', words, sources };
+  if (worded.some((source) => source.text === observation.text)) {
+    return { kind: 'write', text: observation.text, embedding: null, sources };
+  }
+  const ready = worded.flatMap((source) => {
+    const embedding = usable(source, model);
+    return embedding === null ? [] : [{ ...source, embedding }];
+  });
+  if (ready.length === 0) {
+    const own = sources.filter((source) => source.observationId === observation.id);
+    return { kind: 'delete', orphanIds: own.map((source) => source.memoryId) };
+  }
+  const { text, embedding } = newestSource(ready);
+  return { kind: 'write', text, embedding, sources };
+}
+
+/** Plain SQL may have stored anything under the model's name. */
+function usable({ embedding, embeddingModel }: LineageSource, model: ActiveModel | null): Float32Array | null {
+  if (embedding === null || model === null || embeddingModel !== model.id) return null;
+  return embedding.length === model.dimensions && embedding.every(Number.isFinite) ? embedding : null;
 }
 
 /** All that an erasure is computed from, but for what does not change without it: equal means that nothing moved. */

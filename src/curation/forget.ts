@@ -1,9 +1,9 @@
 import { holdModel } from '../consolidation/hold-model.ts';
 import type { Database, Queryable, Tx } from '../db/database.ts';
-import { currentEmbedder, type Embedder } from '../models/embedder.ts';
 import { lockBank } from '../store/apply-locks.ts';
 import { insertEvents } from '../store/apply-writes.ts';
 import { emptyOp, insertChangeSet, type ObservationImage } from '../store/change-ops.ts';
+import { activeEmbeddingModel } from '../store/embedding-models.ts';
 import {
   deleteLinksTo,
   deleteMemory,
@@ -28,7 +28,6 @@ import { CurationContendedError } from './refusals.ts';
 
 export interface ForgetDeps {
   readonly db: Database;
-  readonly embedder: Embedder;
   readonly instanceId: string;
   readonly clock: Clock;
   readonly racepoints: Racepoints;
@@ -52,24 +51,24 @@ export interface ForgetReport {
 const rounds = 10;
 
 /**
- * Erases a memory and every text made from it, at once and without a language model. What is computed (texts, vectors) is
- * computed with no transaction open, from a reading that is compared with another one under the locks; if anything moved,
- * it starts over.
+ * Erases a memory and every text made from it, at once and without any model. What is computed is computed with no
+ * transaction open, from a reading that is compared with another one under the locks; if anything moved, it starts over.
  *
  * @returns null where there is no such memory
- * @throws CurationContendedError; what the embedder throws, where a source that stays has no vector yet. Nothing is erased then.
+ * @throws CurationContendedError; EmbeddingModelMovedError for the seconds in which the vectors of another model are being
+ *   put in place. Nothing is erased then.
  */
 export async function forget(
-  outside: ForgetDeps,
+  deps: ForgetDeps,
   request: { readonly bankId: string; readonly memoryId: string; readonly signal: AbortSignal },
 ): Promise<ForgetReport | null> {
   const { bankId, memoryId } = request;
   for (let round = 0; round < rounds; round += 1) {
     request.signal.throwIfAborted();
-    const deps = { ...outside, embedder: await currentEmbedder(outside.embedder) };
     const [memory] = await loadMemories(deps.db, bankId, [memoryId]);
     if (!memory) return null;
-    const plan = await makePlan(deps, bankId, memory, request.signal);
+    const plan = await makePlan(deps, bankId, memory);
+    await deps.racepoints.reach('forget:planned', { memoryId });
     const report = await deps.db.tx({ label: 'forget' }, (tx) => carryOut(tx, deps, bankId, plan));
     if (report === 'moved') continue;
     await deps.hint(bankId);
@@ -82,8 +81,8 @@ interface ErasurePlan {
   readonly memory: MemoryRow;
   readonly lineage: Lineage;
   readonly fates: ReadonlyMap<string, Fate>;
-  /** Of texts that change, by observation. */
-  readonly vectors: ReadonlyMap<string, Float32Array>;
+  /** The model of the vectors in it; none before the first text was embedded. */
+  readonly modelId: string;
 }
 
 async function readLineage(db: Queryable, bankId: string, memoryId: string): Promise<Lineage> {
@@ -100,36 +99,11 @@ async function readLineage(db: Queryable, bankId: string, memoryId: string): Pro
   };
 }
 
-async function makePlan(
-  deps: ForgetDeps,
-  bankId: string,
-  memory: MemoryRow,
-  signal: AbortSignal,
-): Promise<ErasurePlan> {
+async function makePlan(deps: ForgetDeps, bankId: string, memory: MemoryRow): Promise<ErasurePlan> {
+  const model = await activeEmbeddingModel(deps.db);
   const lineage = await readLineage(deps.db, bankId, memory.id);
-  const fates = new Map(lineage.observations.map((row) => [row.id, fateOf(row, memory.id)]));
-  const vectors = new Map<string, Float32Array>();
-  const unembedded: { readonly id: string; readonly text: string }[] = [];
-  for (const row of lineage.observations) {
-    const fate = fates.get(row.id);
-    if (fate?.kind !== 'write' || fate.words.text === row.text) continue;
-    const { text, embedding, embeddingModel } = fate.words;
-    // A text that is a memory's own has that memory's vector; so that nothing outside is needed to forget.
-    if (embedding !== null && embeddingModel === deps.embedder.model.id) vectors.set(row.id, embedding);
-    else unembedded.push({ id: row.id, text });
-  }
-  if (unembedded.length > 0) {
-    const made = await deps.embedder.embed(
-      unembedded.map(({ text }) => text),
-      { purpose: 'observation', signal, bankId },
-    );
-    unembedded.forEach(({ id }, index) => {
-      const vector = made[index];
-      if (!vector) throw new Error('the embedder returned no vector');
-      vectors.set(id, vector);
-    });
-  }
-  return { memory, lineage, fates, vectors };
+  const fates = new Map(lineage.observations.map((row) => [row.id, fateOf(row, memory.id, model)]));
+  return { memory, lineage, fates, modelId: model?.id ?? '' };
 }
 
 async function carryOut(
@@ -138,15 +112,17 @@ async function carryOut(
   bankId: string,
   plan: ErasurePlan,
 ): Promise<ForgetReport | 'moved' | null> {
-  const { memory, lineage, fates } = plan;
-  await holdModel(tx, deps.clock, deps.embedder.model.id);
+  const { memory, lineage, fates, modelId } = plan;
+  if ((await activeEmbeddingModel(tx))?.id !== (modelId === '' ? undefined : modelId)) return 'moved';
+  await holdModel(tx, deps.clock, modelId);
   await markWriter(tx, deps.instanceId);
   if (!(await lockBank(tx, bankId, 'shared'))) return null;
   const scopes = new Map(
     [memory.tags, ...lineage.observations.map((row) => row.tags)].map((t) => [JSON.stringify(t), t]),
   );
   const epochs = await lockScopes(tx, bankId, [...scopes.values()]);
-  const members = [...lineage.proposedIds, ...lineage.explainedIds];
+  const orphanIds = [...new Set([...fates.values()].flatMap((fate) => (fate.kind === 'delete' ? fate.orphanIds : [])))];
+  const members = [...new Set([...lineage.proposedIds, ...lineage.explainedIds, ...orphanIds])];
   const sources = lineage.observations.flatMap((row) => row.sources.map((source) => source.memoryId));
   const locked = await lockForErasure(tx, bankId, {
     memoryId: memory.id,
@@ -177,17 +153,16 @@ async function carryOut(
       if (moved !== row.image) changed.push({ tags: row.tags, image: moved, embedding: null });
       continue;
     }
-    const embedding = plan.vectors.get(id) ?? null;
     const image: ObservationImage = {
       ...moved,
       ...boundsWithout(moved, memory, fate.sources),
-      text: fate.words.text,
+      text: fate.text,
       version: row.image.version + 1,
       // Whoever decides may say it better; until then nobody is shown it.
       needsReplanAt: row.isLive ? (moved.needsReplanAt ?? at) : moved.needsReplanAt,
     };
     rewritten.push(id);
-    changed.push({ tags: row.tags, image, embedding });
+    changed.push({ tags: row.tags, image, embedding: fate.embedding });
   }
 
   const changeSetId = await recordForgetting(tx, deps, bankId, { rewritten, deleted: [...gone.keys()] });
@@ -197,7 +172,7 @@ async function carryOut(
     await updateObservations(tx, {
       bankId,
       scopeEpoch: epoch + 1,
-      embeddingModel: deps.embedder.model.id,
+      embeddingModel: modelId,
       observations: changed
         .filter((row) => JSON.stringify(row.tags) === key)
         .map(({ image, embedding }) => ({ image, embedding, surfaced: false })),
@@ -206,7 +181,7 @@ async function carryOut(
   }
   await deleteObservations(tx, bankId, [...gone.keys()]);
   await deleteLinksTo(tx, bankId, memory.id);
-  await reopenMemories(tx, bankId, lineage.proposedIds);
+  await reopenMemories(tx, bankId, [...lineage.proposedIds, ...orphanIds]);
   const { ops, conflicted } = await scrubHistory(tx, bankId, erased, [
     ...setIds,
     ...(changeSetId === null ? [] : [changeSetId]),

@@ -93,13 +93,17 @@ export async function deleteMemory(tx: Queryable, bankId: string, memoryId: stri
   );
 }
 
-/** Memories, locked, that waited for a change set which cannot be approved any more. */
+/**
+ * Memories, locked, that are decided anew: they waited for a change set which cannot be approved any more, or rested in an
+ * observation that went although they stay.
+ */
 export async function reopenMemories(tx: Queryable, bankId: string, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   // Primary key.
   await tx.query(
     `update engram.memories set state = 'pending', state_reason = null, attempts = 0, next_attempt_at = now()
-     where bank_id = $1 and id = any($2::uuid[]) and state = 'proposed'`,
+     where bank_id = $1 and id = any($2::uuid[])
+       and (state = 'proposed' or state = 'consolidated' and invalidated_at is null)`,
     [bankId, ids],
   );
 }

@@ -29,6 +29,7 @@ export const racepointNames = [
   'call:settled',
   'review:before-commit',
   'undo:before-commit',
+  'forget:planned',
   'forget:before-commit',
   'switch:before-commit',
 ] as const;

@@ -74,21 +74,9 @@ const deaths: Readonly<Record<Point, () => Promise<void>>> = {
     expect(await idsOf(lane.db, 'select id from engram.observations where bank_id = $1 and is_live', bank)).toEqual([]);
   },
 
-  async 'forget:before-commit'() {
-    const lane = await openLane();
-    const bank = await lane.seededBank();
-    const [memory] = await idsOf(lane.db, 'select id from engram.memories where bank_id = $1 order by id', bank);
-    const told = JSON.stringify(await everythingOf(lane.db, bank));
-    const text = seed[0]?.[0]?.text ?? '';
-    expect(told).toContain(text);
-    const path = `/v1/banks/${bank}/memories/${memory}`;
-    await dieOf(lane, 'forget:before-commit', bank, 'DELETE', path);
-    await answered(lane, 'DELETE', path);
-    expect(JSON.stringify(await everythingOf(lane.db, bank))).not.toContain(text);
-    expect(await idsOf(lane.db, 'select id from engram.memories where bank_id = $1', bank)).toHaveLength(
-      seed.flat().length - 1,
-    );
-  },
+  'forget:planned': () => forgetDyingAt('forget:planned'),
+
+  'forget:before-commit': () => forgetDyingAt('forget:before-commit'),
 
   async 'switch:before-commit'() {
     const model = await createScriptedModel();
@@ -153,4 +141,20 @@ async function everythingOf(db: Database, bank: string): Promise<unknown> {
     [bank],
   );
   return rows[0];
+}
+
+async function forgetDyingAt(point: 'forget:planned' | 'forget:before-commit'): Promise<void> {
+  const lane = await openLane();
+  const bank = await lane.seededBank();
+  const [memory] = await idsOf(lane.db, 'select id from engram.memories where bank_id = $1 order by id', bank);
+  const told = JSON.stringify(await everythingOf(lane.db, bank));
+  const text = seed[0]?.[0]?.text ?? '';
+  expect(told).toContain(text);
+  const path = `/v1/banks/${bank}/memories/${memory}`;
+  await dieOf(lane, point, bank, 'DELETE', path);
+  await answered(lane, 'DELETE', path);
+  expect(JSON.stringify(await everythingOf(lane.db, bank))).not.toContain(text);
+  expect(await idsOf(lane.db, 'select id from engram.memories where bank_id = $1', bank)).toHaveLength(
+    seed.flat().length - 1,
+  );
 }

@@ -11,6 +11,7 @@ export const callPoints = [
 export const decisionPoints = [
   'review:before-commit',
   'undo:before-commit',
+  'forget:planned',
   'forget:before-commit',
   'switch:before-commit',
 ] as const satisfies readonly RacepointName[];

@@ -395,7 +395,7 @@ describe('words about a memory that was only shown', () => {
 });
 
 it('what moves while it computes is looked at again: no text is taken from a memory that went meanwhile', async () => {
-  const [first = ''] = await observe(bench, { text: 'Ana drinks tea', unembedded: true });
+  const [first = ''] = await observe(bench, 'Ana drinks tea');
   const { id: second } = await decide(bench, 'Ana drinks zanzibar tea', (batch, m) => [
     {
       op: 'revise',
@@ -406,14 +406,93 @@ it('what moves while it computes is looked at again: no text is taken from a mem
     },
   ]);
   const { id } = await observation(bench, 'Ana drinks zanzibar tea');
-  let embedded = 0;
-  bench.embedder.onEmbed = async () => {
-    embedded += 1;
-    await bench.rows('update engram.memories set invalidated_at = now() where id = $1', [first]);
-  };
-  expect(await forget(second)).toMatchObject({ rewritten: [], deleted: [id] });
-  expect(embedded).toBe(1);
+  const planned = bench.races.hold('forget:planned');
+  const forgetting = forget(second);
+  await planned.reached;
+  await bench.rows('update engram.memories set invalidated_at = now() where id = $1', [first]);
+  planned.release();
+  expect(await forgetting).toMatchObject({ rewritten: [], deleted: [id] });
+  expect(bench.races.visits('forget:planned')).toBe(2);
   expect(await observations(bench)).toEqual([]);
+});
+
+describe('without a provider', () => {
+  beforeEach(() => {
+    bench.embedder.onEmbed = () => {
+      throw new Error('no provider is waited for');
+    };
+  });
+
+  /** An observation in words of its own over a memory that is to be forgotten and these; returns the ids of all. */
+  async function revised(...others: readonly string[]): Promise<string[]> {
+    bench.embedder.onEmbed = undefined;
+    const ids = await observe(bench, 'Ana drinks zanzibar tea');
+    for (const text of others) {
+      const added = await decide(bench, text, (batch, m) => [
+        {
+          op: 'reinforce',
+          target: observationAlias(batch, 'Ana drinks zanzibar tea'),
+          memories: [m],
+          reason: 'said too',
+        },
+      ]);
+      ids.push(added.id);
+    }
+    bench.embedder.onEmbed = () => {
+      throw new Error('no provider is waited for');
+    };
+    bench.decider.reset();
+    return ids;
+  }
+
+  const gone: Record<string, string> = {
+    'was edited a moment ago': "text = 'Ana drinks tea on each day'",
+    'has a vector of a model that is no longer in use': "embedding_model = 'local/older'",
+    'has a vector that is none': 'embedding = array[1, 2]::real[]',
+  };
+
+  it.each(Object.keys(gone))('it is done at once where what stays %s; that is decided anew', async (how) => {
+    await bench.rows(
+      `insert into engram.embedding_models (id, provider, dimensions, is_active)
+       values ('local/older', 'local', 512, false) on conflict do nothing`,
+    );
+    const [secret = '', other = ''] = await revised('Ana drinks tea daily');
+    await bench.rows(`update engram.memories set ${gone[how]} where id = $1`, [other]);
+    const { id } = await observation(bench, 'Ana drinks zanzibar tea');
+    expect(await forget(secret)).toMatchObject({ rewritten: [], deleted: [id] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await observations(bench)).toEqual([]);
+    expect(await memories(bench)).toMatchObject([{ id: other, state: 'pending' }]);
+    bench.embedder.onEmbed = undefined;
+    await bench.consolidate();
+    expect(await memories(bench)).toMatchObject([{ id: other, state: 'consolidated' }]);
+    expect(await observations(bench)).toMatchObject([{ sources: [{ id: other }], isLive: true }]);
+  });
+
+  it('words with a vector are taken before newer ones without', async () => {
+    const [secret = '', older = '', newer = ''] = await revised('Ana drinks tea daily', 'Ana drinks tea each day');
+    await bench.rows('update engram.memories set embedding = null, embedding_model = null where id = $1', [newer]);
+    const { id } = await observation(bench, 'Ana drinks zanzibar tea');
+    expect(await forget(secret)).toMatchObject({ rewritten: [id], deleted: [] });
+    expect(await observation(bench, 'Ana drinks tea daily')).toMatchObject({
+      id,
+      needsReplan: true,
+      sources: [{ id: older }, { id: newer }],
+      vector: await vectorOf(bench, 'Ana drinks tea daily'),
+    });
+    expect((await memories(bench)).map((row) => row.state)).toEqual(['consolidated', 'consolidated']);
+  });
+
+  it('a memory that a person has put aside, or does not believe, is not brought back', async () => {
+    const [secret = '', held = '', invalid = ''] = await revised('Ana drinks tea daily', 'Ana drinks tea each day');
+    await bench.rows(
+      "update engram.memories set embedding = null, embedding_model = null, state = 'held' where id = $1",
+      [held],
+    );
+    await bench.rows('update engram.memories set invalidated_at = now() where id = $1', [invalid]);
+    expect(await forget(secret)).toMatchObject({ rewritten: [], deleted: [expect.any(String)] });
+    expect((await memories(bench)).map((row) => row.state)).toEqual(['held', 'consolidated']);
+  });
 });
 
 it('beside two daemons at work nothing is left of what was forgotten, and all else is whole', async () => {
