@@ -5,6 +5,7 @@ import { type LockedObservation, lockBank, lockObservations } from '../store/app
 import { insertConflicts, insertEvents } from '../store/apply-writes.ts';
 import { type ConflictImage, emptyOp, insertChangeSet } from '../store/change-ops.ts';
 import {
+  beforeAllRows,
   type ChangedObservation,
   changedObservations,
   conflictedWith,
@@ -27,7 +28,7 @@ const pageRows = 64;
 interface FindRequest {
   readonly bankId: string;
   readonly signal: AbortSignal;
-  /** Pairs to put before the decider; default: all there are. Somewhat more where one transaction wrote many rows. */
+  /** Pairs to put before the decider; default: all there are. Up to four more, since a row is looked at as a whole. */
   readonly limit?: number;
 }
 
@@ -77,16 +78,15 @@ class Search {
     let seen = mark.seen;
     for (;;) {
       const page = await changedObservations(db, bankId, { seen, horizon, limit: pageRows });
-      const byTransaction = Map.groupBy(page, (row) => row.changedBy);
-      for (const [changedBy, rows] of byTransaction) {
+      for (const row of page) {
         if (limit !== undefined && this.#pairs >= limit) return { outcome: 'deferred', retryAt: null };
-        for (const row of rows) await this.#lookAt(row);
-        seen = String(BigInt(changedBy) + 1n);
+        await this.#lookAt(row);
+        seen = { xid: row.changedBy, id: row.id };
         await moveContradictionMark(db, bankId, seen);
       }
       if (page.length < pageRows) break;
     }
-    await moveContradictionMark(db, bankId, horizon);
+    await moveContradictionMark(db, bankId, { xid: horizon, id: beforeAllRows });
     return { outcome: 'done', retryAt: null };
   }
 

@@ -45,13 +45,13 @@ export async function writeConflicts(
   // Primary key.
   await tx.query(
     `insert into engram.conflicts (bank_id, id, left_id, right_id, status, reason, created_at, resolved_at, resolution,
-       change_set_id)
+       change_set_id, settled_at)
      select $1, r.id, r."left", r."right", r.status, r.reason, coalesce(r."createdAt", now()), r."resolvedAt",
-       r.resolution, r."changeSetId"
+       r.resolution, r."changeSetId", case when r.status = 'resolved' then clock_timestamp() end
      from jsonb_to_recordset($2::jsonb) as r(id uuid, "left" uuid, "right" uuid, status text, reason text,
        "createdAt" timestamptz, "resolvedAt" timestamptz, resolution text, "changeSetId" uuid)
      on conflict (bank_id, id) do update set status = excluded.status, resolved_at = excluded.resolved_at,
-       resolution = excluded.resolution, change_set_id = excluded.change_set_id`,
+       resolution = excluded.resolution, change_set_id = excluded.change_set_id, settled_at = excluded.settled_at`,
     [bankId, JSON.stringify(conflicts)],
   );
 }

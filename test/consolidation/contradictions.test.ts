@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
+import { findConflict, writeConflicts } from '../../src/store/conflicts.ts';
 import { observe } from './decide.ts';
 import { changes, eventKinds, observation, observations } from './store-view.ts';
 import { createWorkbench, type Workbench } from './workbench.ts';
@@ -37,7 +38,7 @@ const conflicts = () =>
 const markOf = async () =>
   (
     await bench.rows<{ seen: string }>(
-      'select seen_xid::text as seen from engram.contradiction_marks where bank_id = $1',
+      "select seen_xid::text || '/' || seen_id as seen from engram.contradiction_marks where bank_id = $1",
       [bench.bankId],
     )
   )[0]?.seen;
@@ -80,6 +81,33 @@ describe('two observations that cannot both hold', () => {
     ]);
     await bench.rows('update engram.observations set updated_at = now() where bank_id = $1', [bench.bankId]);
     expect(await find()).toMatchObject({ pairs: 0, conflicts: 0 });
+  });
+
+  it('are asked about again once the text of one has changed: it was resolved for what they said then', async () => {
+    await observe(bench, nine, ten);
+    bench.decider.adjudicate_ = () => 'contradicts';
+    await find();
+    const { id } = await observation(bench, ten);
+    const [conflict] = await bench.rows<{ id: string }>('select id from engram.conflicts where bank_id = $1', [
+      bench.bankId,
+    ]);
+    const image = await findConflict(bench.database.db, bench.bankId, conflict?.id ?? '');
+    if (!image) throw new Error('no conflict');
+    await bench.database.db.tx({ label: 'resolve' }, (tx) =>
+      // By a clock that is wrong by years: the order of things is the server's.
+      writeConflicts(tx, bench.bankId, [
+        { ...image, status: 'resolved', resolution: 'both', resolvedAt: '2099-01-01T00:00:00.000Z' },
+      ]),
+    );
+    await bench.rows('update engram.observations set updated_at = now() where bank_id = $1', [bench.bankId]);
+    expect(await find()).toMatchObject({ pairs: 0 });
+    await bench.rows('update engram.observations set text = $2, version = version + 1 where id = $1', [
+      id,
+      `${ten} or two`,
+    ]);
+    expect(await find()).toMatchObject({ pairs: 1, conflicts: 1 });
+    expect((await conflicts()).map((one) => one.status).sort()).toEqual(['open', 'resolved']);
+    expect(await find()).toMatchObject({ pairs: 0 });
   });
 
   it('are left alone where a date tells which is newer, or the decider sees no contradiction', async () => {
@@ -160,6 +188,50 @@ describe('the mark', () => {
     }
     expect(outcome).toBe('done');
     expect(searches).toBeGreaterThan(1);
+  });
+
+  it('stands in the midst of a transaction that wrote every row, as a change of models does', async () => {
+    const texts = Array.from({ length: 12 }, (_, n) => `${nine} ${n} ${n}`);
+    await observe(bench, ...texts);
+    bench.decider.adjudicate_ = () => 'different';
+    await find();
+    await bench.rows('update engram.observations set embedding = embedding where bank_id = $1', [bench.bankId]);
+    bench.decider.pairs = [];
+    expect(await find({ limit: 1 })).toMatchObject({ outcome: 'deferred' });
+    expect(bench.decider.pairs.length, 'no more than the neighbours of one').toBeLessThanOrEqual(5);
+    const first = bench.decider.pairs.length;
+    expect(await find()).toMatchObject({ outcome: 'done' });
+    const asked = bench.decider.pairs.length - first;
+    await bench.rows('delete from engram.contradiction_marks');
+    bench.decider.pairs = [];
+    await find();
+    expect(asked, 'the second went on where the first came to').toBeLessThanOrEqual(bench.decider.pairs.length);
+    expect(await find()).toMatchObject({ outcome: 'done', pairs: 0 });
+  });
+
+  it('does not pass the row at which an abort came, and passes those before it', async () => {
+    const texts = Array.from({ length: 6 }, (_, n) => `${nine} ${n} ${n}`);
+    await observe(bench, ...texts);
+    bench.decider.adjudicate_ = () => 'different';
+    await find();
+    await bench.rows('update engram.observations set embedding = embedding where bank_id = $1', [bench.bankId]);
+    const [xid] = (await markOf())?.split('/') ?? [];
+    const stop = new AbortController();
+    let pairs = 0;
+    bench.decider.adjudicate_ = () => {
+      pairs += 1;
+      if (pairs === 7) stop.abort();
+      return 'different';
+    };
+    expect(await find({ signal: stop.signal })).toMatchObject({ outcome: 'deferred' });
+    const [changed] = await bench.rows<{ xid: string; ids: string[] }>(
+      'select change_xid::text as xid, array_agg(id order by id) as ids from engram.observations where bank_id = $1 group by 1',
+      [bench.bankId],
+    );
+    const [seenXid, seenId = ''] = (await markOf())?.split('/') ?? [];
+    expect(seenXid).not.toBe(xid);
+    expect(seenXid).toBe(changed?.xid);
+    expect(changed?.ids.indexOf(seenId)).toBe(0);
   });
 
   it('does not pass what commits late', async () => {

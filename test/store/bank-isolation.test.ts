@@ -485,6 +485,10 @@ const cases: Record<string, Case> = {
   'scopes:readScopeEpoch': { call: (b, _, db) => scopes.readScopeEpoch(db, b, tags), gives: 0 },
   'scopes:lockScope': { call: (b, _, db) => scopes.lockScope(db, b, tags), gives: null },
   'scopes:advanceScope': { call: (b, _, db) => scopes.advanceScope(db, b, tags, 99), gives: undefined },
+  'cost-report:countConsolidated': {
+    call: (b, v, db) => costs.countConsolidated(db, b, { attemptId: v.attemptId, memories: 3 }),
+    gives: undefined,
+  },
   'cost-report:costReport': {
     call: (b, _, db) => costs.costReport(db, { from: '2025-01-01', to: '2027-01-01', by: 'model', bankId: b }),
     gives: [],
@@ -507,7 +511,8 @@ const cases: Record<string, Case> = {
     gives: null,
   },
   'contradiction-pairs:moveContradictionMark': {
-    call: (b, _, db) => contradictionPairs.moveContradictionMark(db, b, '9'),
+    call: (b, _, db) =>
+      contradictionPairs.moveContradictionMark(db, b, { xid: '9', id: contradictionPairs.beforeAllRows }),
     gives: undefined,
   },
   'contradiction-pairs:changedObservations': {
@@ -563,6 +568,7 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => db.tx({ label: 'test' }, (tx) => erasures.mayKeepSayingOf(tx, b, [v.live])),
     gives: false,
   },
+  'erasures:holdFromErasure': { call: (b, v, db) => erasures.holdFromErasure(db, b, v.observations), gives: undefined },
   'erasures:wasErasedSince': {
     call: (b, v, db) =>
       erasures.wasErasedSince(db, b, { missingMemoryIds: v.memories, observationIds: v.observations, scopeEpoch: 0 }),

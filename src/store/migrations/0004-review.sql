@@ -64,9 +64,33 @@ create table engram.erasures (
   primary key (bank_id, memory_id)
 );
 
--- How far the search for contradictions has come in a bank: rows that changed before this transaction have been looked at.
+-- How far the search for contradictions has come in a bank: rows that changed before this transaction have been looked
+-- at, and of those that it changed, the ones up to this id. A change of models writes all rows in one transaction.
 create table engram.contradiction_marks (
   bank_id text primary key references engram.banks (id) on delete cascade,
   seen_xid xid8 not null,
+  seen_id uuid not null default '00000000-0000-0000-0000-000000000000',
   updated_at timestamptz not null default now()
 );
+
+-- With the id: pages through one transaction that wrote 100,000 rows would sort what is left of them each time.
+drop index engram.observations_changed;
+create index observations_changed on engram.observations (bank_id, change_xid, id);
+
+-- What a person resolved is settled for the texts that stood then, and no others. Both are times of the server's clock
+-- while it held the locks of the observations: the start of a transaction, or another machine's clock, would not order them.
+alter table engram.observations add column text_changed_at timestamptz;
+alter table engram.conflicts add column settled_at timestamptz;
+
+create or replace function engram.observations_before_write() returns trigger language plpgsql as $$
+begin
+  new.change_xid := pg_current_xact_id();
+  -- A version only grows (law L22), also under a hand-written UPDATE.
+  if tg_op = 'UPDATE' and new.version < old.version then
+    raise exception 'observation % cannot go back from version % to %', old.id, old.version, new.version;
+  end if;
+  if tg_op = 'UPDATE' and new.text is distinct from old.text then
+    new.text_changed_at := clock_timestamp();
+  end if;
+  return new;
+end $$;
