@@ -1,4 +1,5 @@
 import { finishAttempt, startAttempt } from '../store/attempts.ts';
+import { countConsolidated } from '../store/cost-report.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
 import { type ApplyResult, applyGroups } from './apply.ts';
@@ -67,14 +68,18 @@ export async function runBatch(deps: EngineDeps, request: BatchRequest): Promise
   if (!started)
     return { bankGone: true, applied: [], proposed: 0, rejected: [], replans: 0, noProgress: [], contended: [] };
   await deps.racepoints.reach('batch:attempt-recorded', { memoryIds });
+  const run = new BatchRun(deps, request, attemptId);
   try {
-    return await new BatchRun(deps, request, attemptId).run();
+    return await run.run();
   } catch (thrown) {
     const outcome = request.signal.aborted ? 'handed_back' : 'failed';
     const answerIsUseless = outcome === 'failed' && failureOf(thrown).kind === 'content';
     // Best effort: with the database gone too, the next run closes the attempt as crashed, which one crash survives.
     await finishAttempt(deps.db, { bankId, id: attemptId, outcome, answerIsUseless }).catch(() => undefined);
     throw thrown;
+  } finally {
+    // A figure of a report: no work fails by it.
+    await run.countDecided().catch(() => undefined);
   }
 }
 
@@ -86,6 +91,7 @@ class BatchRun {
   readonly #repeatSimilarity: number;
   readonly #applied: PlannedOp[] = [];
   #proposed = 0;
+  readonly #decided = new Set<string>();
   readonly #rejected: RejectedOp[] = [];
   readonly #mustShow = new Set<string>();
   readonly #askedAgain: Set<string>;
@@ -134,6 +140,13 @@ class BatchRun {
       noProgress: this.#noProgress,
       contended: this.#bankGone ? [] : memories,
     };
+  }
+
+  /** For the cost of 1,000 memories. */
+  async countDecided(): Promise<void> {
+    if (!this.#deps.decider.asksModel || this.#decided.size === 0) return;
+    const decided = { attemptId: this.#attemptId, memories: this.#decided.size };
+    await countConsolidated(this.#deps.db, this.#request.bankId, decided);
   }
 
   /** One round; returns the ids of the memories that have to be decided again. */
@@ -265,6 +278,8 @@ class BatchRun {
     const ops = result.applied.flatMap((group) => group.ops);
     for (const op of ops) this.#deps.metrics.ops.inc({ op: op.op });
     this.#applied.push(...ops);
+    for (const group of [...result.applied, ...result.proposed])
+      for (const id of group.memberIds) this.#decided.add(id);
     for (const group of result.proposed) this.#proposed += group.ops.length;
     for (const group of result.heldBack) {
       for (const op of group.ops) {

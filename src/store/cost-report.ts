@@ -17,7 +17,10 @@ export interface Costs {
   readonly nanoUsd: number;
   /** Of `nanoUsd`, what consolidation itself took: proposing, judging pairs, writing again. */
   readonly consolidationNanoUsd: number;
-  /** Memories that were consolidated with it. */
+  /**
+   * Memories that were decided with it, each as often as its decision stood. What 1,000 cost is `consolidationNanoUsd` by
+   * these: refused answers, halves of a split batch and dry runs cost, and are of no memory.
+   */
   readonly memories: number;
 }
 
@@ -58,7 +61,7 @@ export async function costReport(db: Queryable, range: CostRange): Promise<CostR
        sum(tokens)::bigint as tokens, sum(unpriced_tokens)::bigint as unpriced_tokens, sum(nano_usd)::bigint as nano_usd,
        coalesce(sum(nano_usd) filter (where purpose in ('consolidate', 'adjudicate', 'rewrite')), 0)::bigint
          as consolidation_nano_usd,
-       coalesce(sum(memories) filter (where purpose = 'consolidate' and outcome = 'ok'), 0)::bigint as memories
+       coalesce(sum(consolidated), 0)::bigint as memories
      from engram.model_calls
      where day between $1::date and $2::date and ($4::text is null or bank_id = $4) and outcome is distinct from 'not_sent'
      group by 1
@@ -79,10 +82,39 @@ export async function costReport(db: Queryable, range: CostRange): Promise<CostR
   }));
 }
 
+/**
+ * Adds memories whose decision stands now to the call that decided them: the one that their attempt paid for, else (the
+ * answer was kept, from a dry run) the newest of the bank.
+ */
+export async function countConsolidated(
+  db: Queryable,
+  bankId: string,
+  decided: { readonly attemptId: string; readonly memories: number },
+): Promise<void> {
+  // Primary key of attempts, index model_calls_request.
+  const { rowCount } = await db.query(
+    `update engram.model_calls set consolidated = consolidated + $3 where id = (
+       select c.id from engram.attempts a
+       join engram.model_calls c on c.bank_id = a.bank_id and c.request_hash = a.request_hash
+       where a.bank_id = $1 and a.id = $2 and c.purpose = 'consolidate'
+       order by c.started_at desc, c.id desc limit 1)`,
+    [bankId, decided.attemptId, decided.memories],
+  );
+  if (rowCount > 0) return;
+  // Index model_calls_bank over a day or two; seldom needed.
+  await db.query(
+    `update engram.model_calls set consolidated = consolidated + $2 where id = (
+       select id from engram.model_calls
+       where bank_id = $1 and day >= current_date - 2 and purpose = 'consolidate' and outcome = 'ok'
+       order by started_at desc, id desc limit 1)`,
+    [bankId, decided.memories],
+  );
+}
+
 /** What is due over all banks, and what the last memories cost. */
 export interface BacklogSample {
   readonly dueMemories: number;
-  /** Of the last calls: memories consolidated, and what that took. */
+  /** Of the last calls: memories decided (as in {@link Costs}), and what that took. */
   readonly memories: number;
   readonly nanoUsd: number;
   readonly tokens: number;
@@ -101,11 +133,11 @@ export async function sampleBacklog(db: Queryable): Promise<BacklogSample> {
     `select
        (select count(*) from engram.memories
          where state = 'pending' and invalidated_at is null and next_attempt_at <= now()) as due,
-       coalesce(sum(memories) filter (where purpose = 'consolidate' and outcome = 'ok'), 0)::bigint as memories,
+       coalesce(sum(consolidated), 0)::bigint as memories,
        coalesce(sum(nano_usd), 0)::bigint as nano_usd, coalesce(sum(tokens), 0)::bigint as tokens,
        coalesce(sum(unpriced_tokens), 0)::bigint as unpriced_tokens
      from (
-       select purpose, outcome, memories, nano_usd, tokens, unpriced_tokens from engram.model_calls
+       select consolidated, nano_usd, tokens, unpriced_tokens from engram.model_calls
        where settled_at is not null and purpose in ('consolidate', 'adjudicate', 'rewrite')
          and outcome is distinct from 'not_sent'
        order by settled_at desc limit 500) as recent`,

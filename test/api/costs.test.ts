@@ -42,7 +42,7 @@ async function book(calls: readonly Call[]): Promise<void> {
   for (const call of calls) {
     const outcome = call.outcome === undefined ? 'ok' : call.outcome;
     await fixture.db.query(
-      `insert into engram.model_calls (id, day, bank_id, instance_id, purpose, endpoint, model, request_hash, memories,
+      `insert into engram.model_calls (id, day, bank_id, instance_id, purpose, endpoint, model, request_hash, consolidated,
          prompt_bytes, nano_usd, tokens, unpriced_tokens, prompt_tokens, cached_tokens, output_tokens, outcome, settled_at)
        values ($1, $2, $3, $4, $5, 'http://x/v1', $6, $7, $8, 100, $9, $10, $11, 60, 20, 40, $12,
          case when $12::text is not null then now() end)`,
@@ -71,12 +71,12 @@ describe('what was spent', () => {
     book([
       { nanoUsd: 3_000_000, memories: 10 },
       { nanoUsd: 1_000_000, purpose: 'adjudicate' },
-      { nanoUsd: 500_000, purpose: 'embed', model: 'text-embedding-3-small', memories: 10 },
+      { nanoUsd: 500_000, purpose: 'embed', model: 'text-embedding-3-small' },
       { daysAgo: 1, bank: 'b', nanoUsd: 2_000_000, memories: 5 },
       // Never came back: spent, and no memory is the wiser.
-      { daysAgo: 1, bank: 'b', nanoUsd: 2_000_000, memories: 5, outcome: null },
+      { daysAgo: 1, bank: 'b', nanoUsd: 2_000_000, outcome: null },
       { daysAgo: 2, bank: null, purpose: 'check', model: 'llama', tokens: 7, unpriced: 7 },
-      { outcome: 'not_sent', memories: 3 },
+      { outcome: 'not_sent' },
       { daysAgo: 40, nanoUsd: 9_000_000, memories: 1 },
     ]),
   );
@@ -150,7 +150,7 @@ describe('what the backlog will cost', () => {
     await book([
       { nanoUsd: limit / 2, memories: 2, tokens: 400 },
       { nanoUsd: limit / 2, purpose: 'rewrite', tokens: 100 },
-      { nanoUsd: limit * 9, purpose: 'embed', memories: 50 },
+      { nanoUsd: limit * 9, purpose: 'embed' },
     ]);
     expect((await costs()).forecast).toEqual({
       due: 4,

@@ -42,6 +42,7 @@ beforeAll(async () => {
     const usage = { promptTokens: 1500, cachedTokens: 0, outputTokens: 500 };
     const end = { outcome: 'ok', latencyMs: 10, spent, usage, answerJson: null, requestHash, subjectIds: [] };
     await settleCall(database.db, 'studio', { id, ...end });
+    await database.db.query('update engram.model_calls set consolidated = 5 where id = $1', [id]);
   }
 });
 afterAll(async () => {

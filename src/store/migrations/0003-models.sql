@@ -12,8 +12,10 @@ create table engram.model_calls (
   endpoint text not null,
   model text not null,
   request_hash bytea not null,
-  -- Memories that the call was about: what cost per 1,000 memories is counted over.
+  -- Memories that the call was about. Halves of a batch, repeats and dry runs are about them once more.
   memories integer not null default 0,
+  -- Memories that were decided by it, added once their decision stands: what cost per 1,000 memories is counted over.
+  consolidated integer not null default 0,
   prompt_bytes integer not null,
   -- What the ledger row holds for this call: the reservation until it is settled, the real use afterwards. Money is in
   -- billionths of a dollar (0.05 USD per million tokens are 50 a token), 0 where the price is unknown.
@@ -32,6 +34,7 @@ create table engram.model_calls (
 create index model_calls_day on engram.model_calls (day, purpose, model);
 create index model_calls_bank on engram.model_calls (bank_id, day) where bank_id is not null;
 create index model_calls_recent on engram.model_calls (endpoint, model, settled_at) where outcome = 'ok';
+create index model_calls_request on engram.model_calls (bank_id, request_hash) where purpose = 'consolidate';
 create index model_calls_settled on engram.model_calls (settled_at);
 
 -- One row a local day: what is spent or reserved. A reservation is one conditional upsert of it, so that any number of
