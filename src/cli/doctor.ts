@@ -104,6 +104,7 @@ async function examineModels(
   const models = await openModels({
     ...deps,
     prices: readPrices(config.pricesFile),
+    role: 'cli',
     instanceId: uuidV7(),
     racepoints: inertRacepoints,
     random: Math.random,

@@ -122,6 +122,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     config,
     prices,
     db,
+    role: mode,
     instanceId,
     clock,
     log,

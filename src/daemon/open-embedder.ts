@@ -84,6 +84,18 @@ export function openConfiguredEmbedder(options: EmbedderOptions, pinned: PinnedM
   return openModel(options, pinned === null ? wantedModel(options.config) : toWanted(pinned));
 }
 
+/** Where the embedders are that the settings and the database name; none of those that run in the process. */
+export function embedderEndpoints(
+  config: Config,
+  pinned: PinnedModel | null,
+): { readonly endpoint: string; readonly model: string }[] {
+  const ids = [wantedModel(config).id, ...(pinned ? [pinned.id] : [])];
+  return ids.flatMap((id) => {
+    const model = parseEndpointModelId(id);
+    return model ? [{ endpoint: endpointOf(config.embeddingBaseUrl ?? config.openaiBaseUrl), model: model.model }] : [];
+  });
+}
+
 /** What first use takes, and a switch that names nothing. */
 export function wantedModel(config: Config): WantedModel {
   return askedModel(config) ?? (hasEndpoint(config) ? endpointModel(config, defaultEmbeddingModel) : localModel);

@@ -14,11 +14,13 @@ import { createOpenAiClient, endpointOf } from '../models/openai/create-client.t
 import type { Prices } from '../models/prices.ts';
 import { createSlots } from '../models/slots.ts';
 import type { DayLimits } from '../store/budget-ledger.ts';
+import { activeEmbeddingModel } from '../store/embedding-models.ts';
 import { probeSoon } from '../store/model-breakers.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
+import { embedderEndpoints } from './open-embedder.ts';
 
 /** Requests for vectors in flight at once: places of their own, so that a query never waits behind a language model. */
 const embedConcurrency = 8;
@@ -27,6 +29,8 @@ export interface ModelsDeps {
   readonly config: Config;
   readonly prices: Prices;
   readonly db: Database;
+  /** Of the process. Only a daemon asks again at once what is out of order: a person may run any number of commands. */
+  readonly role: 'daemon' | 'cli';
   readonly instanceId: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,8 +61,6 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   });
   const budget = createBudget({ ...deps, limits });
   const embedSlots = createSlots(embedConcurrency);
-  // A key or a name may have been corrected since: what stood still for it is tried at once.
-  await probeSoon(db, clock.now());
   const gateOf = (endpoint: string, model: string) =>
     createModelGate({
       ...deps,
@@ -70,7 +72,16 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
       prices,
       callTimeoutMs: embedTimeoutMs,
     });
-  if (config.decider === 'rules') return { decider: createRulesDecider(), chats: [], limits, gateOf };
+  /** A key or a name may have been corrected since: what stood still for it is tried at once. */
+  const probeOwn = async (chats: readonly ChatModel[]) => {
+    if (deps.role !== 'daemon') return;
+    const embedders = embedderEndpoints(config, await activeEmbeddingModel(db));
+    await probeSoon(db, [...chats, ...embedders], clock.now());
+  };
+  if (config.decider === 'rules') {
+    await probeOwn([]);
+    return { decider: createRulesDecider(), chats: [], limits, gateOf };
+  }
 
   const baseUrl = config.openaiBaseUrl;
   const timeoutMs = config.llmTimeoutMs;
@@ -106,9 +117,11 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   const consolidate = chatOf(...namedFor(config.llmModelConsolidate, 'ENGRAMD_LLM_MODEL_CONSOLIDATE'));
   const [forPairs, pairSetting] = namedFor(config.llmModelAdjudicate, 'ENGRAMD_LLM_MODEL_ADJUDICATE');
   const adjudicate = forPairs === consolidate.model ? consolidate : chatOf(forPairs, pairSetting);
+  const chats = [...new Set([consolidate, adjudicate])];
+  await probeOwn(chats);
   return {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
-    chats: [...new Set([consolidate, adjudicate])],
+    chats,
     limits,
     gateOf,
   };

@@ -161,13 +161,17 @@ export async function closeBreaker(db: Queryable, key: BreakerKey, openedAt: Dat
   return rowCount === 1;
 }
 
-/** At a start: what a person has to change may have been changed, so it is tried at once. Says how many were pending. */
-export async function probeSoon(db: Queryable, now: Date): Promise<number> {
-  // A scan: a row for each endpoint that is out of order.
+/**
+ * At the start of a daemon: what a person has to change may have been changed in the settings that it starts with, so what
+ * these name is tried at once. Says how many were pending.
+ */
+export async function probeSoon(db: Queryable, keys: readonly BreakerKey[], now: Date): Promise<number> {
+  // Primary key.
   const { rowCount } = await db.query(
     `update engram.model_breakers set reopens_at = $1
-     where error_class in ('auth', 'configuration', 'model_unfit') and reopens_at > $1`,
-    [now],
+     where error_class in ('auth', 'configuration', 'model_unfit') and reopens_at > $1
+       and (endpoint, model) in (select * from unnest($2::text[], $3::text[]))`,
+    [now, keys.map(({ endpoint }) => endpoint), keys.map(({ model }) => model)],
   );
   return rowCount;
 }

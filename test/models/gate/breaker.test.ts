@@ -563,11 +563,16 @@ it('a check sends once', async () => {
 
 it('at a start, what a person has to change is tried at once', async () => {
   await outOfOrder('configuration');
-  expect(await probeSoon(bench.database.db, bench.clock.now())).toBe(1);
+  const others = [
+    { endpoint, model: 'another' },
+    { endpoint: 'http://elsewhere/v1', model },
+  ];
+  expect(await probeSoon(bench.database.db, others, bench.clock.now())).toBe(0);
+  expect(await probeSoon(bench.database.db, [...others, { endpoint, model }], bench.clock.now())).toBe(1);
   expect(await bench.process().gate.run(callFacts(), answering('changed'), never)).toBe('changed');
 
   await outOfOrder('rate_limit', { retryAfterMs: 60_000 });
-  expect(await probeSoon(bench.database.db, bench.clock.now())).toBe(0);
+  expect(await probeSoon(bench.database.db, [{ endpoint, model }], bench.clock.now())).toBe(0);
   expect(await rejection(bench.process().gate.run(callFacts(), answering('x'), never))).toMatchObject({
     errorClass: 'rate_limit',
   });
