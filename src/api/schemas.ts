@@ -7,7 +7,8 @@ import { modelStatusSchema } from './model-status.ts';
 
 /** The shapes of what the service answers. Times are ISO 8601 in UTC, ids are UUIDs. */
 
-export const id = z.uuid('must be a UUID');
+/** Lower case, as the database writes them: ids are compared as text. */
+export const id = z.uuid('must be a UUID').toLowerCase();
 const time = z.iso.datetime();
 
 export const bankParams = z.strictObject({ bank: bankNameSchema });
@@ -250,6 +251,9 @@ export const dryRunSchema = z
       }),
     ),
     rejected: z.array(verdictSchema),
+    undecided: z
+      .array(z.strictObject({ memories: z.array(z.string()), reason: z.string() }))
+      .meta({ description: 'Batches that came to no answer, by the texts of their memories.' }),
     calls: count,
     cost_usd: z.number(),
   })

@@ -25,6 +25,7 @@ export function addChanges(program: Command, context: CommandContext): void {
   addList(changes, context);
   addOne(changes, context, {
     name: 'show',
+    summary: 'show what a change set did, and why',
     description: 'Shows the operations of a change set: before, after, sources, reason.',
     print: (terminal, ops) => {
       for (const op of ops) printOp(terminal, op);
@@ -32,6 +33,7 @@ export function addChanges(program: Command, context: CommandContext): void {
   });
   addOne(changes, context, {
     name: 'diff',
+    summary: 'show what a change set did, word by word',
     description: 'Shows what a change set changed word by word: [-gone-] {+new+}.',
     print: (terminal, ops) => {
       for (const op of ops) {
@@ -46,6 +48,7 @@ export function addChanges(program: Command, context: CommandContext): void {
 function addList(changes: Command, context: CommandContext): void {
   changes
     .command('list')
+    .summary('list change sets, newest first')
     .description('Lists change sets, newest first.')
     .addOption(bankOption())
     .option('--limit <n>', 'most change sets', wholeNumber(1, 10_000), 20)
@@ -87,10 +90,16 @@ function addList(changes: Command, context: CommandContext): void {
 function addOne(
   changes: Command,
   context: CommandContext,
-  view: { name: string; description: string; print: (terminal: Terminal, ops: readonly ChangeOp[]) => void },
+  view: {
+    name: string;
+    summary: string;
+    description: string;
+    print: (terminal: Terminal, ops: readonly ChangeOp[]) => void;
+  },
 ): void {
   changes
     .command(`${view.name} <id>`)
+    .summary(view.summary)
     .description(view.description)
     .addOption(bankOption())
     .addHelpText('after', `\nExample:\n  $ engramd changes ${view.name} 0198c1f0-0000-7000-8000-000000000001`)

@@ -57,6 +57,12 @@ async function set(id: string) {
   );
 }
 
+test('an id in capital letters is the same id, also where an op is named', async () => {
+  const { id } = await say('auto', 'Ida keeps bees');
+  const undone = await decide(id.toUpperCase(), 'undo', { op: 1 });
+  expect(undone).toMatchObject({ status: 200, body: { changes: [{ undoes: id, ops: 1 }] } });
+});
+
 describe('a proposal', () => {
   test('shows what it would do, is approved once, and undone', async () => {
     const { id, runId } = await say('review', 'Ann drinks tea');

@@ -121,6 +121,13 @@ describe('without a daemon, on DATABASE_URL', () => {
     if (code !== 0) expect(ended.stderr).not.toBe('');
   });
 
+  it('lists what can be done with changes in one style', async () => {
+    const { stdout } = await run(['changes', '--help']);
+    const lines = stdout.split('\n').filter((line) => /^ {2}(list|show|diff|approve|reject|undo)\b/.test(line));
+    expect(lines).toHaveLength(6);
+    for (const line of lines) expect(line).toMatch(/ {2}[a-z][^.]*$/);
+  });
+
   it('makes and deletes banks, and refuses one that is there', async () => {
     expect(await run(['banks', 'create', 'größe:1', '--mission', 'a name to escape'])).toMatchObject({
       code: 0,
