@@ -1,9 +1,12 @@
 import { statfs } from 'node:fs/promises';
+import { fullCallOf, type ModelWindow } from '../consolidation/llm/limits.ts';
 import type { Database } from '../db/database.ts';
-import type { readBudget } from '../models/budget.ts';
+import { neverFitsLine } from '../models/booking.ts';
+import type { Budget, readBudget } from '../models/budget.ts';
 import type { ChatModel } from '../models/chat/chat-model.ts';
 import { checkModel } from '../models/chat/check-model.ts';
 import type { Embedder } from '../models/embedder.ts';
+import { type Prices, priceOf, reservationOf } from '../models/prices.ts';
 import { countDeadLetters } from '../queue/job-rows.ts';
 import { readServerFacts, type ServerFacts, type StoreTroubles } from '../store/server-facts.ts';
 import type { Clock } from '../telemetry/clock.ts';
@@ -160,17 +163,34 @@ export async function checkLanguageModel(chat: ChatModel, clock: Clock, signal: 
   return { check: 'language model', status: 'ok', detail };
 }
 
-/** @param isSpentOn whether any model in use costs money or tokens */
-export function checkBudget(budget: Awaited<ReturnType<typeof readBudget>>, isSpentOn: boolean): Finding {
+/**
+ * Whether what is left of today has room for a batch, by the judgement of whoever reserves: some money left is not enough
+ * money left.
+ *
+ * @param chat the model that batches go to; undefined: the rules decide, for nothing
+ */
+export async function checkBudget(
+  { nanoUsd }: Awaited<ReturnType<typeof readBudget>>,
+  budget: Budget,
+  chat: (ModelWindow & Pick<ChatModel, 'model'>) | undefined,
+  prices: Prices,
+): Promise<Finding> {
   const check = 'budget';
-  const { nanoUsd, tokens, unpricedTokens, resetsAt } = budget;
   const detail = `$${(nanoUsd.spent / 1e9).toFixed(4)} of $${(nanoUsd.limit / 1e9).toFixed(2)} spent today`;
-  const isSpent = [nanoUsd, tokens, unpricedTokens].some((use) => use !== null && use.left <= 0);
-  if (!isSpentOn || !isSpent) return { check, status: 'ok', detail };
+  if (!chat) return { check, status: 'ok', detail };
+  const wanted = reservationOf(fullCallOf(chat), priceOf(prices, chat.model));
+  const limit = budget.neverFits(wanted);
+  if (limit !== null) {
+    const { model } = chat;
+    const line = neverFitsLine({ model, wanted, limit, limits: budget.limits });
+    return { check, status: 'warn', detail: `${detail}; a full batch waits for ever`, advice: line };
+  }
+  const until = await budget.readyAt(wanted);
+  if (until === null) return { check, status: 'ok', detail };
   return {
     check,
     status: 'warn',
-    detail: `${detail}; work waits until ${resetsAt.toISOString()}`,
+    detail: `${detail}; what is left is not enough for a full batch, which waits until ${until.toISOString()}`,
     advice: 'ENGRAMD_BUDGET_USD_PER_DAY and ENGRAMD_BUDGET_TOKENS_PER_DAY say how much a day may cost',
   };
 }

@@ -101,9 +101,10 @@ async function examineModels(
   signal: AbortSignal,
 ) {
   const { config, db, clock } = deps;
+  const prices = readPrices(config.pricesFile);
   const models = await openModels({
     ...deps,
-    prices: readPrices(config.pricesFile),
+    prices,
     role: 'cli',
     instanceId: uuidV7(),
     racepoints: inertRacepoints,
@@ -118,9 +119,9 @@ async function examineModels(
       findings.push(await checkLanguageModel(chat, clock, signal));
     });
   }
-  findings.push(
-    checkBudget(await readBudget(db, { limits: models.limits, now: clock.now() }), models.chats.length > 0),
-  );
+  const [forBatches] = models.chats;
+  const today = await readBudget(db, { limits: models.limits, now: clock.now() });
+  findings.push(await checkBudget(today, models.budget, forBatches, prices));
   const pinned = await activeEmbeddingModel(db);
   const open = () => openConfiguredEmbedder({ config, clock, gateOf: models.gateOf }, pinned);
   await examineEmbedder(deps, findings, open, signal);

@@ -4,7 +4,7 @@ import { createLlmDecider } from '../consolidation/llm/create-llm-decider.ts';
 import { rememberVerdicts } from '../consolidation/remember-verdicts.ts';
 import { createRulesDecider } from '../consolidation/rules/rules-decider.ts';
 import type { Database } from '../db/database.ts';
-import { createBudget, dayLimits } from '../models/budget.ts';
+import { type Budget, createBudget, dayLimits } from '../models/budget.ts';
 import type { ChatModel } from '../models/chat/chat-model.ts';
 import { createChatModel } from '../models/chat/create-chat-model.ts';
 import { createModelGate } from '../models/create-model-gate.ts';
@@ -45,6 +45,7 @@ export interface OpenedModels {
   /** The language models in use, each once; none where the rules decide. */
   readonly chats: readonly ChatModel[];
   readonly limits: DayLimits;
+  readonly budget: Budget;
   /** The gate of an embedding model at an endpoint. */
   readonly gateOf: (endpoint: string, model: string) => ModelGate;
 }
@@ -80,7 +81,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   };
   if (config.decider === 'rules') {
     await probeOwn([]);
-    return { decider: createRulesDecider(), chats: [], limits, gateOf };
+    return { decider: createRulesDecider(), chats: [], limits, budget, gateOf };
   }
 
   const baseUrl = config.openaiBaseUrl;
@@ -123,6 +124,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
     chats,
     limits,
+    budget,
     gateOf,
   };
 }

@@ -86,6 +86,14 @@ export function limitsFor(window: ModelWindow): BatchLimits {
   };
 }
 
+/** The size of a call for a full batch: what the gate reserves for it is what a day has to have room for. */
+export function fullCallOf(window: ModelWindow): { readonly promptBytes: number; readonly maxOutputTokens: number } {
+  const { promptTokens, answerTokens } = sharesOf(window.contextTokens);
+  const sample = 1000;
+  const tokensPerByte = window.tokensOf('.'.repeat(sample)) / sample;
+  return { promptBytes: Math.ceil(promptTokens / tokensPerByte), maxOutputTokens: answerTokens };
+}
+
 /** Whether an answer has room for this text word for word. */
 export function fitsAnswer(window: ModelWindow, text: string): boolean {
   return window.tokensOf(JSON.stringify(text)) + 2 * tokensAnOp <= sharesOf(window.contextTokens).answerTokens;
