@@ -6,7 +6,7 @@ import {
   lockObservations,
   pointedAtBeside,
 } from '../store/apply-locks.ts';
-import { wasErasedSince } from '../store/erasures.ts';
+import { holdFromErasure, wasErasedSince } from '../store/erasures.ts';
 import { linksBetween, linksOf } from '../store/evidence.ts';
 import { type Link, writtenSince } from '../store/observations.ts';
 import { lockScope } from '../store/scopes.ts';
@@ -79,7 +79,12 @@ export async function lockAndJudge(
   });
   const movingIds = [...new Set(ops.flatMap((op) => (op.op === 'fold' || op.op === 'retire' ? [op.target.id] : [])))];
   const targets = ops.flatMap((op) => targetsOf(op)).filter((target) => target.seen !== null);
-  const locked = await lockObservations(tx, bankId, [...new Set(targets.map((target) => target.id))], movingIds);
+  const targetIds = [...new Set(targets.map((target) => target.id))];
+  // An erasure takes the lock of the scope too; what goes without that lock meets it here.
+  if (epoch === null && request.shown) {
+    await holdFromErasure(tx, bankId, [...new Set([...request.shown.observationIds, ...targetIds, ...movingIds])]);
+  }
+  const locked = await lockObservations(tx, bankId, targetIds, movingIds);
   const beside = await pointedAtBeside(tx, bankId, movingIds, [...locked.keys()]);
   await options.onLocked();
 
@@ -119,7 +124,7 @@ export async function lockAndJudge(
   };
 }
 
-/** An erasure takes the lock of each memory and moves the epoch of each scope that it concerns: else it is not asked for. */
+/** An erasure moves the epoch of each scope that it concerns: where that is known and has not moved, it is not asked for. */
 async function wasShownErased(
   tx: Tx,
   { bankId, shown }: GroupsToJudge,
@@ -127,8 +132,8 @@ async function wasShownErased(
 ): Promise<boolean> {
   if (!shown) return false;
   const missingMemoryIds = shown.memoryIds.filter((id) => !found.memories.has(id));
-  const hasMoved = found.epoch !== null && found.epoch > shown.scopeEpoch;
-  if (missingMemoryIds.length === 0 && !hasMoved) return false;
+  const mayHaveMoved = found.epoch === null ? shown.observationIds.length > 0 : found.epoch > shown.scopeEpoch;
+  if (missingMemoryIds.length === 0 && !mayHaveMoved) return false;
   return wasErasedSince(tx, bankId, { ...shown, missingMemoryIds });
 }
 

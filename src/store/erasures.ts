@@ -45,6 +45,18 @@ export async function mayKeepSayingOf(tx: Tx, bankId: string, subjectIds: readon
 }
 
 /**
+ * Keeps the texts of observations from being erased until the transaction ends. To be called before any of them is locked
+ * otherwise, with those that will be: an erasure holds one and waits for the next, by id (law L4).
+ */
+export async function holdFromErasure(tx: Queryable, bankId: string, observationIds: readonly string[]): Promise<void> {
+  // Primary key. The weakest lock, which only an erasure and a delete wait for. Sorted before it locks.
+  await tx.query(
+    'select 1 from engram.observations where bank_id = $1 and id = any($2::uuid[]) order by id for key share',
+    [bankId, observationIds],
+  );
+}
+
+/**
  * Whether an answer was made from a text that has been erased since: of a memory that is gone, or of an observation that
  * went or was written again after `scopeEpoch` was read.
  */

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lockSets } from '../../src/store/change-review.ts';
 import { decide, observe, vectorOf } from '../consolidation/decide.ts';
+import { somebodyWaitsForALock } from '../consolidation/lock-waits.ts';
 import {
   changes,
   eventKinds,
@@ -526,7 +528,58 @@ it('beside two daemons at work nothing is left of what was forgotten, and all el
   expect(await memories(bench)).toHaveLength(16);
 });
 
+it('it holds change sets before their ops, as whoever approves, rejects or undoes does', async () => {
+  const [secret = ''] = await observe(bench, 'Ana keeps a zanzibar parrot');
+  const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>();
+  const { promise: waited, resolve: hasWaited } = Promise.withResolvers<void>();
+  const deciding = bench.database.db.tx({ label: 'test' }, async (tx) => {
+    const { rows } = await tx.query<{ id: string }>('select id from engram.change_sets where bank_id = $1', [
+      bench.bankId,
+    ]);
+    const ids = rows.map((row) => row.id);
+    await lockSets(tx, bench.bankId, ids);
+    isLocked();
+    await waited;
+    const free = await tx.query('select 1 from engram.change_ops where bank_id = $1 for update skip locked', [
+      bench.bankId,
+    ]);
+    return free.rowCount;
+  });
+  await locked;
+  const forgetting = forget(secret);
+  await somebodyWaitsForALock(bench);
+  hasWaited();
+  expect(await deciding, 'ops that the erasure does not hold while it waits').toBe(1);
+  expect(await forgetting).toMatchObject({ deleted: [expect.any(String)] });
+});
+
 describe('while its batch is at the decider', () => {
+  it.each(['skip', 'reinforce', 'fold'] as const)(
+    'nothing of a %s beside an observation of it is kept',
+    async (kind) => {
+      const [secret = ''] = await observe(bench, 'Ana keeps a zanzibar parrot', 'Ana drinks tea', 'Ana has tea');
+      const [later = ''] = await bench.remember('Ana likes tea');
+      let reason = 'has nothing to do with zanzibar';
+      bench.decider.propose_ = (batch) => {
+        const op = { memories: [memoryAlias(batch, 'Ana likes tea')], reason };
+        const [target, into] = ['Ana drinks tea', 'Ana has tea'].map((text) => observationAlias(batch, text));
+        if (kind === 'skip' || bench.decider.batches.length > 1 || !target || !into) return [{ op: 'skip', ...op }];
+        if (kind === 'fold') return [{ op: 'fold', target, into, reason: op.reason }];
+        return [{ op: 'reinforce', target, ...op }];
+      };
+      bench.decider.batches = [];
+      const proposed = bench.races.hold('batch:proposed');
+      const consolidating = bench.consolidate();
+      await proposed.reached;
+      await forget(secret);
+      reason = 'asked again, without it';
+      proposed.release();
+      await consolidating;
+      expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+      expect(await memories(bench)).toContainEqual(expect.objectContaining({ id: later }));
+    },
+  );
+
   it('nothing of the answer is kept: ops, refusals and reasons that quote it', async () => {
     const [secret = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks milk');
     let asked = 0;
