@@ -110,7 +110,7 @@ function printReport(terminal: Terminal, { memories, ops, rejected, proposed, pe
   if (pending > 0) terminal.out(terminal.yellow(`${pending} are pending and will be tried again later`));
 }
 
-function printDryRun(terminal: Terminal, { memories, ops, rejected, calls, cost_usd }: DryRun): void {
+function printDryRun(terminal: Terminal, { memories, ops, rejected, undecided, calls, cost_usd }: DryRun): void {
   terminal.out(`${memories} memories would be looked at; nothing was written`);
   if (calls > 0) terminal.out(`${calls} calls of the model, $${cost_usd.toFixed(4)}; the run will use their answers`);
   for (const { op, before, after, sources, reason } of ops) {
@@ -120,4 +120,8 @@ function printDryRun(terminal: Terminal, { memories, ops, rejected, calls, cost_
     terminal.out(terminal.dim(`    ${reason}`));
   }
   for (const { validator, reason } of rejected) terminal.out(`${terminal.red('refused')} by ${validator}: ${reason}`);
+  for (const { memories: texts, reason } of undecided) {
+    terminal.out(`${terminal.red('undecided')}: ${reason}`);
+    for (const text of texts) terminal.out(terminal.dim(`    ← ${text}`));
+  }
 }

@@ -2,9 +2,11 @@ import { embeddingText } from '../models/embedding-text.ts';
 import { bankMission } from '../store/bank-mission.ts';
 import { selectDueMemories } from '../store/due-memories.ts';
 import { costOfRequests } from '../store/request-costs.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Alias, ProposedOp } from './decider.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
 import type { DryRunReport } from './engine.ts';
+import { failureOf } from './failures.ts';
 import { limitsOf, type PackedBatch, packBatches } from './packing.ts';
 import { showBatch } from './show-batch.ts';
 import { validateProposal } from './validators/validate-proposal.ts';
@@ -14,6 +16,9 @@ const defaultLimit = 50;
 /**
  * What the next run would propose for the oldest due memories. Reads, decides, judges, and writes nothing to the store of
  * memories. A model is asked and paid for all the same; its answers are kept, and the run over the same batch uses them.
+ * A batch that fails by its content is told of beside the others. Nothing runs on after the end, whatever the end is.
+ *
+ * @throws whatever is no batch's fault: ModelUnavailableError, BudgetSpentError, the signal's reason
  */
 export async function dryRun(
   deps: ConsolidationDeps,
@@ -27,15 +32,33 @@ export async function dryRun(
   const due = await selectDueMemories(deps.db, bankId, { limit: deps.concurrency * limits.memories, inHand: [] });
   const batches = within(packBatches(due, () => [], limits).batches, options.limit ?? defaultLimit);
   const requestHashes: Buffer[] = [];
-  const proposals = await Promise.all(
-    batches.map((packed) => proposeOnly(deps, { bankId, mission, packed, signal: options.signal, requestHashes })),
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
+  const settled = await Promise.allSettled(
+    batches.map(async (packed): Promise<Pick<DryRunReport, 'ops' | 'rejected' | 'undecided'>> => {
+      try {
+        const proposed = await proposeOnly(deps, { bankId, mission, packed, signal, requestHashes });
+        return { ...proposed, undecided: [] };
+      } catch (thrown) {
+        if (signal.aborted || failureOf(thrown).kind !== 'content') {
+          // The others would fail alike, or be paid for with nobody there to read them.
+          failed.abort(thrown);
+          throw thrown;
+        }
+        const memories = packed.memories.map((memory) => memory.text);
+        return { ops: [], rejected: [], undecided: [{ memories, reason: errorMessage(thrown) }] };
+      }
+    }),
   );
+  signal.throwIfAborted();
+  const proposals = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const runningSeconds = (deps.clock.monotonicMs() - startedMs) / 1000 + 1;
   const { calls, nanoUsd } = await costOfRequests(deps.db, bankId, { requestHashes, runningSeconds });
   return {
     memories: batches.reduce((sum, batch) => sum + batch.memories.length, 0),
     ops: proposals.flatMap(({ ops }) => ops),
     rejected: proposals.flatMap(({ rejected }) => rejected),
+    undecided: proposals.flatMap(({ undecided }) => undecided),
     calls,
     costUsd: nanoUsd / 1e9,
   };

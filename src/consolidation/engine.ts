@@ -56,6 +56,8 @@ export interface DryRunReport {
     readonly reason: string;
   }[];
   readonly rejected: readonly { readonly validator: ValidatorName; readonly reason: string }[];
+  /** Batches that came to no answer, by the texts of their memories: a run halves them until it knows which one it is. */
+  readonly undecided: readonly { readonly memories: readonly string[]; readonly reason: string }[];
   /** Calls of the model that were paid for; the run over the same batches uses their answers. */
   readonly calls: number;
   /** What they cost; 0 for a model without a known price. */

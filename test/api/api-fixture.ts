@@ -64,7 +64,7 @@ export async function createApiFixture(
     vectors,
     embedder,
     decider: { readyAt: () => Promise.resolve(null) },
-    engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], calls: 0, costUsd: 0 }) },
+    engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], undecided: [], calls: 0, costUsd: 0 }) },
     queue,
     curation: createCuration({
       db: test.db,

@@ -52,6 +52,7 @@ describe('a dry run', () => {
         { op: 'skip', before: null, after: null, sources: ['Hm'], reason: 'says nothing' },
       ],
       rejected: [{ validator: 'alias-in-range', reason: 'no observation o9 was shown or created before' }],
+      undecided: [],
       calls: 0,
       costUsd: 0,
     });
@@ -65,6 +66,7 @@ describe('a dry run', () => {
       memories: 0,
       ops: [],
       rejected: [],
+      undecided: [],
       calls: 0,
       costUsd: 0,
     });

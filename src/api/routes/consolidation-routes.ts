@@ -90,6 +90,7 @@ export function consolidationRoutes(deps: AppDeps): Route[] {
             memories: report.memories,
             ops: report.ops.map((op) => ({ ...op, sources: [...op.sources] })),
             rejected: [...report.rejected],
+            undecided: report.undecided.map(({ memories, reason }) => ({ memories: [...memories], reason })),
             calls: report.calls,
             cost_usd: report.costUsd,
           },
