@@ -192,7 +192,17 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   let switchLoop: SwitchLoop | undefined;
   if (mode === 'daemon' || options.hasWorkers === true) {
     const prepare = (model: PinnedModel) => vectors.prepare(model);
-    const reEmbedder = createReEmbedder({ db, open: openGuarded, prepare, instanceId, racepoints, metrics, log });
+    const dispose = (model: PinnedModel) => vectors.drop(model);
+    const reEmbedder = createReEmbedder({
+      db,
+      open: openGuarded,
+      prepare,
+      dispose,
+      instanceId,
+      racepoints,
+      metrics,
+      log,
+    });
     switchLoop = startSwitchLoop({ reEmbedder, embedder, clock, log });
     releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
   }

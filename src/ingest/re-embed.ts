@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
-import type { PinnedModel } from '../store/embedding-models.ts';
+import { activeEmbeddingModel, type PinnedModel } from '../store/embedding-models.ts';
 import {
   claimSwitch,
   clearSwitchProblem,
@@ -49,6 +49,8 @@ export interface ReEmbedderDeps {
   /** Guarded: an embedder of the model to come. */
   readonly open: (model: WantedModel) => Embedder;
   readonly prepare: (model: PinnedModel) => Promise<void>;
+  /** Takes away what was prepared for a model that was left. */
+  readonly dispose: (model: PinnedModel) => Promise<void>;
   /** Row of `engram.instances` that this process works as. */
   readonly instanceId: string;
   readonly racepoints: Racepoints;
@@ -127,9 +129,21 @@ class ModelSwitch implements ReEmbedder {
     if (!isComplete) return { kind: 'embedded', texts: 0 };
     await this.#deps.prepare(model);
     signal.throwIfAborted();
+    const left = await activeEmbeddingModel(this.#deps.db);
     const isDone = await this.#flip(model.id);
     await this.release();
-    return isDone ? { kind: 'switched', model: model.id } : { kind: 'none' };
+    if (!isDone) return { kind: 'none' };
+    if (left) await this.#dispose(left);
+    return { kind: 'switched', model: model.id };
+  }
+
+  /** The change is made; an index that stays costs space and nothing else. */
+  async #dispose(left: PinnedModel): Promise<void> {
+    try {
+      await this.#deps.dispose(left);
+    } catch (thrown) {
+      this.#deps.log.warn({ model: left.id, error: errorMessage(thrown) }, 'the vector index of the old model stays');
+    }
   }
 
   async release(): Promise<void> {

@@ -42,7 +42,7 @@ export async function createSwitchFixture() {
     indexes.push(vectors);
     const base = { db, log: silentLog, clock: systemClock, metrics: test.metrics, racepoints: races };
     /** Runs where the index of the new model is made: when nothing is missing, right before the change. */
-    const hooks: { beforeChange?: () => Promise<unknown> } = {};
+    const hooks: { beforeChange?: () => Promise<unknown>; dispose?: (id: string) => Promise<unknown> } = {};
     const prepare = async (model: { readonly id: string; readonly dimensions: number }) => {
       await vectors.prepare(model);
       await hooks.beforeChange?.();
@@ -53,6 +53,7 @@ export async function createSwitchFixture() {
       ...base,
       instanceId,
       prepare,
+      dispose: async ({ id }) => void (await hooks.dispose?.(id)),
       open: (model) => guardedEmbedder(open(model), assertNoLease),
     });
     return {

@@ -5,6 +5,8 @@ import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import { activeEmbeddingModel } from '../../src/store/embedding-models.ts';
 import { cancelSwitch, readSwitch } from '../../src/store/embedding-switch.ts';
 import { measureSwitch } from '../../src/store/next-embeddings.ts';
+import { dropVectorIndex } from '../../src/store/vectors/pgvector-setup.ts';
+import { indexName } from '../../src/store/vectors/pgvector-statements.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createSwitchFixture, type SwitchFixture, signal } from './re-embed-fixture.ts';
 
@@ -285,7 +287,7 @@ test('a daemon that cannot ask the next model says why, and leaves the switch to
   const [unable, able] = [await fixture.daemon(), await fixture.daemon()];
   const cannotOpen = createReEmbedder({
     ...{ db: fixture.db, log: silentLog, metrics: fixture.metrics, racepoints: unable.races },
-    ...{ instanceId: unable.instanceId, prepare: async () => undefined },
+    ...{ instanceId: unable.instanceId, prepare: async () => undefined, dispose: async () => undefined },
     open: () => {
       throw new EmbeddingModelUnavailableError('openai/next needs its endpoint');
     },
@@ -331,4 +333,31 @@ test('the change itself is bound by no limit of time that more rows could reach'
   expect((await daemon.run()).at(-1)).toBe('switched');
   const { rows } = await fixture.db.query('select distinct statement, lock from limits');
   expect(rows).toEqual([{ statement: '0', lock: '5min' }]);
+});
+
+test('the index of the model that was left goes with it; if that fails, the change stands', async () => {
+  const daemon = await fixture.daemon();
+  const { db } = fixture;
+  await fixture.remember('a', 'one');
+  await embedAll(daemon, 'a');
+  await fixture.begin();
+  for (const target of ['memories', 'observations'] as const) {
+    await db.query(
+      `create index ${indexName(target, 'local/old')} on engram.${target} (id) where embedding_model = 'local/old'`,
+    );
+    await db.query(`create index ${indexName(target, 'openai/next')} on engram.${target} (id)`);
+  }
+  daemon.hooks.dispose = async (id) => {
+    await dropVectorIndex(db, 'memories', id);
+    await dropVectorIndex(db, 'observations', id);
+    throw new Error('not the owner');
+  };
+  expect((await daemon.run()).at(-1)).toBe('switched');
+  const { rows } = await db.query<{ name: string }>(
+    "select indexname as name from pg_indexes where schemaname = 'engram' and indexname = any($1) order by 1",
+    [['local/old', 'openai/next'].flatMap((id) => [indexName('memories', id), indexName('observations', id)])],
+  );
+  expect(rows.map((row) => row.name).sort()).toEqual(
+    [indexName('memories', 'openai/next'), indexName('observations', 'openai/next')].sort(),
+  );
 });

@@ -83,6 +83,10 @@ class ExactVectorIndex implements ExactIndex {
     // A scan needs nothing made.
   }
 
+  async drop(): Promise<void> {
+    // Nothing was made; a matrix that is asked for no more goes by itself.
+  }
+
   async release(): Promise<void> {
     await Promise.allSettled(this.#inFlight);
     const thread = this.#thread;

@@ -3,7 +3,7 @@ import { assertNoLease } from '../../db/lease.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { ModelDimensions } from './model-dimensions.ts';
 import { type DistanceRow, type ScanRequest, type ScanRule, scanRows } from './pgvector-scan.ts';
-import { ensureVectorIndex } from './pgvector-setup.ts';
+import { dropVectorIndex, ensureVectorIndex } from './pgvector-setup.ts';
 import { indexedStatements, indexName } from './pgvector-statements.ts';
 import { answerInGroups, byNearness } from './query-groups.ts';
 import { encodeRealArray } from './vector-bytes.ts';
@@ -76,6 +76,11 @@ class PgvectorIndex implements VectorIndex {
     const deps = { db: this.#db, log: this.#log };
     await ensureVectorIndex(deps, 'observations', model);
     await ensureVectorIndex(deps, 'memories', model);
+  }
+
+  async drop(model: { readonly id: string }): Promise<void> {
+    await dropVectorIndex(this.#db, 'observations', model.id);
+    await dropVectorIndex(this.#db, 'memories', model.id);
   }
 
   async release(): Promise<void> {

@@ -38,9 +38,7 @@ export async function ensureVectorIndex(
         case 'being built':
           return;
         case 'broken':
-          await runFormatted(db, "select format('drop index concurrently if exists engram.%I', $1::text) as text", [
-            name,
-          ]);
+          await dropIndex(db, name);
           break;
         case 'absent':
           break;
@@ -58,6 +56,18 @@ export async function ensureVectorIndex(
       return;
     }
   }
+}
+
+/**
+ * Takes the index of a model away that no row is written under any more: it would hold as much memory and disk as the one
+ * in use. CONCURRENTLY, since searches of a process that has not noticed yet read the table meanwhile; they scan then.
+ */
+export async function dropVectorIndex(db: Database, target: VectorTarget, modelId: string): Promise<void> {
+  await dropIndex(db, indexName(target, modelId));
+}
+
+async function dropIndex(db: Database, name: string): Promise<void> {
+  await runFormatted(db, "select format('drop index concurrently if exists engram.%I', $1::text) as text", [name]);
 }
 
 async function indexState(db: Database, name: string): Promise<'usable' | 'being built' | 'broken' | 'absent'> {

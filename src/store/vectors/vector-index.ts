@@ -43,6 +43,8 @@ export interface VectorIndex {
    * minutes, holding one connection; searches and writes go on meanwhile, so nobody has to wait for it.
    */
   prepare(model: { readonly id: string; readonly dimensions: number }): Promise<void>;
+  /** Takes away what {@link prepare} made for a model that is no longer in use; what is left of its vectors is still found. */
+  drop(model: { readonly id: string }): Promise<void>;
   /** Drops caches and threads, after the searches that are under way; the next call builds them again. */
   release(): Promise<void>;
 }
