@@ -5,7 +5,7 @@ import { inWords } from './request-body.ts';
 const overheadTokens = 64;
 
 /** The context window of a model, and how it counts. */
-export interface Window {
+interface Window {
   readonly contextTokens: number;
   tokensOf(text: string): number;
 }
