@@ -103,6 +103,15 @@ export async function scrubHistory(
      where bank_id = $1 and detail->>'reason' = any($2)`,
     [bankId, [...new Set(rows.map((row) => row.reason))].filter((reason) => reason !== ''), erasedText],
   );
+  // Primary key. What an op flagged keeps the op's reason.
+  await tx.query(
+    `update engram.conflicts set reason = $3
+     where bank_id = $1 and reason <> '' and id in (
+       select (found #>> '{}')::uuid from engram.change_ops o, unnest(array[o.before, o.after]) as image,
+         unnest(array['$.conflictId', '$.conflicts[*].id']::jsonpath[]) as path, jsonb_path_query(image, path) as found
+       where o.bank_id = $1 and o.change_set_id = any($2::uuid[]) and found <> 'null')`,
+    [bankId, setIds, erasedText],
+  );
   const conflicted = await scrubSets(tx, bankId, setIds);
   return { ops: rows.filter((row) => row.holds_text).length, conflicted };
 }

@@ -338,6 +338,26 @@ describe('words about a memory that was only shown', () => {
     expect(await placesOf(bench, 'zanzibar')).toEqual([]);
   });
 
+  it('are gone: of a conflict that was flagged beside it, and stays open', async () => {
+    const [id = ''] = await observe(bench, secret, 'Ben sings');
+    await decide(bench, 'Ben never sings', (batch, m) => [
+      {
+        op: 'conflict',
+        target: observationAlias(batch, 'Ben sings'),
+        as: 'n1',
+        text: 'Ben never sings',
+        memories: [m],
+        validFrom: null,
+        reason: 'as a zanzibar parrot does',
+      },
+    ]);
+    await forget(id);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await bench.rows('select status from engram.conflicts where bank_id = $1', [bench.bankId])).toEqual([
+      { status: 'open' },
+    ]);
+  });
+
   it.each(['shown in the batch', 'shown beside it'])('are gone: of what waits for a person, %s', async (how) => {
     const review = await bench.engineBeside({ apply: 'review' });
     let id = '';
