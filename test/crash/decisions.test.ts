@@ -154,6 +154,9 @@ async function forgetDyingAt(point: 'forget:planned' | 'forget:before-commit'): 
   await dieOf(lane, point, bank, 'DELETE', path);
   await answered(lane, 'DELETE', path);
   expect(JSON.stringify(await everythingOf(lane.db, bank))).not.toContain(text);
+  const { rows: jobs } = await lane.db.query('select to_jsonb(j) as job from pgboss.job j');
+  expect(JSON.stringify(jobs)).toContain(bank);
+  expect(JSON.stringify(jobs)).not.toContain(text);
   expect(await idsOf(lane.db, 'select id from engram.memories where bank_id = $1', bank)).toHaveLength(
     seed.flat().length - 1,
   );
