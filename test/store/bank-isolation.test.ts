@@ -699,6 +699,7 @@ const exempt: Record<string, string> = {
   'vectors/pgvector-index:createPgvectorIndex': 'needs pgvector: searched in the conformance suite',
   'vectors/pgvector-scan:scanRows': 'needs pgvector: searched in the conformance suite',
   'vectors/pgvector-setup:ensureVectorIndex': 'makes an index over all banks',
+  'vectors/pgvector-setup:dropVectorIndex': 'drops an index over all banks',
   'vectors/pgvector-statements:indexedStatements': 'needs pgvector: searched in the conformance suite',
   'vectors/pgvector-statements:indexName': 'names an index over all banks',
 };
