@@ -47,3 +47,20 @@ test('a server that counts nothing does not work for nothing: the budget holds',
   expect(rows[0]?.calls).toBeLessThan(10);
   expect(rows[0]?.spent).toBeLessThanOrEqual(budgetUsdPerDay * 1e9);
 });
+
+test('one count that cannot be does not make every memory too long for a small window', async () => {
+  rig = await createDaemonsRig({ engine: { contextTokens: 4096, budgetTokensPerDay: 900_000_000 } });
+  await rig.remember('bank-1', 3);
+  rig.model.onChat = (request) => {
+    const reply = answerHonestly(request);
+    return reply.kind === 'answer' ? { ...reply, usage: { promptTokens: 40_000_000, outputTokens: 10 } } : reply;
+  };
+  await rig.work(inAnHour());
+  rig.model.onChat = answerHonestly;
+  await rig.remember('bank-1', 9);
+  await rig.work(inAnHour());
+  expect(await rig.states()).toEqual({ consolidated: 12 });
+  const { rows } = await rig.db.query(`select from engram.change_ops where reason like '%too long%'`);
+  expect(rows).toEqual([]);
+  expect(rig.model.count.chat).toBeGreaterThanOrEqual(4);
+});

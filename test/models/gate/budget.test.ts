@@ -183,6 +183,17 @@ describe('what a call is booked with', () => {
     expect(first).toEqual({ outcome, nano_usd: nanoUsd, is_settled: true });
   });
 
+  it('is booked also where a counter of the metrics would not take a number', async () => {
+    const { gate, metrics } = bench.process();
+    metrics.modelTokens.inc = () => {
+      throw new Error('not a number');
+    };
+    expect(await gate.run(callFacts(), answering('x'), never)).toBe('x');
+    expect(await bench.rows('select outcome, nano_usd from engram.model_calls where settled_at is not null')).toEqual([
+      { outcome: 'ok', nano_usd: 251_250 },
+    ]);
+  });
+
   it('an abort while it is out, its prompt; before it is sent, nothing', async () => {
     const { gate, races } = bench.process();
     const abort = new AbortController();
