@@ -129,7 +129,7 @@ describe('a bank that loses many sources at once', () => {
           op: 'conflict',
           target: observationAlias(batch, `Shelf ${n} holds box ${n * 7}`),
           as: `n${n}`,
-          text: 'No shelf holds a box',
+          text: n === 0 ? 'No shelf holds a box' : 'No shelf holds any box',
           memories: batch.memories.map((memory) => memory.alias),
           validFrom: null,
           reason: 'cannot both be',
