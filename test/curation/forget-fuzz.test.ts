@@ -94,7 +94,7 @@ let made = 0;
 /** A number, so that validators that miss one quote it; long, so that it stands nowhere by chance. */
 const nextToken = () => String(770_000_001 + 7_919 * ++made);
 
-it.each([11, 22, 33, 44])('nothing is left of what is forgotten (%i)', async (seed) => {
+it.each([11, 22])('nothing is left of what is forgotten (%i)', async (seed) => {
   const roll = dice(seed);
   bench.decider.propose_ = (batch) => anything(batch, roll);
   bench.decider.adjudicate_ = () => (['same', 'different', 'supersedes', 'contradicts'] as const)[roll(4)] ?? 'same';
