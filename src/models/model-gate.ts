@@ -13,7 +13,7 @@ export interface CallFacts {
   readonly requestHash: Buffer;
   /** Memories and observations whose texts are in the request: erasing one erases the stored answer. */
   readonly subjectIds: readonly string[];
-  /** Memories that the call is about, for the cost per 1,000. */
+  /** Memories that the call is about; kept with it. Cost per 1,000 counts what became of them instead. */
   readonly memories: number;
   /** UTF-8 bytes of all that is sent, the schema included: no tokenizer makes more tokens than bytes, so this bounds the price. */
   readonly promptBytes: number;
