@@ -1,3 +1,4 @@
+import { formatDuration } from './format-duration.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { type Config, metaOf, type SettingKey, settingKeys } from './schema.ts';
 
@@ -19,18 +20,19 @@ export function describeConfig(loaded: LoadedConfig): SettingLine[] {
 
 function shown(key: SettingKey, value: Config[SettingKey]): string | number | null {
   if (value === undefined) return null;
-  if (typeof value === 'object') return value.length === 0 ? null : value.join(',');
+  if (typeof value === 'object') {
+    if ('fromMinute' in value) return `${timeOfDay(value.fromMinute)}-${timeOfDay(value.toMinute)}`;
+    return value.length === 0 ? null : value.join(',');
+  }
   const { secret } = metaOf(key);
-  if (key === 'llmTimeoutMs') return formatDuration(Number(value));
+  // Settings that end so are written as durations.
+  if (key.endsWith('Ms')) return formatDuration(Number(value));
   if (secret === 'value') return '[redacted]';
   return secret === 'url' ? withoutPassword(String(value)) : value;
 }
 
-/** In the largest unit that leaves no rest: 90s, 2m. */
-function formatDuration(ms: number): string {
-  if (ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
-  if (ms % 60_000 === 0) return `${ms / 60_000}m`;
-  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`;
+function timeOfDay(minute: number): string {
+  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 }
 
 /** A connection string as it may be shown: libpq takes the password in front of the @ and as a parameter. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { closestName } from './closest-name.ts';
 import { ConfigError } from './config-error.ts';
+import { formatDuration } from './format-duration.ts';
 import { isLoopback } from './loopback.ts';
 import { type Config, configSchema, metaOf, type SettingKey, settingKeys } from './schema.ts';
 
@@ -75,6 +76,8 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const config: Config = {
     ...parsed,
     dataDir: resolve(cwd, parsed.dataDir),
+    socket:
+      parsed.socket === undefined ? join(resolve(cwd, parsed.dataDir), 'engramd.sock') : resolve(cwd, parsed.socket),
     decider: parsed.decider ?? (hasEndpoint ? 'llm' : 'rules'),
     ...(parsed.pricesFile !== undefined && { pricesFile: resolve(cwd, parsed.pricesFile) }),
   };
@@ -83,6 +86,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
       `ENGRAMD_DECIDER: llm needs OPENAI_API_KEY, or OPENAI_BASE_URL where the endpoint asks for no key (from ${sources.decider})`,
     );
   }
+  assertRising(config, sources as Record<SettingKey, string>);
   if (!isLoopback(config.httpHost) && config.apiToken === undefined) {
     throw new ConfigError(
       `ENGRAMD_HTTP_HOST: ${config.httpHost} can be reached from other machines, which needs ENGRAMD_API_TOKEN (from ${sources.httpHost})`,
@@ -90,6 +94,21 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   }
   warnings.push(...unknownVariables(input.env));
   return { config, sources: sources as Record<SettingKey, string>, warnings };
+}
+
+const rising = ['drowsyAfterMs', 'sleepAfterMs', 'hibernateAfterMs'] as const;
+
+/** A daemon that hibernates before it sleeps would never run its sleep cycle. Names the one that somebody has set. */
+function assertRising(config: Config, sources: Readonly<Record<SettingKey, string>>): void {
+  for (const [at, shorter] of rising.entries()) {
+    const longer = rising[at + 1];
+    if (longer === undefined || config[shorter] < config[longer]) continue;
+    const [blamed, how, other] =
+      sources[longer] === 'default' ? [shorter, 'shorter', longer] : [longer, 'longer', shorter];
+    throw new ConfigError(
+      `${metaOf(blamed).variable}: has to be ${how} than ${metaOf(other).variable}, which is ${formatDuration(config[other])} (from ${sources[blamed]})`,
+    );
+  }
 }
 
 /** An empty variable is an unset one: that is what `VARIABLE=${UNSET}` in a compose file or unit makes. */

@@ -67,6 +67,21 @@ function duration(minMs: number, maxMs: number, expected: string) {
     .pipe(z.number().min(minMs, expected).max(maxMs, expected));
 }
 
+/** A second at least: below that a daemon would fall asleep between two requests of one client. */
+const lifeDuration = duration(1000, 30 * 24 * 3_600_000, 'expected a duration from 1s to 720h, e.g. 90s, 5m or 2h');
+
+const expectedQuietHours = 'expected two different local times, e.g. 02:00-06:00';
+
+/** Minutes since local midnight; `to` may lie before `from`, past midnight then. */
+const quietHours = z
+  .string(expectedQuietHours)
+  .regex(/^(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d$/, expectedQuietHours)
+  .transform((text) => {
+    const [from = 0, to = 0] = text.split('-').map((time) => Number(time.slice(0, 2)) * 60 + Number(time.slice(3)));
+    return { fromMinute: from, toMinute: to };
+  })
+  .refine(({ fromMinute, toMinute }) => fromMinute !== toMinute, expectedQuietHours);
+
 function isHttpUrl(text: string): boolean {
   return /^https?:\/\//.test(text) && URL.canParse(text);
 }
@@ -122,6 +137,15 @@ export const configSchema = z.strictObject({
       variable: 'DATABASE_URL',
       secret: 'url',
       about: 'PostgreSQL 15 or newer. Unset: an embedded PostgreSQL 18 under the data directory.',
+    },
+  ),
+  databaseDirectUrl: setting(
+    z.string().refine(isDatabaseUrl, 'expected postgres://user:password@host:port/database').optional(),
+    {
+      variable: 'DATABASE_DIRECT_URL',
+      secret: 'url',
+      about:
+        'The same database past a transaction-mode pooler, for the one connection that listens. Unset: DATABASE_URL.',
     },
   ),
   dataDir: setting(z.string().regex(/^[^\0]+$/, 'expected a path'), {
@@ -252,6 +276,37 @@ export const configSchema = z.strictObject({
     variable: 'ENGRAMD_LLM_CONCURRENCY',
     about: 'Calls of the language model in flight at once.',
   }),
+  socket: setting(
+    z
+      .string()
+      .regex(/^[^\0]+$/, 'expected a path')
+      .optional(),
+    {
+      variable: 'ENGRAMD_SOCKET',
+      about: 'Control socket. Unset: engramd.sock in the data directory.',
+    },
+  ),
+  drowsyAfterMs: setting(lifeDuration.default(300_000), {
+    variable: 'ENGRAMD_DROWSY_AFTER',
+    about: 'Without a request for this long the daemon is drowsy.',
+  }),
+  sleepAfterMs: setting(lifeDuration.default(1_800_000), {
+    variable: 'ENGRAMD_SLEEP_AFTER',
+    about: 'Without a request for this long, and with no work to do, it sleeps and runs its sleep cycle.',
+  }),
+  hibernateAfterMs: setting(lifeDuration.default(7_200_000), {
+    variable: 'ENGRAMD_HIBERNATE_AFTER',
+    about: 'Without a request for this long it lets go of everything but its sockets and one connection.',
+  }),
+  hibernate: setting(z.enum(['park', 'exit', 'off'], { error: 'expected `park`, `exit` or `off`' }).default('park'), {
+    variable: 'ENGRAMD_HIBERNATE',
+    about:
+      '`park` stays and listens; `exit` ends the process, for a supervisor that starts it on demand; `off` never hibernates. As PID 1 `exit` parks.',
+  }),
+  quietHours: setting(quietHours.optional(), {
+    variable: 'ENGRAMD_QUIET_HOURS',
+    about: 'Local hours, e.g. 02:00-06:00, in which sleep need not wait for ENGRAMD_SLEEP_AFTER.',
+  }),
   logLevel: setting(z.enum(logLevels, { error: `expected one of ${logLevels.join(', ')}` }).default('info'), {
     variable: 'LOG_LEVEL',
     flag: '--log-level',
@@ -260,7 +315,10 @@ export const configSchema = z.strictObject({
 });
 
 /** As loaded: what the settings leave open is worked out by `loadConfig`. */
-export type Config = Omit<z.output<typeof configSchema>, 'decider'> & { readonly decider: 'rules' | 'llm' };
+export type Config = Omit<z.output<typeof configSchema>, 'decider' | 'socket'> & {
+  readonly decider: 'rules' | 'llm';
+  readonly socket: string;
+};
 export type SettingKey = keyof Config;
 
 export const settingKeys = Object.keys(configSchema.shape) as SettingKey[];

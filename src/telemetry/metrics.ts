@@ -121,6 +121,51 @@ export function createMetrics() {
       [0.005, 0.025, 0.1, 0.5, 2.5, 10],
       ['route'],
     ),
+
+    lifecycleState: gauge('lifecycle_state', '1 for the state the daemon is in, 0 for the others.', ['state']),
+    lifecycleTransitions: counter('lifecycle_transitions_total', 'Transitions made by this process.', ['from', 'to']),
+    parked: gauge('parked', '1 while this process has released everything and only listens.'),
+    activityTimestamp: gauge('activity_timestamp_seconds', 'When the last request was dispatched, over all daemons.'),
+    ticks: counter('ticks_total', 'Ticks of this process, by outcome.', ['outcome']),
+    tickTimestamp: gauge('tick_timestamp_seconds', 'When this process last ticked.'),
+    leading: gauge('leading', '1 while this process leads.'),
+    cyclesStarted: gauge('sleep_cycles_started', 'Sleep cycles begun on this database.'),
+    cyclesCompleted: gauge(
+      'sleep_cycles_completed',
+      'Sleep cycles ended with every step done but those in quarantine.',
+    ),
+    lastCleanCycle: gauge(
+      'last_clean_cycle_timestamp_seconds',
+      'End of the last sleep cycle with every step done; the birth of the database where there was none.',
+    ),
+    sleepSteps: counter('sleep_steps_total', 'Runs of steps of the sleep cycle, by step and outcome.', [
+      'step',
+      'outcome',
+    ]),
+    sleepStepSeconds: histogram(
+      'sleep_step_duration_seconds',
+      'How long a run of a step took.',
+      [0.1, 0.5, 1, 2, 5, 15, 60, 300, 600],
+      ['step'],
+    ),
+    quarantined: gauge('sleep_step_quarantined', '1 while a step is left alone after three failures.', ['step']),
+    interruptSeconds: histogram(
+      'sleep_interrupt_seconds',
+      'From the request that woke a running step to its yielding.',
+      [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5],
+    ),
+    builds: counter(
+      'builds_total',
+      'Expensive builds, by kind and outcome: built, joined, loaded, failed, timed_out.',
+      ['kind', 'outcome'],
+    ),
+    watchdogProbes: gauge('watchdog_probes', 'Probes of the watchdog thread since the start, by outcome.', ['outcome']),
+    needsOperator: gauge('needs_operator', '1 after three watchdog kills in ten minutes: it does not kill any more.'),
+    eventLoopDelaySeconds: gauge('event_loop_delay_seconds', 'Delay of the event loop since the last scrape.', [
+      'quantile',
+    ]),
+    cpuSeconds: gauge('process_cpu_seconds', 'CPU time of this process since its start, by mode.', ['mode']),
+    residentBytes: gauge('process_resident_memory_bytes', 'Resident memory of this process.'),
   };
 }
 

@@ -32,6 +32,16 @@ export const racepointNames = [
   'forget:planned',
   'forget:before-commit',
   'switch:before-commit',
+  'sweep:before-commit',
+  'build:leading',
+  'build:before-save',
+  'life:before-transition',
+  'cycle:begun',
+  'cycle:step-begun',
+  'cycle:step-saved',
+  'cycle:before-step-end',
+  'cycle:before-end',
+  'park:released',
 ] as const;
 
 export type RacepointName = (typeof racepointNames)[number];

@@ -62,7 +62,7 @@ describe('secrets', () => {
   const url = 'postgres://user:hunter2@db.example/engram';
 
   it.each(secrets.map((meta) => meta.variable))('reads %s from the file that its _FILE names', (variable) => {
-    const urls: Readonly<Record<string, string>> = { DATABASE_URL: url };
+    const urls: Readonly<Record<string, string>> = { DATABASE_URL: url, DATABASE_DIRECT_URL: url };
     const value = urls[variable] ?? (variable.endsWith('_URL') ? 'http://models.example/v1' : 'sesame-open');
     const path = write(`${variable}.secret`, `${value}\n`);
     const key = settingKeys.find((candidate) => metaOf(candidate).variable === variable);
@@ -139,6 +139,20 @@ describe('a value that cannot be used', () => {
     ['ENGRAMD_BUDGET_TOKENS_PER_DAY', '0', 'expected a whole number of tokens above 0'],
     ['ENGRAMD_BUDGET_TOKENS_PER_DAY', '1.5', 'expected a whole number of tokens above 0'],
     ['ENGRAMD_APPLY', 'later', 'expected `auto` or `review`'],
+    ['DATABASE_DIRECT_URL', 'localhost:5432', 'expected postgres://'],
+    ['ENGRAMD_SOCKET', 'a\0b', 'expected a path'],
+    ['ENGRAMD_DROWSY_AFTER', '5', 'expected a duration from 1s to 720h, e.g. 90s, 5m or 2h'],
+    ['ENGRAMD_DROWSY_AFTER', '999ms', 'expected a duration'],
+    ['ENGRAMD_DROWSY_AFTER', '40m', 'has to be shorter than ENGRAMD_SLEEP_AFTER, which is 30m'],
+    ['ENGRAMD_SLEEP_AFTER', '-5m', 'expected a duration'],
+    ['ENGRAMD_SLEEP_AFTER', '5m', 'has to be longer than ENGRAMD_DROWSY_AFTER, which is 5m'],
+    ['ENGRAMD_HIBERNATE_AFTER', '721h', 'expected a duration'],
+    ['ENGRAMD_HIBERNATE_AFTER', '10m', 'has to be longer than ENGRAMD_SLEEP_AFTER, which is 30m'],
+    ['ENGRAMD_HIBERNATE', 'deeply', 'expected `park`, `exit` or `off`'],
+    ['ENGRAMD_QUIET_HOURS', '2-6', 'expected two different local times, e.g. 02:00-06:00'],
+    ['ENGRAMD_QUIET_HOURS', '02:00-02:00', 'expected two different local times'],
+    ['ENGRAMD_QUIET_HOURS', '24:00-06:00', 'expected two different local times'],
+    ['ENGRAMD_QUIET_HOURS', '02:00–06:00', 'expected two different local times'],
     ['ENGRAMD_DB_POOL_MAX', '0', 'expected a whole number from 1 to 1000'],
     ['ENGRAMD_LLM_CONCURRENCY', 'many', 'expected a whole number from 1 to 1000'],
     ['LOG_LEVEL', 'loud', 'expected one of trace, debug'],
@@ -147,7 +161,7 @@ describe('a value that cannot be used', () => {
       expect.objectContaining({
         code: 'CONFIG',
         exitCode: 2,
-        message: expect.stringMatching(new RegExp(`^${variable}: ${expected}.*\\(from environment\\)$`)),
+        message: expect.stringMatching(new RegExp(`^${variable}: ${expected}.*\\(from environment\\)$`, 's')),
       }),
     );
   });
@@ -183,9 +197,9 @@ describe('listening where others can reach it', () => {
 
 describe('what is said without being an error', () => {
   it('names unknown variables and the one that was meant', () => {
-    expect(load({ env: { ENGRAMD_SOCKET: '/x', ENGRAMD_DBPOOL_MAX: '3', OTHER: '1' } }).warnings).toEqual([
+    expect(load({ env: { ENGRAMD_LISTEN: '/x', ENGRAMD_DBPOOL_MAX: '3', OTHER: '1' } }).warnings).toEqual([
       'ENGRAMD_DBPOOL_MAX is not a setting of this version and is ignored, did you mean ENGRAMD_DB_POOL_MAX?',
-      'ENGRAMD_SOCKET is not a setting of this version and is ignored',
+      'ENGRAMD_LISTEN is not a setting of this version and is ignored',
     ]);
   });
 });
@@ -227,7 +241,8 @@ it('has no setting that the README does not tell of, with its flag and its defau
       sources[key] === 'default' &&
       typeof config[key] !== 'object' &&
       config[key] !== undefined &&
-      key !== 'dataDir'
+      key !== 'dataDir' &&
+      key !== 'socket'
     ) {
       expect(row).toContain(`| \`${shown.get(variable)}\` |`);
     }

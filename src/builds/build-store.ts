@@ -1,0 +1,34 @@
+/** What a build is of. Keys are coarse on purpose: see {@link sizeClass}. */
+export interface BuildKey {
+  readonly bankId: string;
+  readonly kind: string;
+  readonly key: string;
+}
+
+/** What was saved. */
+export interface SavedBuild {
+  readonly fence: number;
+  readonly builtAt: Date;
+  readonly ageSeconds: number;
+  /** Rows it was built from. */
+  readonly rows: number;
+  /** Point in the order of changes up to which it knows them; text, compared by the server alone. */
+  readonly seenXid: string;
+  readonly isComplete: boolean;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Where what is built once a database lies, and who builds it: the port that the gate across daemons works on. Every
+ * call is one short statement.
+ */
+export interface BuildStore {
+  load(key: BuildKey): Promise<SavedBuild | null>;
+  /** The lease on building, if nobody alive has it: a fence above all before it. Null: somebody builds. */
+  claim(key: BuildKey, holder: string, ttlMs: number): Promise<{ readonly fence: number } | null>;
+  /** False: the lease was lost. */
+  renew(key: BuildKey, holder: string, fence: number, ttlMs: number): Promise<boolean>;
+  /** False, and nothing written: the lease was lost, the bank is gone, or what is there is complete and this is not. */
+  save(key: BuildKey, fence: number, build: Omit<SavedBuild, 'fence' | 'builtAt' | 'ageSeconds'>): Promise<boolean>;
+  release(key: BuildKey, holder: string, fence: number): Promise<void>;
+}
