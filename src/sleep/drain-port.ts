@@ -1,0 +1,28 @@
+/** What could be worked on now, over all banks. */
+export interface Workable {
+  /** Rows that are due, that somebody is ready to decide and that no pause keeps; counted up to a limit that the queue sets. */
+  readonly rows: number;
+  /** Banks that have such rows. */
+  readonly banks: readonly string[];
+  /** Jobs in somebody's hands, over all daemons. */
+  readonly jobsActive: number;
+  /** Why due rows are not workable, in a few words (`the endpoint refuses the key`); null where nothing keeps any. */
+  readonly heldBy: string | null;
+}
+
+/** Jobs are handed out for as long as somebody holds this. */
+export interface HandOut {
+  /**
+   * No more jobs are handed out, unless somebody else holds one. Those in hand are called off as by a stop: batches go
+   * back, memories stay pending, no retry is burned. Resolves when they have returned, or `graceMs` later. Twice is once.
+   */
+  close(options: { readonly graceMs: number }): Promise<void>;
+}
+
+/** What the drain step wants of the queue, which hands out nothing by itself while the daemon sleeps. */
+export interface DrainPort {
+  openHandOut(): HandOut;
+  /** Makes a bank due now; which bank is next is the queue's to say, and it is fair. */
+  requestConsolidation(bankId: string): Promise<unknown>;
+  workable(): Promise<Workable>;
+}
