@@ -3,6 +3,7 @@ import { bankNameSchema } from '../ingest/bank-name.ts';
 import type { ChangeOpKind } from '../store/change-ops.ts';
 import type { MemoryState } from '../store/memories.ts';
 import type { ObservationState } from '../store/recall-rows.ts';
+import { lifeSchema } from './life-schema.ts';
 import { modelStatusSchema } from './model-status.ts';
 
 /** The shapes of what the service answers. Times are ISO 8601 in UTC, ids are UUIDs. */
@@ -319,6 +320,7 @@ export const statusSchema = z
       })
       .nullable()
       .meta({ description: 'Null where the queue has never been started on this database.' }),
+    life: lifeSchema.nullable().meta({ description: 'Null where a command asks itself, without a daemon.' }),
   })
   .meta({ id: 'Status' });
 

@@ -69,6 +69,7 @@ export function daemonRoutes(deps: AppDeps): Route[] {
               dead_letters: jobs.deadLetters,
               in_flight: jobs.inFlight,
             },
+            life: null,
           },
         };
       },
