@@ -12,6 +12,8 @@ import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
+import type { LifeForStatus } from './life-status.ts';
+import type { StatusBoard } from './status-board.ts';
 
 /** What the HTTP surface asks of the queue, and no more. */
 export type ApiQueue = Pick<
@@ -67,6 +69,10 @@ export interface AppDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly racepoints: Racepoints;
+  /** Absent where a command asks itself. */
+  readonly life?: LifeForStatus;
+  /** Absent: one of the routes' own. */
+  readonly status?: StatusBoard;
   /** UUID version 7: ids sort by time. */
   readonly newId: () => string;
   /** Called as real work is dispatched: authenticated, routed and of the right shape (law L11). */

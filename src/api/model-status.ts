@@ -36,7 +36,8 @@ export const modelStatusSchema = {
       tokens: useSchema.nullable().meta({ description: 'Null where no limit of tokens is set.' }),
       unpriced_tokens: useSchema.meta({ description: 'Of models whose price is unknown.' }),
     })
-    .meta({ description: 'What models may cost today.' }),
+    .nullable()
+    .meta({ description: 'What models may cost today; null: not read yet.' }),
 };
 
 interface Endpoint {

@@ -21,6 +21,8 @@ export function addProbeRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.get('/readyz', { config: { isOpen: true } }, async (_request, reply) => {
     const condition = deps.condition();
     if (condition !== 'ready') return reply.code(503).send({ status: condition });
+    // A parked daemon takes requests as they come and asks the database nothing until then.
+    if (deps.life?.view().isParked) return { status: 'ready', parked: true };
     if (!(await isDatabaseUp())) return reply.code(503).send({ status: 'database does not answer' });
     return { status: 'ready' };
   });
@@ -29,7 +31,7 @@ export function addProbeRoutes(app: FastifyInstance, deps: AppDeps): void {
   metrics.startTimeSeconds.set(deps.instance.startedAt.getTime() / 1000);
   app.get('/metrics', { config: { isOpen: true } }, async (request, reply) => {
     guardMetrics(request.headers.authorization);
-    await gauges.refresh();
+    if (!deps.life?.view().isParked) await gauges.refresh();
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
 }

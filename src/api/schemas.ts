@@ -293,6 +293,9 @@ export const statusSchema = z
     condition: z.enum(['starting', 'ready', 'stopping']),
     started_at: time,
     uptime_seconds: z.number(),
+    facts_at: time.nullable().meta({
+      description: 'When what is said of the store and the models was read; null: not yet.',
+    }),
     decider: z.string(),
     embedding: z.strictObject({
       model: z.string(),

@@ -1,29 +1,16 @@
 import { z } from 'zod';
-import { sqlState } from '../../db/errors.ts';
 import { bankNameSchema } from '../../ingest/bank-name.ts';
-import { countStore } from '../../store/counts.ts';
 import type { AppDeps } from '../app-deps.ts';
 import { limitSchema } from '../cursor.ts';
-import { presentModelStatus } from '../model-status.ts';
-import { presentJob, presentQueueCounts } from '../present.ts';
+import { presentJob } from '../present.ts';
 import { type Route, route } from '../route.ts';
 import { jobSchema, statusSchema } from '../schemas.ts';
-
-const undefinedTable = '42P01';
+import { createStatusBoard } from '../status-board.ts';
 
 /** What the daemon is and does. Asking is never activity (law L11). */
 export function daemonRoutes(deps: AppDeps): Route[] {
-  const { db, queue, instance, settings, embedder } = deps;
-
-  async function queueSnapshot() {
-    try {
-      return await queue.snapshot();
-    } catch (thrown) {
-      // A command without workers on a database whose queue nobody has started yet.
-      if (sqlState(thrown) === undefinedTable) return null;
-      throw thrown;
-    }
-  }
+  const { queue } = deps;
+  const status = deps.status ?? createStatusBoard(deps);
 
   return [
     route({
@@ -34,45 +21,7 @@ export function daemonRoutes(deps: AppDeps): Route[] {
       response: statusSchema,
       successStatus: 200,
       isWork: false,
-      async handle() {
-        const counts = await countStore(db);
-        const jobs = await queueSnapshot();
-        return {
-          status: 200,
-          body: {
-            version: instance.version,
-            instance_id: instance.id,
-            condition: deps.condition(),
-            started_at: instance.startedAt.toISOString(),
-            uptime_seconds: Math.max(0, (deps.clock.now().getTime() - instance.startedAt.getTime()) / 1000),
-            decider: settings.decider,
-            embedding: {
-              model: embedder.model.id,
-              dimensions: embedder.model.dimensions,
-              configured: settings.configuredModel.id,
-              pinned_differs: settings.configuredModel.id !== embedder.model.id,
-            },
-            ...(await presentModelStatus(deps)),
-            vectors: deps.vectors.kind,
-            pool: db.poolCounts(),
-            banks: counts.banks,
-            memories: counts.memories,
-            due: counts.due,
-            oldest_due_seconds: counts.oldestDueSeconds,
-            unembedded: counts.unembedded,
-            observations: counts.observations,
-            open_conflicts: counts.openConflicts,
-            proposed_changes: counts.proposed,
-            queue: jobs && {
-              consolidate: presentQueueCounts(jobs.consolidate),
-              embed: presentQueueCounts(jobs.embed),
-              dead_letters: jobs.deadLetters,
-              in_flight: jobs.inFlight,
-            },
-            life: null,
-          },
-        };
-      },
+      handle: async () => ({ status: 200, body: await status.fresh() }),
     }),
 
     route({

@@ -1,0 +1,121 @@
+import type { z } from 'zod';
+import { sqlState } from '../db/errors.ts';
+import { countStore } from '../store/counts.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { AppDeps } from './app-deps.ts';
+import { presentLife } from './life-status.ts';
+import { presentModelStatus } from './model-status.ts';
+import { presentQueueCounts } from './present.ts';
+import type { statusSchema } from './schemas.ts';
+
+export type StatusDocument = z.input<typeof statusSchema>;
+
+/** What the daemon is, kept ready: a probe is answered from memory, and a parked daemon has nothing else. */
+export interface StatusBoard {
+  /** Reads the store first; a parked daemon does not. Shared by whoever asks meanwhile. @throws errors of the database */
+  fresh(): Promise<StatusDocument>;
+  /** From memory, however old what it says of the store is: see `facts_at`. */
+  last(): StatusDocument;
+}
+
+type Facts = Omit<StatusDocument, keyof ReturnType<typeof presentProcess> | 'life'>;
+
+const undefinedTable = '42P01';
+
+const nothingRead: Facts = {
+  facts_at: null,
+  models: [],
+  waits_until: null,
+  budget: null,
+  banks: 0,
+  memories: { pending: 0, consolidated: 0, proposed: 0, held: 0, parked: 0 },
+  due: 0,
+  oldest_due_seconds: 0,
+  unembedded: 0,
+  observations: 0,
+  open_conflicts: 0,
+  proposed_changes: 0,
+  queue: null,
+};
+
+export function createStatusBoard(deps: AppDeps): StatusBoard {
+  let facts = nothingRead;
+  let reading: Promise<void> | undefined;
+
+  async function read(): Promise<void> {
+    const [counts, jobs, models] = [
+      await countStore(deps.db),
+      await queueSnapshot(deps),
+      await presentModelStatus(deps),
+    ];
+    await deps.life?.refresh();
+    facts = {
+      facts_at: deps.clock.now().toISOString(),
+      ...models,
+      banks: counts.banks,
+      memories: counts.memories,
+      due: counts.due,
+      oldest_due_seconds: counts.oldestDueSeconds,
+      unembedded: counts.unembedded,
+      observations: counts.observations,
+      open_conflicts: counts.openConflicts,
+      proposed_changes: counts.proposed,
+      queue: jobs && {
+        consolidate: presentQueueCounts(jobs.consolidate),
+        embed: presentQueueCounts(jobs.embed),
+        dead_letters: jobs.deadLetters,
+        in_flight: jobs.inFlight,
+      },
+    };
+  }
+
+  const last = (): StatusDocument => ({
+    ...presentProcess(deps),
+    ...facts,
+    life: deps.life ? presentLife(deps.life) : null,
+  });
+
+  return {
+    last,
+    async fresh() {
+      if (deps.life?.view().isParked) return last();
+      // Whoever comes while it is read gets it too: the answer is of after the question but for some milliseconds.
+      reading ??= read().finally(() => {
+        reading = undefined;
+      });
+      await reading;
+      return last();
+    },
+  };
+}
+
+/** What is known without asking anybody. */
+function presentProcess({ instance, settings, embedder, vectors, db, condition, clock }: AppDeps) {
+  return {
+    version: instance.version,
+    instance_id: instance.id,
+    condition: condition(),
+    started_at: instance.startedAt.toISOString(),
+    uptime_seconds: Math.max(0, (clock.now().getTime() - instance.startedAt.getTime()) / 1000),
+    decider: settings.decider,
+    embedding: {
+      model: embedder.model.id,
+      dimensions: embedder.model.dimensions,
+      configured: settings.configuredModel.id,
+      pinned_differs: settings.configuredModel.id !== embedder.model.id,
+    },
+    vectors: vectors.kind,
+    pool: db.poolCounts(),
+  };
+}
+
+async function queueSnapshot({ queue, log }: AppDeps) {
+  try {
+    return await queue.snapshot();
+  } catch (thrown) {
+    // A command without workers on a database whose queue nobody has started yet.
+    if (sqlState(thrown) === undefinedTable) return null;
+    log.debug({ error: errorMessage(thrown) }, 'the queue could not be counted');
+    throw thrown;
+  }
+}
