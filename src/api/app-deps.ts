@@ -3,6 +3,7 @@ import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Curation } from '../curation/create-curation.ts';
 import type { Database } from '../db/database.ts';
 import type { EmbeddingSwitcher } from '../ingest/embedding-switch.ts';
+import type { ActivityPort } from '../lifecycle/life-view.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
@@ -75,6 +76,6 @@ export interface AppDeps {
   readonly status?: StatusBoard;
   /** UUID version 7: ids sort by time. */
   readonly newId: () => string;
-  /** Called as real work is dispatched: authenticated, routed and of the right shape (law L11). */
-  readonly onWork?: (route: string) => void;
+  /** Told as real work is dispatched: authenticated, routed and of the right shape (law L11). */
+  readonly activity?: ActivityPort;
 }

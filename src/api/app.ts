@@ -1,24 +1,14 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { fieldErrors } from '../ingest/field-errors.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { ApiError } from './api-error.ts';
 import type { AppDeps } from './app-deps.ts';
 import { parseJsonBody } from './json-body.ts';
 import { openApi } from './openapi.ts';
+import { performRoute } from './perform-route.ts';
 import { addProbeRoutes } from './probe-routes.ts';
 import { problemOf } from './problem.ts';
 import type { Route } from './route.ts';
-import { bankRoutes } from './routes/bank-routes.ts';
-import { consolidationRoutes } from './routes/consolidation-routes.ts';
-import { costRoutes } from './routes/cost-routes.ts';
-import { curationRoutes } from './routes/curation-routes.ts';
-import { daemonRoutes } from './routes/daemon-routes.ts';
-import { embeddingRoutes } from './routes/embedding-routes.ts';
-import { explainRoutes } from './routes/explain-routes.ts';
-import { memoryRoutes } from './routes/memory-routes.ts';
-import { recallRoutes } from './routes/recall-routes.ts';
-import { reviewRoutes } from './routes/review-routes.ts';
+import { apiRoutes } from './routes/api-routes.ts';
 import { bearerGuard, hostGuard, requireJson } from './security.ts';
 
 declare module 'fastify' {
@@ -31,7 +21,6 @@ declare module 'fastify' {
 }
 
 const maxBodyBytes = 1024 * 1024;
-const maxKeyLength = 255;
 
 /**
  * The HTTP surface, not listening yet: a daemon calls `listen`, a command without a daemon calls `inject`, and both
@@ -65,18 +54,7 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
   });
 
   addProbeRoutes(app, deps);
-  const routes = [
-    ...bankRoutes(deps),
-    ...memoryRoutes(deps),
-    ...recallRoutes(deps),
-    ...consolidationRoutes(deps),
-    ...curationRoutes(deps),
-    ...reviewRoutes(deps),
-    ...explainRoutes(deps),
-    ...costRoutes(deps),
-    ...daemonRoutes(deps),
-    ...embeddingRoutes(deps),
-  ];
+  const routes = apiRoutes(deps);
   for (const spec of routes) addRoute(app, spec, deps);
   const document = openApi(routes, deps.instance.version);
   app.get('/v1/openapi.json', async () => document);
@@ -121,43 +99,21 @@ function addRoute(app: FastifyInstance, spec: Route, deps: AppDeps): void {
     url: spec.path.replaceAll(/\{(\w+)\}/g, ':$1'),
     config: { template: spec.path },
     async handler(request, reply) {
-      const input = {
-        params: checked(spec.params ?? noFields, request.params),
-        query: checked(spec.query ?? noFields, request.query),
-        body: spec.body && checked(spec.bodyOf?.(request.body) ?? spec.body, request.body),
-        idempotencyKey: spec.takesIdempotencyKey ? idempotencyKeyOf(request) : undefined,
+      const raw = {
+        params: request.params,
+        query: request.query,
+        body: request.body,
+        idempotencyKey: request.headers['idempotency-key'],
+        idempotencyName: 'Idempotency-Key',
         signal: goneSignal(reply),
       };
-      if (spec.isWork) deps.onWork?.(spec.path);
-      const { status, body, headers } = await spec.handle(input);
+      const { status, body, headers } = await performRoute(spec, raw, deps.activity);
       return reply
         .code(status)
         .headers({ ...headers })
         .send(body);
     },
   });
-}
-
-const noFields = z.strictObject({});
-
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const details = fieldErrors(parsed.error);
-  const [first] = details;
-  const more = details.length > 1 ? ` (and ${details.length - 1} more)` : '';
-  const message = first ? `${first.path === '' ? 'the body' : first.path}: ${first.message}${more}` : 'not valid';
-  throw new ApiError(422, 'INVALID', message, details);
-}
-
-function idempotencyKeyOf(request: FastifyRequest): string | undefined {
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) return undefined;
-  if (typeof key === 'string' && key.length >= 1 && key.length <= maxKeyLength && /^[\x20-\x7e]+$/.test(key))
-    return key;
-  throw new ApiError(422, 'INVALID', `Idempotency-Key: must be 1 to ${maxKeyLength} printable ASCII characters`, [
-    { path: 'Idempotency-Key', message: `must be 1 to ${maxKeyLength} printable ASCII characters` },
-  ]);
 }
 
 /** Aborted when the connection goes before the answer has gone out. */

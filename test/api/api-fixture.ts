@@ -58,6 +58,7 @@ export async function createApiFixture(
   };
   let condition: AppCondition = 'ready';
   const work: string[] = [];
+  let inFlight = 0;
   const { settings, ...rest } = overrides;
   const deps: AppDeps = {
     db: test.db,
@@ -88,7 +89,15 @@ export async function createApiFixture(
     metrics: test.metrics,
     racepoints: inertRacepoints,
     newId: () => uuid(),
-    onWork: (route) => work.push(route),
+    activity: {
+      begin(what) {
+        work.push(what);
+        inFlight += 1;
+        return () => {
+          inFlight -= 1;
+        };
+      },
+    },
     ...rest,
     settings: {
       httpHost: '127.0.0.1',
@@ -116,7 +125,9 @@ export async function createApiFixture(
     deps,
     fake,
     asked,
+    /** What moved the clock, by path, in order. */
     work,
+    inFlight: () => inFlight,
     setCondition: (next: AppCondition) => {
       condition = next;
     },

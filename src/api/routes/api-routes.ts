@@ -1,0 +1,28 @@
+import type { AppDeps } from '../app-deps.ts';
+import type { Route } from '../route.ts';
+import { bankRoutes } from './bank-routes.ts';
+import { consolidationRoutes } from './consolidation-routes.ts';
+import { costRoutes } from './cost-routes.ts';
+import { curationRoutes } from './curation-routes.ts';
+import { daemonRoutes } from './daemon-routes.ts';
+import { embeddingRoutes } from './embedding-routes.ts';
+import { explainRoutes } from './explain-routes.ts';
+import { memoryRoutes } from './memory-routes.ts';
+import { recallRoutes } from './recall-routes.ts';
+import { reviewRoutes } from './review-routes.ts';
+
+/** All that can be asked of `/v1`, and by its name on the control socket, in the order of the OpenAPI document. */
+export function apiRoutes(deps: AppDeps): Route[] {
+  return [
+    ...bankRoutes(deps),
+    ...memoryRoutes(deps),
+    ...recallRoutes(deps),
+    ...consolidationRoutes(deps),
+    ...curationRoutes(deps),
+    ...reviewRoutes(deps),
+    ...explainRoutes(deps),
+    ...costRoutes(deps),
+    ...daemonRoutes(deps),
+    ...embeddingRoutes(deps),
+  ];
+}
