@@ -13,8 +13,9 @@ export interface Workable {
 /** Jobs are handed out for as long as somebody holds this. */
 export interface HandOut {
   /**
-   * No more jobs are handed out, unless somebody else holds one. Those in hand are called off as by a stop: batches go
-   * back, memories stay pending, no retry is burned. Resolves when they have returned, or `graceMs` later. Twice is once.
+   * No more jobs are handed out, unless somebody else holds one: then nothing else changes. Those in hand select no more
+   * and get `graceMs`; what is in hand still is called off as by a stop: batches go back, memories stay pending, no retry
+   * is burned. Resolves when nothing is in hand. Twice is once.
    */
   close(options: { readonly graceMs: number }): Promise<void>;
 }

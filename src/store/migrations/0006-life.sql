@@ -93,6 +93,8 @@ create table engram.sleep_steps (
 create table engram.step_failures (
   step text primary key,
   failures integer not null,
+  -- Begun and not ended. True where nobody is at it: whoever was has died of it.
+  is_running boolean not null default false,
   -- Left alone until then; forced runs do not care.
   quarantined_until timestamptz,
   error text,
@@ -110,6 +112,14 @@ create table engram.digests (
   counts jsonb not null default '{}'
 );
 create index digests_made on engram.digests (made_at);
+
+-- What a digest tells of parked memories; one row in thousands of the timeline.
+create index events_parked on engram.events (bank_id, at) where kind = 'memory.parked';
+
+-- Folds that the search for duplicates decided on: nothing of a batch, and no loss.
+alter table engram.change_sets drop constraint change_sets_kind_check;
+alter table engram.change_sets add constraint change_sets_kind_check
+  check (kind in ('consolidation', 'undo', 'curation', 'contradictions', 'sweep'));
 
 -- How far the search for duplicates has come in a bank; as engram.contradiction_marks.
 create table engram.sweep_marks (
