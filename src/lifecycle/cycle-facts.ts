@@ -6,7 +6,7 @@ export interface CycleFacts {
   readonly now: Date;
   /** The SLEEP at hand was forced: cool-down, back-off and quarantine do not count. */
   readonly wasForced: boolean;
-  /** Whether the forced cycle of this SLEEP has been begun and ended already: a force does not re-fire. */
+  /** Whether a cycle has ended since the force at hand reached SLEEP: a force does not re-fire. */
   readonly forcedCycleOver: boolean;
   readonly paused: boolean;
   /** One that was begun and not finished: it is gone on with. */

@@ -6,8 +6,7 @@ export type Counted = number | 'unknown';
 /** All that the idle decision is made of. Seconds are whole or broken, never negative. */
 export interface IdleFacts {
   readonly state: LifecycleState;
-  readonly secondsInState: number;
-  /** Since the row last moved to WAKE: nothing moves towards sleep within five seconds of that. */
+  /** Since somebody last woke the daemon: who does gets five seconds whatever else, and the whole wait of the idle. */
   readonly secondsSinceWoken: number;
   /** Since the last activity of any live instance, or the latest start of one. */
   readonly idleSeconds: number;
@@ -17,8 +16,8 @@ export interface IdleFacts {
   readonly workableRows: Counted;
   /** Jobs in somebody's hands, over all daemons. */
   readonly jobsActive: Counted;
-  /** A forced sleep that has not reached SLEEP. */
-  readonly isSleepForced: boolean;
+  /** How long a forced sleep has been waiting to reach SLEEP; null: none is. */
+  readonly forceAgeSeconds: number | null;
   /** Whether the SLEEP at hand was forced. */
   readonly wasForced: boolean;
   readonly inQuietHours: boolean;

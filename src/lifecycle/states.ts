@@ -20,7 +20,7 @@ export const transitionReasons = [
   'idle',
   'quiet_hours',
   'forced',
-  /** A forced sleep has done its cycle. */
+  /** A forced sleep has done its cycle, or may not do it (a pause). */
   'forced_cycle_over',
 ] as const;
 
