@@ -5,6 +5,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { DatabaseClosedError, sqlState, TransactionAbortedError, TransactionOverError } from './errors.ts';
 import { assertNoLease, onLeaseViolation, withLease } from './lease.ts';
+import { createPoolRest } from './pool-rest.ts';
 
 export interface QueryResult<Row> {
   readonly rows: Row[];
@@ -41,6 +42,13 @@ export interface Database extends Queryable {
   tx<T>(options: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Connections by state; `waiting` counts callers without one. */
   poolCounts(): { used: number; idle: number; waiting: number };
+  /**
+   * Ends every connection there is at this moment: idle ones now, those that are out as they come back, for which it
+   * waits. The next query connects again, and so does whoever waits for a connection meanwhile. How long to wait is the
+   * caller's to say, and nothing is lost by it: what comes back later is ended all the same. Must not be called while
+   * holding a connection.
+   */
+  rest(): Promise<void>;
   /**
    * Waits for the connections that are out. Whoever still waits for one gets a DatabaseClosedError now, and so does
    * whoever asks later. A second call waits for the first.
@@ -137,6 +145,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     // Closing does not wait for the goodbye to arrive, so a server that is stopped next may still cut it short.
     if (!pool.ending) log.warn({ error: errorMessage(error) }, 'an idle database connection ended');
   });
+  const { isRetired, rest } = createPoolRest(pool);
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
 
   /** Callers without a connection yet; told when there will not be one. */
@@ -182,7 +191,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     } finally {
       client.off('error', onError);
       metrics.poolHoldSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
-      client.release(isBroken);
+      client.release(isBroken || isRetired(client));
     }
   }
 
@@ -268,6 +277,12 @@ export function createDatabase(options: DatabaseOptions): Database {
       idle: pool.idleCount,
       waiting: pool.waitingCount,
     }),
+
+    async rest() {
+      // It would wait for its own caller.
+      assertNoLease('letting the pool rest');
+      await (closing ?? rest());
+    },
 
     close() {
       closing ??= closePool();

@@ -61,6 +61,7 @@ test('a database that hangs holds up neither a scrape nor readiness', async () =
       query: () => never,
       tx: () => never,
       poolCounts: () => ({ used: 1, idle: 0, waiting: 9 }),
+      rest: async () => undefined,
       close: async () => undefined,
     },
     // Time passes at once.

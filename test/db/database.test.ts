@@ -422,6 +422,72 @@ describe('the pool', () => {
   });
 });
 
+describe('a pool that is sent to rest', () => {
+  test('has no connection left on the server, and connects again for the next query', async () => {
+    const { db } = open({ poolMax: 3 });
+    const pids = await Promise.all([1, 2, 3].map(() => db.tx({ label: 'fill' }, backendOf)));
+    await db.rest();
+    expect(db.poolCounts()).toEqual({ used: 0, idle: 0, waiting: 0 });
+    await expect.poll(sessions).toBe(0);
+    // With nothing to end there is nothing to wait for.
+    await db.rest();
+    expect(pids).not.toContain(await backendOf(db));
+    expect(await sessions()).toBe(1);
+  });
+
+  test('waits for a connection that is out, and gives whoever waits for it a new one instead of an error', async () => {
+    const { db } = open({ poolMax: 1 });
+    const [held, release] = [Promise.withResolvers<number>(), Promise.withResolvers<void>()];
+    const holder = db.tx({ label: 'holder' }, async (tx) => {
+      held.resolve(await backendOf(tx));
+      await release.promise;
+      await add(tx, 'a');
+    });
+    const pid = await held.promise;
+    const waiter = backendOf(db);
+    let isResting = true;
+    const resting = db.rest().then(() => {
+      isResting = false;
+    });
+    await database.db.query('select 1');
+    expect(isResting).toBe(true);
+    expect(await asStranger(sessions)).toBe(1);
+    release.resolve();
+    await Promise.all([holder, resting]);
+    expect(await waiter).not.toBe(pid);
+    expect(await counters()).toEqual({ a: 1 });
+    await db.rest();
+    await expect.poll(sessions).toBe(0);
+  });
+
+  test('ends what comes back after the caller has stopped waiting', async () => {
+    const { db } = open({ poolMax: 2 });
+    const [taken, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const holder = db.tx({ label: 'holder' }, async () => {
+      taken.resolve();
+      await release.promise;
+    });
+    await taken.promise;
+    void db.rest();
+    release.resolve();
+    await holder;
+    expect(db.poolCounts()).toEqual({ used: 0, idle: 0, waiting: 0 });
+  });
+
+  test('under a transaction is refused, since it would wait for its own connection', async () => {
+    const { db } = open({ poolMax: 1 });
+    const failure = await db.tx({ label: 'outer' }, () => failureOf(db.rest()));
+    expect(failure).toBeInstanceOf(HeldConnectionError);
+  });
+
+  test('and closed at the same time ends once', async () => {
+    const { db } = open({ poolMax: 2 });
+    await add(db, 'a');
+    await Promise.all([db.rest(), db.close(), db.rest()]);
+    await expect.poll(sessions).toBe(0);
+  });
+});
+
 const stranger = new AsyncResource('stranger');
 
 /** Runs `work` in a call chain that holds nothing. */
