@@ -1,0 +1,133 @@
+import pg from 'pg';
+import type { Clock } from '../telemetry/clock.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+
+export interface ListenerDeps {
+  /** Of the server itself: a pooler that hands out connections a transaction at a time passes no notifications on. */
+  readonly connectionString: string;
+  readonly applicationName: string;
+  readonly channels: readonly string[];
+  readonly onNotify: (channel: string, payload: string) => void;
+  /** Notifications were lost meanwhile: look once at whatever they are about. */
+  readonly onReconnect: () => void;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** 0 to 1; spreads the daemons of a server that comes back. */
+  readonly random: () => number;
+}
+
+export interface Listener {
+  /** Resolves when it listens for the first time, however often that takes to come about, or is stopped. Never rejects. */
+  readonly ready: Promise<void>;
+  isConnected(): boolean;
+  stop(): Promise<void>;
+}
+
+const firstPauseMs = 250;
+const longestPauseMs = 30_000;
+/** A connection that stood this long was a good one: the next loss starts again from the first pause. */
+const goodAfterMs = 60_000;
+/** Of silence before the kernel asks whether the other end is there; then ten times, a second apart. */
+const keepAliveAfterMs = 10_000;
+const connectTimeoutMs = 10_000;
+/** A goodbye that no one answers: the network is gone. */
+const goodbyeMs = 500;
+
+/**
+ * One connection outside the pool that only listens. It asks nothing while nothing happens: that the other end is gone is
+ * TCP's to find out. After a loss it connects again, with growing pauses, for as long as it takes.
+ */
+export function startListener(deps: ListenerDeps): Listener {
+  const { log, clock } = deps;
+  const stopped = new AbortController();
+  const ready = Promise.withResolvers<void>();
+  let isConnected = false;
+  let wasConnected = false;
+
+  async function keepListening(): Promise<void> {
+    for (let failures = 0; !stopped.signal.aborted; failures += 1) {
+      const startedMs = clock.monotonicMs();
+      try {
+        await listenOnce();
+      } catch (thrown) {
+        log.warn(
+          { error: errorMessage(thrown), failures },
+          'the database does not answer the listener; it tries again',
+        );
+      }
+      isConnected = false;
+      if (clock.monotonicMs() - startedMs >= goodAfterMs) failures = 0;
+      // Full jitter.
+      const pauseMs = deps.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 10));
+      await clock.sleep(pauseMs, stopped.signal);
+    }
+    ready.resolve();
+  }
+
+  /** Connects, listens, and returns when the connection is over. */
+  async function listenOnce(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: deps.connectionString,
+      application_name: deps.applicationName,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveAfterMs,
+    });
+    const { promise: lost, resolve: lose } = Promise.withResolvers<string>();
+    // Stays for as long as the client: an error without a listener is an uncaught exception.
+    client.on('error', (error) => lose(errorMessage(error)));
+    client.on('end', () => lose('the connection was closed'));
+    client.on('notification', ({ channel, payload }) => told('onNotify', () => deps.onNotify(channel, payload ?? '')));
+    const stopping = whenAborted(stopped.signal);
+    try {
+      await Promise.race([begin(client), stopping]);
+      if (stopped.signal.aborted) return;
+      isConnected = true;
+      if (wasConnected) told('onReconnect', deps.onReconnect);
+      wasConnected = true;
+      ready.resolve();
+      const why = await Promise.race([lost, stopping]);
+      if (!stopped.signal.aborted) log.warn({ error: why }, 'the connection that listens was lost');
+    } finally {
+      await hangUp(client);
+    }
+  }
+
+  async function begin(client: pg.Client): Promise<void> {
+    await client.connect();
+    const listens = deps.channels.map((channel) => `listen ${client.escapeIdentifier(channel)}`);
+    // A server may end sessions that ask nothing, which is all that this one does.
+    await client.query(['set idle_session_timeout = 0', ...listens].join('; '));
+  }
+
+  function told(what: string, tell: () => void): void {
+    try {
+      tell();
+    } catch (thrown) {
+      log.error({ error: errorMessage(thrown), what }, 'a notification was not taken');
+    }
+  }
+
+  async function hangUp(client: pg.Client): Promise<void> {
+    const over = new AbortController();
+    const goodbye = client.end().catch(() => undefined);
+    await Promise.race([goodbye, clock.sleep(goodbyeMs, over.signal)]);
+    over.abort();
+  }
+
+  const listening = keepListening();
+  return {
+    ready: ready.promise,
+    isConnected: () => isConnected,
+    async stop() {
+      stopped.abort();
+      await listening;
+    },
+  };
+}
+
+function whenAborted(signal: AbortSignal): Promise<string> {
+  if (signal.aborted) return Promise.resolve('stopped');
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve('stopped'), { once: true }));
+}
