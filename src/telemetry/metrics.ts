@@ -161,8 +161,9 @@ export function createMetrics() {
     ),
     watchdogProbes: gauge('watchdog_probes', 'Probes of the watchdog thread since the start, by outcome.', ['outcome']),
     needsOperator: gauge('needs_operator', '1 after three watchdog kills in ten minutes: it does not kill any more.'),
+    // Not `quantile`, which promtool keeps for summaries.
     eventLoopDelaySeconds: gauge('event_loop_delay_seconds', 'Delay of the event loop since the last scrape.', [
-      'quantile',
+      'percentile',
     ]),
     cpuSeconds: gauge('process_cpu_seconds', 'CPU time of this process since its start, by mode.', ['mode']),
     residentBytes: gauge('process_resident_memory_bytes', 'Resident memory of this process.'),
