@@ -18,10 +18,44 @@ export async function insertInstance(db: Queryable, instance: Instance): Promise
   ]);
 }
 
-/** Says that the instance is alive, by the database's clock. */
-export async function touchInstance(db: Queryable, id: string): Promise<void> {
+/** What others may know of the requests that an instance was asked. */
+export interface InstanceActivity {
+  /** Since the last one was dispatched, as a length: the clock of the machine may show anything. Null: none yet. */
+  readonly lastActivityAgeMs: number | null;
+  readonly requestsInFlight: number;
+}
+
+const noActivity: InstanceActivity = { lastActivityAgeMs: null, requestsInFlight: 0 };
+
+/** Says that the instance is alive, by the database's clock. Its activity never moves back. */
+export async function touchInstance(db: Queryable, id: string, activity = noActivity): Promise<void> {
+  // Primary key. What has stopped stays as it was: a beat may be on its way while a process ends.
+  await db.query(
+    `update engram.instances set seen_at = now(), requests_in_flight = $3,
+       last_activity_at = greatest(last_activity_at, now() - $2::float8 * interval '1 ms')
+     where id = $1 and stopped_at is null`,
+    [id, activity.lastActivityAgeMs, activity.requestsInFlight],
+  );
+}
+
+/**
+ * The last word of an instance before it releases everything. From then on it says nothing and is no less alive; but it
+ * has no jobs, so that whoever looks for the dead by `seen_at` alone takes nothing away from it.
+ */
+export async function parkInstance(db: Queryable, id: string): Promise<void> {
   // Primary key.
-  await db.query('update engram.instances set seen_at = now() where id = $1', [id]);
+  await db.query(
+    'update engram.instances set seen_at = now(), parked_at = now(), requests_in_flight = 0 where id = $1 and stopped_at is null',
+    [id],
+  );
+}
+
+/** Before the instance takes its first job again. */
+export async function unparkInstance(db: Queryable, id: string): Promise<void> {
+  // Primary key.
+  await db.query('update engram.instances set seen_at = now(), parked_at = null where id = $1 and stopped_at is null', [
+    id,
+  ]);
 }
 
 /**

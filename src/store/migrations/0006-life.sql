@@ -8,12 +8,15 @@ create table engram.lifecycle (
   since timestamptz not null default now(),
   reason text not null default 'first_start',
   version bigint not null default 0,
+  -- What has never had a clean sleep cycle is counted from there.
+  born_at timestamptz not null default now(),
   -- Against oscillation: nothing moves towards sleep right after this.
   woken_at timestamptz not null default now(),
   -- A forced sleep that has not reached SLEEP yet; it stays until that is reached or somebody wakes the daemon (law L14).
   sleep_forced_at timestamptz,
-  -- Whether the SLEEP at hand, or the HIBERNATION behind it, was forced.
-  is_forced boolean not null default false,
+  -- When a force reached the SLEEP at hand, or that before the HIBERNATION at hand: a cycle that has ended since is its
+  -- own. Null: nobody forced it.
+  honoured_force_at timestamptz,
   -- No end: until `resume`.
   paused_at timestamptz,
   paused_until timestamptz,
@@ -41,6 +44,9 @@ alter table engram.instances
   add column last_activity_at timestamptz,
   add column requests_in_flight integer not null default 0,
   add column parked_at timestamptz;
+-- There is a row for each start. `seen_at` is in no index, so that a beat stays cheap.
+create index instances_open on engram.instances (started_at) where stopped_at is null;
+create index instances_activity on engram.instances (last_activity_at) where last_activity_at is not null;
 
 -- Each transition with its reason. Not in engram.events: that is the timeline of a bank.
 create table engram.lifecycle_events (

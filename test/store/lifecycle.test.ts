@@ -1,0 +1,463 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { TransitionReason } from '../../src/lifecycle/states.ts';
+import {
+  finishInstance,
+  insertInstance,
+  parkInstance,
+  touchInstance,
+  unparkInstance,
+} from '../../src/store/instances.ts';
+import { acquireLeadership, releaseLeadership, renewLeadership } from '../../src/store/leader.ts';
+import {
+  claimTick,
+  clearPause,
+  forceSleep,
+  type Move,
+  moveState,
+  readLife,
+  setPause,
+  spoilTick,
+  wakeUp,
+} from '../../src/store/lifecycle.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+const ttlMs = 15_000;
+let one: string;
+let two: string;
+beforeEach(async () => {
+  const { db } = database;
+  await db.query(
+    `delete from engram.lifecycle_events; delete from engram.lifecycle; insert into engram.lifecycle default values;
+     update engram.leader set instance_id = null, expires_at = null, acquired_at = null; delete from engram.instances`,
+  );
+  one = await newDaemon();
+  two = await newDaemon();
+});
+
+async function newDaemon(): Promise<string> {
+  const id = randomUUID();
+  await insertInstance(database.db, { id, role: 'daemon', host: 'h', pid: 1, version: '0' });
+  return id;
+}
+
+const life = () => readLife(database.db);
+
+async function leads(instanceId: string): Promise<{ instanceId: string; fence: number }> {
+  const lease = await acquireLeadership(database.db, instanceId, ttlMs);
+  if (!lease) throw new Error('somebody else leads');
+  return { instanceId, fence: lease.fence };
+}
+
+/** Times of the database as if so much of it had passed. */
+const pass = (interval: string, columns: 'leader' | 'lifecycle') =>
+  columns === 'leader'
+    ? database.db.query('update engram.leader set expires_at = expires_at - $1::interval', [interval])
+    : database.db.query(
+        `update engram.lifecycle set since = since - $1::interval, woken_at = woken_at - $1::interval,
+           sleep_forced_at = sleep_forced_at - $1::interval, honoured_force_at = honoured_force_at - $1::interval,
+           paused_at = paused_at - $1::interval, paused_until = paused_until - $1::interval`,
+        [interval],
+      );
+
+/** Moves by what is there now. */
+async function move(
+  term: { instanceId: string; fence: number },
+  to: Move['to'],
+  reason: TransitionReason = 'idle',
+): Promise<number | null> {
+  const { version, state } = await life();
+  return moveState(database.db, { ...term, version, from: state, to, reason });
+}
+
+const events = async () =>
+  (
+    await database.db.query<{ from_state: string; to_state: string; reason: string; instance_id: string }>(
+      'select from_state, to_state, reason, instance_id from engram.lifecycle_events order by id',
+    )
+  ).rows;
+
+/** What is announced on the channel while `work` runs. */
+async function announced(work: () => Promise<unknown>): Promise<string[]> {
+  const { default: pg } = await import('pg');
+  const client = new pg.Client({ connectionString: database.connectionString });
+  await client.connect();
+  try {
+    const heard: string[] = [];
+    client.on('notification', ({ payload }) => heard.push(payload ?? ''));
+    await client.query('listen engramd_life');
+    await work();
+    // Answered after all that was committed before it.
+    await client.query('select 1');
+    return heard;
+  } finally {
+    await client.end();
+  }
+}
+
+describe('the lease on leading', () => {
+  it('goes to exactly one of those who ask at once', async () => {
+    const terms = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => acquireLeadership(database.db, i % 2 === 0 ? one : two, ttlMs)),
+    );
+    const { leader } = await life();
+    const winners = terms.map((term, i) => (term ? (i % 2 === 0 ? one : two) : null)).filter((id) => id !== null);
+    expect(winners.length).toBe(4);
+    expect(new Set(winners)).toEqual(new Set([leader?.instanceId]));
+    expect(new Set(terms.filter((term) => term !== null).map(({ fence }) => fence))).toEqual(new Set([leader?.fence]));
+  });
+
+  it('keeps its fence while it is renewed, and gets one above it when it was over, free or another one had it', async () => {
+    const { db } = database;
+    const { fence } = await leads(one);
+    expect(await leads(one)).toEqual({ instanceId: one, fence });
+    expect(await renewLeadership(db, one, fence, ttlMs)).toBe(true);
+    expect(await acquireLeadership(db, two, ttlMs)).toBeNull();
+    await pass('16 s', 'leader');
+    expect((await leads(one)).fence).toBe(fence + 1);
+    await pass('16 s', 'leader');
+    expect((await leads(two)).fence).toBe(fence + 2);
+    await releaseLeadership(db, two, fence + 2);
+    expect((await life()).leader).toBeNull();
+    expect((await leads(one)).fence).toBe(fence + 3);
+  });
+
+  it('is not renewed and not released by one that lost it', async () => {
+    const { db } = database;
+    const lost = await leads(one);
+    await pass('16 s', 'leader');
+    expect(await renewLeadership(db, one, lost.fence, ttlMs)).toBe(false);
+    const term = await leads(two);
+    expect(await renewLeadership(db, one, lost.fence, ttlMs)).toBe(false);
+    expect(await renewLeadership(db, two, lost.fence, ttlMs)).toBe(false);
+    await releaseLeadership(db, one, lost.fence);
+    await releaseLeadership(db, two, lost.fence);
+    expect((await life()).leader).toMatchObject(term);
+  });
+
+  it('reads as nobody leading once it is over', async () => {
+    await leads(one);
+    expect((await life()).leader?.expiresInSeconds).toBeGreaterThan(10);
+    await pass('15 s', 'leader');
+    expect((await life()).leader).toBeNull();
+  });
+});
+
+describe('the fence', () => {
+  const stale = { tick: 0, version: 0, from: 'wake', to: 'drowsy', reason: 'idle' } as const;
+
+  it.each([
+    ['claimTick', () => ({ ...stale, skipped: null }), claimTick, false],
+    ['spoilTick', () => ({ ...stale, why: 'x' }), spoilTick, false],
+    ['moveState', () => stale, moveState, null],
+  ] as const)('of one whose lease is over, or taken over, is refused by %s', async (_, rest, write, refused) => {
+    const { db } = database;
+    const lost = await leads(one);
+    await pass('16 s', 'leader');
+    const before = await row();
+    expect(await write(db, { ...rest(), ...lost } as never)).toBe(refused);
+    const term = await leads(two);
+    expect(await write(db, { ...rest(), ...lost } as never)).toBe(refused);
+    expect(await write(db, { ...rest(), ...lost, instanceId: two } as never)).toBe(refused);
+    expect(await row()).toEqual(before);
+    expect(await events()).toEqual([]);
+    expect(await write(db, { ...rest(), ...term } as never)).not.toBe(refused);
+  });
+
+  const row = async () => (await database.db.query('select * from engram.lifecycle')).rows[0];
+});
+
+describe('ticks', () => {
+  it('are claimed by one only, whoever asks with the same number', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    const claims = Array.from({ length: 6 }, () => claimTick(db, { ...term, tick: 0, skipped: null }));
+    expect((await Promise.all(claims)).filter((isMine) => isMine)).toHaveLength(1);
+    expect(await life()).toMatchObject({ tick: 1, tickedAt: expect.any(Date) });
+    await pass('16 s', 'leader');
+    const next = await leads(two);
+    expect(await claimTick(db, { ...next, tick: 0, skipped: null })).toBe(false);
+    expect(await claimTick(db, { ...next, tick: 1, skipped: null })).toBe(true);
+  });
+
+  it('say why they came to nothing until the next good one', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await claimTick(db, { ...term, tick: 0, skipped: 'paused' });
+    expect((await life()).tickSkipped).toBe('paused');
+    await claimTick(db, { ...term, tick: 1, skipped: null });
+    expect((await life()).tickSkipped).toBeNull();
+    expect(await spoilTick(db, { ...term, tick: 2, why: 'failed' })).toBe(true);
+    expect((await life()).tickSkipped).toBe('failed');
+    await claimTick(db, { ...term, tick: 2, skipped: null });
+    expect(await spoilTick(db, { ...term, tick: 2, why: 'late' })).toBe(false);
+    expect((await life()).tickSkipped).toBeNull();
+  });
+});
+
+describe('a move', () => {
+  it('is told with its reason, and counted', async () => {
+    const term = await leads(one);
+    expect(await move(term, 'drowsy')).toBe(1);
+    expect(await move(term, 'sleep', 'quiet_hours')).toBe(2);
+    expect(await move(term, 'hibernation', 'forced_cycle_over')).toBe(3);
+    expect(await wakeUp(database.db, { instanceId: two, reason: 'rows_by_sql' })).toBe('hibernation');
+    expect(await life()).toMatchObject({ state: 'wake', version: 4, reason: 'rows_by_sql' });
+    expect(await events()).toEqual([
+      { from_state: 'wake', to_state: 'drowsy', reason: 'idle', instance_id: one },
+      { from_state: 'drowsy', to_state: 'sleep', reason: 'quiet_hours', instance_id: one },
+      { from_state: 'sleep', to_state: 'hibernation', reason: 'forced_cycle_over', instance_id: one },
+      { from_state: 'hibernation', to_state: 'wake', reason: 'rows_by_sql', instance_id: two },
+    ]);
+  });
+
+  it('decided by a row that has moved since comes to nothing', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    const { version } = await life();
+    await move(term, 'drowsy');
+    await wakeUp(db, { instanceId: two, reason: 'activity' });
+    for (const from of ['wake', 'drowsy'] as const) {
+      expect(await moveState(db, { ...term, version, from, to: 'drowsy', reason: 'idle' })).toBeNull();
+    }
+    expect((await life()).state).toBe('wake');
+    expect(await events()).toHaveLength(2);
+  });
+
+  it('announces itself, and nothing that did not happen', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    expect(
+      await announced(async () => {
+        await move(term, 'drowsy');
+        await wakeUp(db, { instanceId: one, reason: 'activity' });
+        await wakeUp(db, { instanceId: one, reason: 'activity' });
+        await moveState(db, { ...term, version: 0, from: 'wake', to: 'drowsy', reason: 'idle' });
+        await forceSleep(db);
+        await setPause(db, null);
+        await clearPause(db);
+        await clearPause(db);
+      }),
+    ).toEqual(['state', 'wake', 'force_sleep', 'pause', 'resume']);
+  });
+});
+
+describe('waking', () => {
+  it('needs no lease, no version, and happens once', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await move(term, 'drowsy');
+    await move(term, 'sleep');
+    const woken = await Promise.all(
+      [one, two, one, two].map((instanceId) => wakeUp(db, { instanceId, reason: 'activity' })),
+    );
+    expect(woken.filter((state) => state !== null)).toEqual(['sleep']);
+    expect((await life()).version).toBe(3);
+  });
+
+  it('starts the five seconds in which nothing moves towards sleep', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await move(term, 'drowsy');
+    await pass('1 h', 'lifecycle');
+    expect((await life()).secondsSinceWoken).toBeGreaterThan(3599);
+    await wakeUp(db, { instanceId: one, reason: 'activity' });
+    expect((await life()).secondsSinceWoken).toBeLessThan(5);
+  });
+
+  it('by a request changes nothing where the daemon is awake; by name it begins the wait anew', async () => {
+    const { db } = database;
+    await pass('1 h', 'lifecycle');
+    const before = await life();
+    expect(await wakeUp(db, { instanceId: one, reason: 'activity' })).toBeNull();
+    expect((await life()).version).toBe(before.version);
+    expect(await wakeUp(db, { instanceId: one, reason: 'wake_command' })).toBe('wake');
+    const after = await life();
+    expect(after).toMatchObject({ state: 'wake', since: before.since, reason: 'first_start' });
+    expect(after.secondsSinceWoken).toBeLessThan(5);
+    expect(await events()).toEqual([]);
+  });
+
+  it('wins against moves towards sleep at the same time', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    for (let round = 0; round < 20; round += 1) {
+      const { version, state: from } = await life();
+      const [, woken] = await Promise.all([
+        moveState(db, { ...term, version, from, to: 'drowsy', reason: 'idle' }),
+        wakeUp(db, { instanceId: two, reason: 'wake_command' }),
+      ]);
+      expect(['wake', 'drowsy']).toContain(woken);
+      expect((await life()).state).toBe('wake');
+    }
+  });
+});
+
+describe('a forced sleep', () => {
+  it('stays pending over restarts and drowsiness until SLEEP is reached, and does not fire again', async () => {
+    const { db } = database;
+    expect(await forceSleep(db)).toBe('wake');
+    await pass('7 s', 'lifecycle');
+    expect(await forceSleep(db)).toBe('wake');
+    await finishInstance(db, one, 'SIGTERM');
+    const term = await leads(await newDaemon());
+    await move(term, 'drowsy', 'forced');
+    expect((await life()).forceAgeSeconds).toBeGreaterThanOrEqual(7);
+    expect((await life()).honouredForceAt).toBeNull();
+    await move(term, 'sleep', 'forced');
+    const asleep = await life();
+    expect(asleep).toMatchObject({ forceAgeSeconds: null, honouredForceAt: asleep.since });
+    await move(term, 'hibernation', 'forced_cycle_over');
+    expect((await life()).honouredForceAt).toEqual(asleep.since);
+    await wakeUp(db, { instanceId: two, reason: 'activity' });
+    await move(term, 'drowsy');
+    await move(term, 'sleep');
+    expect(await life()).toMatchObject({ forceAgeSeconds: null, honouredForceAt: null });
+  });
+
+  it('together with a wake by name: the wake wins, also against what was decided by the force', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await forceSleep(db);
+    const { version } = await life();
+    expect(await wakeUp(db, { instanceId: two, reason: 'wake_command' })).toBe('wake');
+    expect((await life()).forceAgeSeconds).toBeNull();
+    expect(await moveState(db, { ...term, version, from: 'wake', to: 'drowsy', reason: 'forced' })).toBeNull();
+    for (let round = 0; round < 10; round += 1) {
+      await Promise.all([forceSleep(db), wakeUp(db, { instanceId: two, reason: 'wake_signal' })]);
+      await wakeUp(db, { instanceId: two, reason: 'wake_signal' });
+      expect(await life()).toMatchObject({ state: 'wake', forceAgeSeconds: null });
+    }
+  });
+
+  it('is not called off by requests and rows, which would else keep it from ever being reached', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await forceSleep(db);
+    await move(term, 'drowsy', 'forced');
+    for (const reason of ['activity', 'rows_by_sql'] as const) await wakeUp(db, { instanceId: two, reason });
+    expect(await life()).toMatchObject({ state: 'wake', forceAgeSeconds: expect.any(Number) });
+  });
+
+  it('in SLEEP makes that a forced one, against what was decided before it', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    await move(term, 'drowsy');
+    await move(term, 'sleep');
+    const { version } = await life();
+    expect(await forceSleep(db)).toBe('sleep');
+    expect(await life()).toMatchObject({ forceAgeSeconds: null, honouredForceAt: expect.any(Date) });
+    expect(await moveState(db, { ...term, version, from: 'sleep', to: 'hibernation', reason: 'idle' })).toBeNull();
+  });
+
+  it('in HIBERNATION is nothing, and says so', async () => {
+    const { db } = database;
+    const term = await leads(one);
+    for (const to of ['drowsy', 'sleep', 'hibernation'] as const) await move(term, to);
+    const before = await life();
+    expect(await announced(async () => expect(await forceSleep(db)).toBe('hibernation'))).toEqual([]);
+    expect(await life()).toMatchObject({ version: before.version, forceAgeSeconds: null, honouredForceAt: null });
+  });
+});
+
+describe('a pause', () => {
+  it('ends by itself, by the clock of the database', async () => {
+    const { db } = database;
+    const pause = await setPause(db, 60_000);
+    expect((pause.until?.getTime() ?? 0) - pause.since.getTime()).toBe(60_000);
+    expect((await life()).pause).toEqual(pause);
+    await pass('61 s', 'lifecycle');
+    expect((await life()).pause).toBeNull();
+    expect(await clearPause(db)).toBe(false);
+  });
+
+  it('keeps its beginning when its end is moved, and none of an earlier pause that is over', async () => {
+    const { db } = database;
+    const first = await setPause(db, 60_000);
+    expect(await setPause(db, null)).toEqual({ since: first.since, until: null });
+    await pass('1 year', 'lifecycle');
+    expect((await life()).pause?.until).toBeNull();
+    expect(await clearPause(db)).toBe(true);
+    expect((await life()).pause).toBeNull();
+    await setPause(db, 1000);
+    await pass('1 h', 'lifecycle');
+    const later = await setPause(db, 1000);
+    expect((await life()).now.getTime() - later.since.getTime()).toBeLessThan(60_000);
+  });
+});
+
+describe('idleness', () => {
+  const backDate = (id: string, column: 'started_at' | 'seen_at') =>
+    column === 'started_at'
+      ? database.db.query("update engram.instances set started_at = now() - interval '1 h' where id = $1", [id])
+      : database.db.query("update engram.instances set seen_at = now() - interval '31 s' where id = $1", [id]);
+
+  it('is counted from the last activity of any instance, in lengths: no clock of a machine counts', async () => {
+    const { db } = database;
+    for (const id of [one, two]) await backDate(id, 'started_at');
+    expect(await life()).toMatchObject({ lastActivityAt: null });
+    expect((await life()).idleSeconds).toBeGreaterThanOrEqual(3600);
+    await touchInstance(db, one, { lastActivityAgeMs: 600_000, requestsInFlight: 0 });
+    await touchInstance(db, two, { lastActivityAgeMs: 60_000, requestsInFlight: 0 });
+    const { now, lastActivityAt, idleSeconds } = await life();
+    expect(idleSeconds).toBeGreaterThanOrEqual(60);
+    expect(idleSeconds).toBeLessThan(120);
+    expect((now.getTime() - (lastActivityAt?.getTime() ?? 0)) / 1000).toBeCloseTo(idleSeconds, 1);
+  });
+
+  it('never moves back: not by a beat that knows less, nor by the death of the one that was asked', async () => {
+    const { db } = database;
+    for (const id of [one, two]) await backDate(id, 'started_at');
+    await touchInstance(db, one, { lastActivityAgeMs: 60_000, requestsInFlight: 0 });
+    await touchInstance(db, one, { lastActivityAgeMs: 600_000, requestsInFlight: 0 });
+    await touchInstance(db, one);
+    await finishInstance(db, one, 'SIGTERM');
+    await touchInstance(db, one, { lastActivityAgeMs: 0, requestsInFlight: 1 });
+    const { idleSeconds, requestsInFlight } = await life();
+    expect(idleSeconds).toBeGreaterThanOrEqual(60);
+    expect(idleSeconds).toBeLessThan(120);
+    expect(requestsInFlight).toBe(0);
+  });
+
+  it('begins anew with the start of a daemon that lives, and with no other', async () => {
+    const { db } = database;
+    for (const id of [one, two]) await backDate(id, 'started_at');
+    await insertInstance(db, { id: randomUUID(), role: 'cli', host: 'h', pid: 1, version: '0' });
+    const dead = await newDaemon();
+    await backDate(dead, 'seen_at');
+    const stopped = await newDaemon();
+    await finishInstance(db, stopped, 'SIGTERM');
+    expect((await life()).idleSeconds).toBeGreaterThanOrEqual(3600);
+    await newDaemon();
+    expect((await life()).idleSeconds).toBeLessThan(60);
+  });
+
+  it('requests in flight are those of all that live; one that is parked has none and lives', async () => {
+    const { db } = database;
+    await touchInstance(db, one, { lastActivityAgeMs: 0, requestsInFlight: 2 });
+    await touchInstance(db, two, { lastActivityAgeMs: 0, requestsInFlight: 3 });
+    expect((await life()).requestsInFlight).toBe(5);
+    await backDate(two, 'seen_at');
+    expect((await life()).requestsInFlight).toBe(2);
+    await parkInstance(db, one);
+    await parkInstance(db, two);
+    expect((await life()).requestsInFlight).toBe(0);
+    await backDate(one, 'started_at');
+    await backDate(one, 'seen_at');
+    await backDate(two, 'seen_at');
+    // Not heard of, parked, and so its start still counts.
+    expect((await life()).idleSeconds).toBeLessThan(60);
+    await unparkInstance(db, one);
+    const { rows } = await db.query<{ is_seen: boolean; parked_at: Date | null }>(
+      "select seen_at > now() - interval '10 s' as is_seen, parked_at from engram.instances where id = $1",
+      [one],
+    );
+    expect(rows).toEqual([{ is_seen: true, parked_at: null }]);
+  });
+});
