@@ -27,7 +27,7 @@ export const opKinds = [
   'retire',
   'skip',
 ] as const satisfies ChangeOpKind[];
-const changeSetKinds = ['consolidation', 'undo', 'curation', 'contradictions'] as const;
+const changeSetKinds = ['consolidation', 'undo', 'curation', 'contradictions', 'sweep'] as const;
 export const changeSetStatuses = ['proposed', 'applied', 'rejected', 'conflicted', 'undone'] as const;
 
 const count = z.int().min(0);

@@ -36,6 +36,8 @@ export interface ApplyRequest {
   readonly rejected: readonly RejectedOp[];
   /** All that the decider had read. */
   readonly shown?: ShownTexts;
+  /** Of the change sets; default `consolidation`. */
+  readonly kind?: 'sweep';
 }
 
 export interface ApplyResult {
@@ -129,7 +131,7 @@ async function applyLocked(
   if (request.attemptId !== null && judged.missed.length === 0) {
     await finishAttempt(tx, { bankId: request.bankId, id: request.attemptId, outcome: 'applied' });
   }
-  await deps.racepoints.reach('apply:before-commit', { memoryIds });
+  await deps.racepoints.reach(request.kind === 'sweep' ? 'sweep:before-commit' : 'apply:before-commit', { memoryIds });
   const result = { applied, proposed, missed: judged.missed, heldBack, bankGone: false };
   return { result, shows: judged.epoch === null ? null : shownBy(writes, judged.epoch + 1) };
 }

@@ -8,10 +8,10 @@ import {
   beforeAllRows,
   type ChangedObservation,
   changedObservations,
-  conflictedWith,
-  moveContradictionMark,
-  readContradictionMark,
-} from '../store/contradiction-pairs.ts';
+  moveChangeMark,
+  readChangeMark,
+} from '../store/changed-observations.ts';
+import { conflictedWith } from '../store/contradiction-pairs.ts';
 import { loadRelated, type RelatedObservation } from '../store/related-observations.ts';
 import { finishRun, insertRun } from '../store/runs.ts';
 import type { ConsolidationDeps } from './dependencies.ts';
@@ -72,7 +72,7 @@ class Search {
   async #search(): Promise<Pick<ContradictionsReport, 'outcome' | 'retryAt'>> {
     const { db } = this.#deps;
     const { bankId, limit } = this.#request;
-    const mark = await readContradictionMark(db, bankId);
+    const mark = await readChangeMark(db, 'contradiction_marks', bankId);
     if (mark === null) return { outcome: 'done', retryAt: null };
     const { horizon } = mark;
     let seen = mark.seen;
@@ -82,11 +82,11 @@ class Search {
         if (limit !== undefined && this.#pairs >= limit) return { outcome: 'deferred', retryAt: null };
         await this.#lookAt(row);
         seen = { xid: row.changedBy, id: row.id };
-        await moveContradictionMark(db, bankId, seen);
+        await moveChangeMark(db, 'contradiction_marks', bankId, seen);
       }
       if (page.length < pageRows) break;
     }
-    await moveContradictionMark(db, bankId, { xid: horizon, id: beforeAllRows });
+    await moveChangeMark(db, 'contradiction_marks', bankId, { xid: horizon, id: beforeAllRows });
     return { outcome: 'done', retryAt: null };
   }
 

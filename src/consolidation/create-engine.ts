@@ -4,6 +4,7 @@ import type { ConsolidationDeps, EngineDeps } from './dependencies.ts';
 import { dryRun } from './dry-run.ts';
 import type { ConsolidationEngine } from './engine.ts';
 import { runSlice } from './slice.ts';
+import { sweepDuplicates } from './sweep.ts';
 import { createInOrder, createTurns } from './turns.ts';
 
 export type { ConsolidationDeps } from './dependencies.ts';
@@ -28,6 +29,8 @@ export function createConsolidationEngine(outside: ConsolidationDeps): Consolida
     runSlice: async (options) => runSlice({ ...deps, embedder: await currentEmbedder(deps.embedder) }, options),
     findContradictions: async (request) =>
       findContradictions({ ...deps, embedder: await currentEmbedder(deps.embedder) }, request),
+    sweepDuplicates: async (request) =>
+      sweepDuplicates({ ...deps, embedder: await currentEmbedder(deps.embedder) }, request),
     dryRun: async (bankId, options) =>
       dryRun({ ...deps, embedder: await currentEmbedder(deps.embedder) }, bankId, options),
   };

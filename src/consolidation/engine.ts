@@ -1,3 +1,4 @@
+import type { NeighbourLists } from '../store/neighbours/neighbour-lists.ts';
 import type { OpKind, ProposedOp } from './decider.ts';
 import type { ValidatorName } from './validators/validator-name.ts';
 
@@ -73,6 +74,26 @@ export interface ContradictionsReport {
   readonly conflicts: number;
 }
 
+export interface SweepRequest {
+  readonly bankId: string;
+  readonly signal: AbortSignal;
+  readonly neighbours: NeighbourLists;
+  /** Pairs to put before the decider; default: all there are. Up to eighty more, since a page is looked at as a whole. */
+  readonly limit?: number;
+}
+
+export interface SweepReport {
+  /** `deferred`: there is more to look at, from where it came to; at `retryAt` where something outside failed. */
+  readonly outcome: 'done' | 'deferred';
+  readonly retryAt: Date | null;
+  /** Put before the decider. */
+  readonly pairs: number;
+  /** Done, or in review mode proposed. */
+  readonly folds: number;
+  /** Folds that something was in the way of by then: looked at again by the next sweep, which begins there. */
+  readonly missed: number;
+}
+
 export interface ConsolidationEngine {
   /** Works off the due rows of one bank. Throws only for what no retry by rows can mend (the database is gone). */
   runSlice(options: SliceOptions): Promise<SliceReport>;
@@ -84,4 +105,6 @@ export interface ConsolidationEngine {
     readonly signal: AbortSignal;
     readonly limit?: number;
   }): Promise<ContradictionsReport>;
+  /** Folds observations that say the same, among what changed since the last sweep (DESIGN §7). */
+  sweepDuplicates(request: SweepRequest): Promise<SweepReport>;
 }

@@ -1,6 +1,6 @@
 import type { Tx } from '../db/database.ts';
 import { insertEvents } from '../store/apply-writes.ts';
-import { type ChangeOpRow, emptyOp, insertChangeSet } from '../store/change-ops.ts';
+import { type ChangeOpRow, type ChangeSetKind, emptyOp, insertChangeSet } from '../store/change-ops.ts';
 import { encodeRealBytes } from '../store/vectors/vector-bytes.ts';
 import type { ShownTexts } from './judge-groups.ts';
 import { type OpGroup, textOf } from './plan.ts';
@@ -24,6 +24,7 @@ interface HistoryRequest {
   readonly rejected: readonly RejectedOp[];
   /** All that the decider had read. */
   readonly shown?: Pick<ShownTexts, 'memoryIds' | 'observationIds'>;
+  readonly kind?: ChangeSetKind;
 }
 
 interface Waiting {
@@ -42,9 +43,9 @@ export async function insertHistory(
   history: { readonly done: readonly ChangeOpRow[]; readonly proposed: Waiting; readonly heldBack: Waiting },
 ): Promise<void> {
   const { done, proposed, heldBack } = history;
-  const { bankId, runId, decider, shown } = request;
+  const { bankId, runId, decider, shown, kind = 'consolidation' } = request;
   const shownIds = shown === undefined ? [] : [...shown.memoryIds, ...shown.observationIds];
-  const made = { bankId, runId, decider, shownIds };
+  const made = { bankId, runId, decider, shownIds, kind };
   const refused = request.rejected.map(
     (rejection): ChangeOpRow => ({
       ...emptyOp,

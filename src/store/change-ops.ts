@@ -78,7 +78,7 @@ export interface AfterImage {
 export type ChangeOpKind = 'create' | 'revise' | 'reinforce' | 'supersede' | 'fold' | 'conflict' | 'retire' | 'skip';
 export type ChangeOpStatus = 'proposed' | 'applied' | 'rejected' | 'conflicted' | 'undone';
 export type ChangeSetStatus = ChangeOpStatus;
-export type ChangeSetKind = 'consolidation' | 'undo' | 'curation' | 'contradictions';
+export type ChangeSetKind = 'consolidation' | 'undo' | 'curation' | 'contradictions' | 'sweep';
 
 export interface ChangeOpRow {
   readonly op: ChangeOpKind;
@@ -150,7 +150,7 @@ export const emptyOp: ChangeOpRow = {
 export async function insertChangeSet(tx: Queryable, set: ChangeSetRow, ops: readonly ChangeOpRow[]): Promise<void> {
   await tx.query(
     `insert into engram.change_sets (bank_id, id, run_id, decider, status, reason, kind, undoes, decided_at, shown_ids)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, case when $7 <> 'consolidation' then now() end, $9)`,
+     values ($1, $2, $3, $4, $5, $6, $7, $8, case when $7 <> 'consolidation' and $5 <> 'proposed' then now() end, $9)`,
     [
       set.bankId,
       set.id,

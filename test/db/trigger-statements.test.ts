@@ -234,6 +234,7 @@ async function furnish(bankId: string): Promise<void> {
     ["insert into engram.attempts (bank_id, id, run_id, instance_id, memory_ids) values ($1, $2, $2, $2, '{}')", id],
     ["insert into engram.events (bank_id, kind) values ($1, 'test')"],
     ["insert into engram.contradiction_marks (bank_id, seen_xid) values ($1, '1')"],
+    ["insert into engram.sweep_marks (bank_id, seen_xid) values ($1, '1')"],
     ["insert into engram.model_answers (bank_id, request_hash, answer, subject_ids) values ($1, 'x', '{}', '{}')"],
     ["insert into engram.verdicts (bank_id, key, verdict, subject_ids) values ($1, 'x', 'same', '{}')"],
     [

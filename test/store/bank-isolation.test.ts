@@ -11,6 +11,7 @@ import * as banks from '../../src/store/banks.ts';
 import * as history from '../../src/store/change-history.ts';
 import * as changeOps from '../../src/store/change-ops.ts';
 import * as review from '../../src/store/change-review.ts';
+import * as changed from '../../src/store/changed-observations.ts';
 import * as conflicts from '../../src/store/conflicts.ts';
 import * as contradictionPairs from '../../src/store/contradiction-pairs.ts';
 import * as costs from '../../src/store/cost-report.ts';
@@ -40,6 +41,7 @@ import * as requeue from '../../src/store/requeue.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
+import * as sweepRows from '../../src/store/sweep-rows.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
 import * as verdicts from '../../src/store/verdicts.ts';
@@ -69,6 +71,7 @@ interface Case {
 }
 
 const page = { after: undefined, limit: 100 };
+const everyChange = { seen: null, horizon: '9223372036854775807' };
 const recallScope = (bankId: string): recallRows.RecallScope => ({
   bankId,
   targets: ['memories', 'observations'],
@@ -506,19 +509,25 @@ const cases: Record<string, Case> = {
     gives: 'reserved',
   },
   'model-calls:settleCall': { call: (b, v, db) => modelCalls.settleCall(db, b, settlementOf(v)), gives: null },
-  'contradiction-pairs:readContradictionMark': {
-    call: async (b, _, db) => (await contradictionPairs.readContradictionMark(db, b))?.seen,
+  'changed-observations:readChangeMark': {
+    call: async (b, _, db) => (await changed.readChangeMark(db, 'sweep_marks', b))?.seen,
     gives: null,
   },
-  'contradiction-pairs:moveContradictionMark': {
-    call: (b, _, db) =>
-      contradictionPairs.moveContradictionMark(db, b, { xid: '9', id: contradictionPairs.beforeAllRows }),
+  'changed-observations:moveChangeMark': {
+    call: (b, _, db) => changed.moveChangeMark(db, 'sweep_marks', b, { xid: '9', id: changed.beforeAllRows }),
     gives: undefined,
   },
-  'contradiction-pairs:changedObservations': {
-    call: (b, _, db) =>
-      contradictionPairs.changedObservations(db, b, { seen: null, horizon: '9223372036854775807', limit: 100 }),
+  'changed-observations:changedObservations': {
+    call: (b, _, db) => changed.changedObservations(db, b, { ...everyChange, limit: 100 }),
     gives: [],
+  },
+  'changed-observations:countChanged': {
+    call: (b, _, db) => changed.countChanged(db, b, { ...everyChange, upTo: 100 }),
+    gives: 0,
+  },
+  'sweep-rows:leftToPeople': {
+    call: (b, v, db) => sweepRows.leftToPeople(db, b, [{ older: v.live, younger: v.rival }]),
+    gives: new Set(),
   },
   'contradiction-pairs:conflictedWith': {
     call: (b, v, db) => contradictionPairs.conflictedWith(db, b, v.live, [v.rival]),
@@ -687,6 +696,19 @@ const exempt: Record<string, string> = {
   'instances:touchInstance': 'instances belong to no bank',
   'instances:buryInstances': 'instances belong to no bank',
   'instances:finishInstance': 'instances belong to no bank',
+  'instances:parkInstance': 'instances belong to no bank',
+  'instances:unparkInstance': 'instances belong to no bank',
+  'leader:acquireLeadership': 'one leader a database',
+  'leader:renewLeadership': 'one leader a database',
+  'leader:releaseLeadership': 'one leader a database',
+  'lifecycle:readLife': 'one life a database',
+  'lifecycle:claimTick': 'one life a database',
+  'lifecycle:spoilTick': 'one life a database',
+  'lifecycle:moveState': 'one life a database',
+  'lifecycle:wakeUp': 'one life a database',
+  'lifecycle:forceSleep': 'one life a database',
+  'lifecycle:setPause': 'one life a database',
+  'lifecycle:clearPause': 'one life a database',
   'memories:markWriter': 'sets a variable of its transaction',
   'model-abilities:readModelAbilities': 'endpoints belong to no bank',
   'model-abilities:saveModelAbilities': 'endpoints belong to no bank',
@@ -786,6 +808,8 @@ test('the same calls on the bank itself do give something', async () => {
     scopes.readScopeEpoch(db, own, tags),
     modelAnswers.findModelAnswer(db, own, victim.requestHash).then((found) => (found === 'secret answer' ? 1 : 0)),
     verdicts.findVerdict(db, own, { key: victim.verdictKey, subjectIds: [] }).then((found) => (found ? 1 : 0)),
+    changed.countChanged(db, own, { ...everyChange, upTo: 100 }),
+    sweepRows.leftToPeople(db, own, [{ older: victim.live, younger: victim.rival }]).then((left) => left.size),
   ]);
   expect(found.every((count) => count > 0)).toBe(true);
 });
