@@ -21,6 +21,8 @@ export interface BankPollersDeps {
   readonly boss: Boss;
   readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
   readonly embedPending: EmbedPending;
+  /** False: what is in hand comes to an end, as where another bank waits. */
+  readonly isHandingOut: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -46,7 +48,7 @@ export function createBankPollers(deps: BankPollersDeps): BankPollers {
 
   function handleSlice(claim: Claim, startedMs: number) {
     const anotherBankWaits = async () =>
-      clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting());
+      !deps.isHandingOut() || (clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting()));
     return createConsolidateHandler({ ...deps, anotherBankWaits })(claim);
   }
 

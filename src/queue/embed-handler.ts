@@ -19,6 +19,8 @@ export interface EmbedHandlerDeps {
   readonly boss: Boss;
   readonly clock: Clock;
   readonly embedPending: EmbedPending;
+  /** False: no further batch; the successor goes on when jobs are handed out again. */
+  readonly isHandingOut: () => boolean;
 }
 
 /** After this long the job makes room for another bank's; its successor goes on behind them. */
@@ -44,6 +46,7 @@ export function createEmbedHandler(deps: EmbedHandlerDeps): (claim: Claim) => Pr
         const batch = await embedPending(claim.payload.bankId, { signal: claim.signal });
         embedded += batch.embedded;
         if (batch.remaining === 0) break;
+        if (!deps.isHandingOut()) break;
         if (batch.embedded === 0) return { embedded, stuck: { message: 'the embedder left every row', pauseMs } };
       }
       return { embedded, stuck: null };

@@ -102,7 +102,8 @@ function toHeldJob(row: HeldRow): HeldJob {
 
 /**
  * Jobs that are being worked on while nobody lives who could: no instance but the one that asks, which has taken none
- * yet. An instance counts as alive for as long as a claim does, 30 s after its last sign of life.
+ * yet. An instance counts as alive for as long as a claim does, 30 s after its last sign of life; a parked one lives and
+ * holds nothing.
  */
 export async function orphanedJobs(db: Queryable, askingInstanceId: string): Promise<HeldJob[]> {
   // Index job_i6; instances has a row for each start. One statement sees one instant, and an instance has its row
@@ -111,7 +112,8 @@ export async function orphanedJobs(db: Queryable, askingInstanceId: string): Pro
     `select id, retry_count, name, singleton_key from pgboss.job
      where name in ('consolidate', 'embed') and state = 'active' and policy = 'exclusive' and singleton_key is not null
        and not exists (select from engram.instances i
-         where i.id <> $1 and i.stopped_at is null and i.seen_at > statement_timestamp() - interval '30 seconds')`,
+         where i.id <> $1 and i.stopped_at is null and i.parked_at is null
+           and i.seen_at > statement_timestamp() - interval '30 seconds')`,
     [askingInstanceId],
   );
   return rows.map(toHeldJob);

@@ -53,6 +53,21 @@ export function placeJob(wish: Wish, standing: StandingJob | null, dead: DeadLet
 }
 
 /**
+ * Whether a bank's job is missing or late. A deferred job is late on purpose, for the rows there were; only rows
+ * written since make it late in earnest. (A send against it is swallowed, so nobody else would bring it forward.)
+ */
+export function isMissing(
+  bank: { readonly lastWriteAt: Date | null },
+  at: Date,
+  standing: StandingJob | undefined,
+): boolean {
+  if (standing === undefined) return true;
+  if (standing.state !== 'created' || standing.startAfter.getTime() <= at.getTime()) return false;
+  if (standing.trigger !== 'deferred') return true;
+  return bank.lastWriteAt !== null && bank.lastWriteAt.getTime() > standing.createdAt.getTime();
+}
+
+/**
  * Until when a bank with dead letters is left alone: an hour after the first, doubled with each further one, at most a
  * day. The letters go when a job of the bank completes.
  */

@@ -27,7 +27,10 @@ export interface PollerDeps {
  * nudge instead of the wait, and a stop that lets handlers return instead of failing their jobs, which burns a retry.
  */
 export interface Poller {
+  /** Takes jobs, until {@link halt} or {@link drain}; may be called again after them. */
   start(): void;
+  /** Takes nothing more. Jobs in hand are left alone; resolves when none is. */
+  halt(): Promise<void>;
   /** Looks for jobs at once, or after `afterMs`. */
   nudge(afterMs?: number): void;
   hasFreeSlot(): boolean;
@@ -51,7 +54,9 @@ interface Job {
 
 export function createPoller(deps: PollerDeps): Poller {
   const { boss, queue, clock, log, metrics } = deps;
-  const stopped = new AbortController();
+  /** Of the polling at hand, or the last one. */
+  let stopped = new AbortController();
+  let isTaking = false;
   /** By attempt: a job taken away and fetched again is here twice, until its first handler returns. */
   const jobs = new Map<string, Job>();
   /** Handlers that have not returned, by bank: one that lost its claim may still be on its way out. */
@@ -61,32 +66,35 @@ export function createPoller(deps: PollerDeps): Poller {
   const working = new Set<Promise<void>>();
   let isBeating = false;
   /** Jobs are kept alive while handlers return, also after the last poll. */
-  const drained = new AbortController();
+  let drained = new AbortController();
 
   const freeSlots = () => queue.concurrency - jobs.size;
 
-  async function poll(): Promise<void> {
+  async function poll(stop: AbortSignal): Promise<void> {
     let failures = 0;
-    while (!stopped.signal.aborted) {
-      wake = new AbortController();
+    while (!stop.aborted) {
+      const awaken = new AbortController();
+      wake = awaken;
       if (freeSlots() > 0) {
         try {
-          for (const job of await boss.fetch(queue.name, freeSlots())) take(job);
+          for (const job of await boss.fetch(queue.name, freeSlots())) take(job, stop);
           failures = 0;
         } catch (thrown) {
           failures += 1;
           log.warn({ error: errorMessage(thrown), queue: queue.name, failures }, 'no jobs could be fetched');
         }
       }
+      // Whoever halted it while it fetched may have started another loop, whose `wake` is not this one's.
+      if (stop.aborted) return;
       // A slot that comes free wakes it, since it may have left jobs behind.
-      await clock.sleep(Math.min(queue.pollMs * 2 ** Math.min(failures, 10), longestPauseMs), wake.signal);
+      await clock.sleep(Math.min(queue.pollMs * 2 ** Math.min(failures, 10), longestPauseMs), awaken.signal);
     }
   }
 
-  function take(fetched: FetchedJob): void {
+  function take(fetched: FetchedJob, stop: AbortSignal): void {
     const controller = new AbortController();
     // Fetched while stopping: the handler sees a signal that is up and gives the job back.
-    if (stopped.signal.aborted) controller.abort('shutdown' satisfies CallOff);
+    if (stop.aborted) controller.abort('shutdown' satisfies CallOff);
     const worked = work(fetched, controller).catch((thrown: unknown) => {
       log.error(
         { error: errorMessage(thrown), queue: queue.name, jobId: fetched.id },
@@ -191,6 +199,8 @@ export function createPoller(deps: PollerDeps): Poller {
 
   async function handBackAll(): Promise<void> {
     for (const job of jobs.values()) {
+      // Taken since: it was started again meanwhile.
+      if (job.handedBack || !job.controller.signal.aborted) continue;
       job.handedBack = true;
       try {
         await deps.handBack(job.claim);
@@ -205,9 +215,26 @@ export function createPoller(deps: PollerDeps): Poller {
     }
   }
 
+  function stopTaking(): void {
+    isTaking = false;
+    stopped.abort();
+    wake.abort();
+  }
+
   return {
     start() {
-      polling = poll();
+      if (isTaking) return;
+      isTaking = true;
+      stopped = new AbortController();
+      if (drained.signal.aborted) drained = new AbortController();
+      // A loop that was halted may still be at its last fetch.
+      polling = Promise.all([polling, poll(stopped.signal)]).then(() => undefined);
+      if (jobs.size > 0 && !isBeating) void beat();
+    },
+    async halt() {
+      stopTaking();
+      await polling;
+      await Promise.all(working);
     },
     nudge(afterMs = 0) {
       if (afterMs <= 0) wake.abort();
@@ -216,8 +243,7 @@ export function createPoller(deps: PollerDeps): Poller {
     hasFreeSlot: () => freeSlots() > 0,
     inFlight: () => jobs.size,
     async drain(graceMs) {
-      stopped.abort();
-      wake.abort();
+      stopTaking();
       for (const job of jobs.values()) callOff(job, 'shutdown');
       const over = new AbortController();
       // A fetch under way may still bring jobs; they are called off as they come.
@@ -225,7 +251,7 @@ export function createPoller(deps: PollerDeps): Poller {
       await Promise.race([returned, clock.sleep(graceMs, over.signal)]);
       over.abort();
       await handBackAll();
-      drained.abort();
+      if (!isTaking) drained.abort();
     },
   };
 }

@@ -14,7 +14,8 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Boss } from './boss.ts';
 import { dueAt, dueAtOnceCount } from './due-at.ts';
 import { QueueSchemaNewerError } from './errors.ts';
-import { countDeadLetters, type StandingJob, standingJobs } from './job-rows.ts';
+import { countDeadLetters, standingJobs } from './job-rows.ts';
+import { isMissing } from './placement.ts';
 import type { BankQueueName } from './queues.ts';
 import type { Placed, Scheduler } from './scheduler.ts';
 
@@ -104,15 +105,4 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       }
     },
   };
-}
-
-/**
- * Whether a bank's job is missing or late. A deferred job is late on purpose, for the rows there were; only rows
- * written since make it late in earnest. (A send against it is swallowed, so nobody else would bring it forward.)
- */
-function isMissing(bank: Pick<DueWork, 'lastWriteAt'>, at: Date, standing: StandingJob | undefined): boolean {
-  if (standing === undefined) return true;
-  if (standing.state !== 'created' || standing.startAfter.getTime() <= at.getTime()) return false;
-  if (standing.trigger !== 'deferred') return true;
-  return bank.lastWriteAt !== null && bank.lastWriteAt.getTime() > standing.createdAt.getTime();
 }

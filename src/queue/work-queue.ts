@@ -1,6 +1,8 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
-import { dueWorkOf, unparkMemories } from '../store/due-work.ts';
+import { dueWorkOf, notifyOfWork, unparkMemories } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -11,6 +13,7 @@ import { createBoss } from './boss.ts';
 import { dueAt, dueAtOnceCount, hasDueWork } from './due-at.ts';
 import type { EmbedPending } from './embed-handler.ts';
 import type { QueueSchemaNewerError } from './errors.ts';
+import { calledOffMs, createHandOuts, type HandOut } from './hand-out.ts';
 import { createHintCoalescer, type HintCoalescer } from './hint-coalescer.ts';
 import {
   countDeadLetters,
@@ -21,15 +24,17 @@ import {
   selectDeadLetters,
   selectJobs,
 } from './job-rows.ts';
-
 import { type BankQueueName, embedDelayMs } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
 import { takeBackOrphans } from './take-back.ts';
+import { readWorkable, type Workable } from './workable.ts';
 
 export interface WorkQueueDeps {
   readonly db: Database;
   readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
+  /** Left out: it can always decide. */
+  readonly decider?: Pick<Decider, 'readyAt'>;
   readonly embedPending: EmbedPending;
   readonly clock: Clock;
   readonly log: Log;
@@ -60,12 +65,27 @@ export interface WorkQueue {
    * Starts pg-boss on the pool, the pollers and the reconciler, which runs once before this returns. Must not be called
    * while holding a connection. May be called again after {@link stop}.
    *
+   * @param options.handsOut false: jobs are handed out only while somebody holds an {@link openHandOut}
    * @throws QueueSchemaNewerError, QueueError, errors of the server
    */
-  start(): Promise<void>;
+  start(options?: { readonly handsOut?: boolean }): Promise<void>;
+  /**
+   * Has jobs handed out until what it returns is closed. Stopped, it comes into force with the next start; what was open
+   * at a stop is open again after it.
+   */
+  openHandOut(): HandOut;
+  /** Whether jobs are taken now. */
+  isHandOutOpen(): boolean;
+  /**
+   * What could be worked on now, and when the first of what rests can be. Stopped it answers too.
+   *
+   * @throws errors of the server: unknown is not empty (law L12)
+   */
+  workable(): Promise<Workable>;
   /**
    * Says, after the commit, that a bank has new rows. Resolves at once: jobs are sent behind it, at most about one look
-   * a second and bank. Never throws; a hint that is lost is found by the reconciler.
+   * a second and bank. Stopped, it tells whoever listens, since the daemons of this database may all be parked; then it
+   * resolves when that is said. Never throws; a hint that is lost is found by the reconciler.
    */
   hint(bankId: string): Promise<void>;
   /**
@@ -90,7 +110,7 @@ export interface WorkQueue {
   /** Compares rows with jobs now, as every 60 s. Never throws. */
   reconcile(): Promise<void>;
   /**
-   * Takes no more jobs and calls off those in hand: handlers return, their jobs complete with a successor due now, no
+   * Takes no more jobs, whoever had opened hand-out, and calls off those in hand: handlers return, their jobs complete with a successor due now, no
    * retry is burned. Jobs of handlers that have not returned after `graceMs` are handed back all the same.
    */
   drain(options: { readonly graceMs: number }): Promise<void>;
@@ -103,12 +123,13 @@ const reconcileEveryMs = 60_000;
 const requestEveryMs = 1000;
 /** A job further off than this is left to the poll. */
 const nudgeWithinMs = 2000;
-const defaultGraceMs = 6000;
 
 interface Running {
   readonly pollers: BankPollers;
   readonly hints: HintCoalescer;
   readonly stopped: AbortController;
+  /** Orphans are taken back and rows compared with jobs: jobs may be taken. */
+  isUp: boolean;
   loops: Promise<unknown>;
 }
 
@@ -120,6 +141,14 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   const requests = new Set<string>();
   let running: Running | undefined;
   let isOutdated = false;
+  const handOuts = createHandOuts({
+    pollers: () => (running?.isUp && !isOutdated ? running.pollers : undefined),
+    clock,
+  });
+  /** Of the queue itself, where its start says so. */
+  let own: HandOut | undefined;
+  // A writer may hint from inside its transaction; see the coalescer.
+  const inOwnContext = AsyncLocalStorage.snapshot();
 
   const reconciler: Reconciler = createReconciler({
     db,
@@ -131,7 +160,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       if (isOutdated) return;
       isOutdated = true;
       log.error({ error: error.message }, 'no more work is handed out');
-      void drain(defaultGraceMs)
+      void drain(calledOffMs)
         .catch((thrown: unknown) => log.error({ error: errorMessage(thrown) }, 'jobs in hand were not handed back'))
         .then(() => deps.onSchemaNewer?.(error));
     },
@@ -197,6 +226,14 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     }
   }
 
+  async function tellOthers(bankId: string): Promise<void> {
+    try {
+      await inOwnContext(() => notifyOfWork(db, bankId));
+    } catch (thrown) {
+      log.warn({ error: errorMessage(thrown), bankId }, 'nobody was told of new rows; a reconciler will find them');
+    }
+  }
+
   async function drain(graceMs: number): Promise<void> {
     if (!running) return;
     const { consolidate, embed } = running.pollers;
@@ -204,29 +241,32 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   }
 
   return {
-    async start() {
+    async start({ handsOut = true } = {}) {
       if (running) return;
       await boss.start();
       const stopped = new AbortController();
-      const pollers = createBankPollers({ ...deps, boss });
-      running = {
-        pollers,
-        hints: createHintCoalescer({ send: sendHint, clock, log }),
-        stopped,
-        loops: Promise.resolve(),
-      };
+      const pollers = createBankPollers({ ...deps, boss, isHandingOut: handOuts.isOpen });
+      const hints = createHintCoalescer({ send: sendHint, clock, log });
+      const started: Running = { pollers, hints, stopped, isUp: false, loops: Promise.resolve() };
+      running = started;
       if (deps.instanceId !== undefined) await takeBackOrphans({ ...deps, boss, scheduler }, deps.instanceId);
       await reconciler.run();
-      pollers.consolidate.start();
-      pollers.embed.start();
-      running.loops = Promise.all([
+      started.isUp = true;
+      if (handsOut) own = handOuts.open();
+      else handOuts.resume();
+      started.loops = Promise.all([
         every(reconcileEveryMs, stopped.signal, () => reconciler.run()),
         every(requestEveryMs, stopped.signal, repeatRequests),
       ]);
     },
 
+    openHandOut: () => handOuts.open(),
+    isHandOutOpen: () => running?.isUp === true && !isOutdated && handOuts.isOpen(),
+    workable: () => readWorkable(deps),
+
     async hint(bankId) {
-      running?.hints.hint(bankId);
+      if (running && !running.stopped.signal.aborted) running.hints.hint(bankId);
+      else await tellOthers(bankId);
     },
 
     async requestConsolidation(bankId) {
@@ -270,12 +310,17 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
     reconcile: () => reconciler.run(),
 
-    drain: ({ graceMs }) => drain(graceMs),
+    async drain({ graceMs }) {
+      handOuts.void();
+      await drain(graceMs);
+    },
 
-    async stop({ graceMs = defaultGraceMs } = {}) {
+    async stop({ graceMs = calledOffMs } = {}) {
       if (!running) return;
       const { hints, stopped, loops } = running;
       stopped.abort();
+      running.isUp = false;
+      await own?.close({ graceMs: 0 });
       await drain(graceMs);
       await hints.stop();
       await loops;

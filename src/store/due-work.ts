@@ -96,6 +96,11 @@ export async function banksWithWork(db: Queryable, countUpTo: number): Promise<D
   return all.filter((work) => work.due > 0 || work.replans > 0 || work.nextAttemptAt !== null || work.unembedded);
 }
 
+/** Says to whoever listens that a bank has new rows, as the triggers do for rows written by plain SQL. */
+export async function notifyOfWork(db: Queryable, bankId: string): Promise<void> {
+  await db.query("select pg_notify('engramd_work', $1)", [bankId]);
+}
+
 /**
  * Makes parked memories pending again with a clean record: of one bank or of all, the named ones or all.
  *
