@@ -64,7 +64,8 @@ export function createLeadership(deps: {
     try {
       if (current === null) {
         const lease = await acquireLeadership(db, instanceId, leaseMs);
-        if (lease === null || stopped.signal.aborted) return;
+        if (lease === null) return;
+        if (stopped.signal.aborted) return await releaseLeadership(db, instanceId, lease.fence);
         current = { fence: lease.fence, controller: new AbortController(), renewedMs: askedMs };
         metrics.leading.set(1);
         log.info({ fence: lease.fence }, 'leads');

@@ -1,0 +1,482 @@
+import type { Database } from '../../db/database.ts';
+import type { Counted, HoldReason, IdleDecision, IdleThresholds } from '../../lifecycle/idle-facts.ts';
+import type { LifeControl, LifeView } from '../../lifecycle/life-view.ts';
+import { inQuietHours, type QuietHours } from '../../lifecycle/quiet-hours.ts';
+import { type LifecycleState, lifecycleStates, type TransitionReason } from '../../lifecycle/states.ts';
+import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
+import { hasNewWork } from '../../store/demand.ts';
+import { parkInstance, touchInstance, unparkInstance } from '../../store/instances.ts';
+import { type LifeRow, readLife, wakeUp } from '../../store/lifecycle.ts';
+import type { Clock } from '../../telemetry/clock.ts';
+import { errorMessage } from '../../telemetry/engramd-error.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Racepoints } from '../../telemetry/racepoints.ts';
+import { type Activity, createActivity } from './activity.ts';
+import { createCycleConductor } from './cycle-conductor.ts';
+import { createHandOutSwitch, type OpensHandOut } from './hand-out.ts';
+import { createLeadership, type Term } from './leadership.ts';
+import { createLifeControl } from './life-control.ts';
+import { createLifeMemory, type LifeMemory } from './life-memory.ts';
+import { createParking, type ParkedPart } from './parking.ts';
+import { type LeaderDeps, type Led, lead, lookAround, noteTransition, type WorkableCounts } from './tick.ts';
+
+export interface LifeDeps {
+  readonly db: Database;
+  readonly instanceId: string;
+  readonly queue: OpensHandOut & {
+    hint(bankId: string): Promise<void>;
+    workable(): Promise<WorkableCounts>;
+  };
+  readonly cycle: SleepCycle;
+  /** What a parked process does without, in the order in which it lets go; the leadership goes before all of it. */
+  readonly parts: readonly ParkedPart[];
+  readonly thresholds: IdleThresholds;
+  readonly quietHours: QuietHours | undefined;
+  /** Hibernation ends the process instead: told once, when the row says so and nobody is being answered. */
+  readonly onExit: (() => void) | null;
+  /** Told when this process ticks (the next tick is so far away), and with null when it does not any more. */
+  readonly onTick: (nextMs: number | null) => void;
+  /** Looked at once a minute while parked: what nobody else looks at then. */
+  readonly onParkedMinute: () => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly racepoints: Racepoints;
+}
+
+/** Why somebody started this process, as far as can be told. */
+export interface BootDemand {
+  readonly wakeSignal: boolean;
+  /** The supervisor holds our sockets, and started us because somebody connected. */
+  readonly socketActivated: boolean;
+}
+
+/** The daemon's life: when it works, sleeps and wakes. */
+export interface Life {
+  readonly activity: Activity;
+  readonly control: LifeControl;
+  view(): LifeView;
+  /** Reads the row once more, unless parked. */
+  refresh(): Promise<void>;
+  isParked(): boolean;
+  start(demand: BootDemand): Promise<void>;
+  /** A notification of the database. */
+  heard(channel: string, payload: string): void;
+  /** The listening connection was lost and is back: what was said meanwhile was said to nobody. */
+  reconnected(): void;
+  stop(): Promise<void>;
+}
+
+const tickEveryMs = 30_000;
+/** After a tick that failed: a database that restarts is back in seconds. */
+const retryMs = 5000;
+/** While work that was left to be done in hibernation is being done. */
+const maintenanceLookMs = 1000;
+/** A parked daemon looks at its timer this often, since a machine that was suspended counts wrong. */
+const parkedLookMs = 60_000;
+/** Batches in flight when sleep is forced. */
+const forcedGraceMs = 30_000;
+const graceMs = 5000;
+/** A start in hibernation waits this long for somebody who wants it, at most as long as it takes to grow drowsy. */
+const bootGraceMs = 90_000;
+/** What was left to be done in hibernation is given this long; what is left then waits for the next time. */
+const maintenanceMs = 600_000;
+
+export async function createLife(deps: LifeDeps): Promise<Life> {
+  const first = await readLife(deps.db);
+  return new DaemonLife(deps, first);
+}
+
+class DaemonLife implements Life {
+  readonly activity: Activity;
+  readonly control: LifeControl;
+  readonly #deps: LifeDeps;
+  readonly #memory: LifeMemory;
+  readonly #leadership;
+  readonly #parking;
+  readonly #handOut;
+  readonly #conductor;
+  readonly #stopped = new AbortController();
+  #nudged = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+  #waking: Promise<void> | undefined;
+  #flushed = 0;
+  #mayParkAtMs = 0;
+  #maintainedSinceMs: number | null = null;
+  #hasExited = false;
+
+  constructor(deps: LifeDeps, first: LifeRow) {
+    const { clock, log, metrics } = deps;
+    this.#deps = deps;
+    this.activity = createActivity(clock, () => this.#wanted('activity'));
+    this.#memory = createLifeMemory({
+      ...deps,
+      first,
+      activity: this.activity,
+      inQuietHours: () => inQuietHours(deps.quietHours, clock.now()),
+    });
+    this.#leadership = createLeadership({ ...deps, onElected: () => this.#nudge() });
+    this.#handOut = createHandOutSwitch({ queue: deps.queue, log });
+    this.#conductor = createCycleConductor({ ...deps, onOver: () => this.#nudge() });
+    this.#parking = createParking({
+      parts: [
+        {
+          name: 'leadership',
+          release: () => this.#leadership.stop(),
+          restore: () => this.#leadership.start(),
+        },
+        {
+          name: 'instance row',
+          release: () => parkInstance(deps.db, deps.instanceId),
+          restore: () => unparkInstance(deps.db, deps.instanceId),
+        },
+        ...deps.parts,
+      ],
+      onParked: () => this.#onParked(),
+      onUp: () => this.#onUp(),
+      clock,
+      log,
+    });
+    this.control = createLifeControl({
+      ...deps,
+      memory: this.#memory,
+      isParked: () => this.#parking.isParked(),
+      isCycleRunning: () => this.#conductor.isRunning(),
+      wake: (reason) => this.#wake(reason),
+      onChanged: () => this.#nudge(),
+    });
+    this.#note(metrics);
+  }
+
+  view(): LifeView {
+    return this.#memory.view(this.#parking.isParked());
+  }
+
+  isParked(): boolean {
+    return this.#parking.isParked();
+  }
+
+  async refresh(): Promise<void> {
+    if (this.#parking.isParked()) return;
+    this.#memory.remember(await readLife(this.#deps.db));
+  }
+
+  async start(demand: BootDemand): Promise<void> {
+    const { db, clock, thresholds } = this.#deps;
+    const row = this.#memory.row();
+    if (row.state === 'hibernation') {
+      this.#mayParkAtMs = clock.monotonicMs() + Math.min(bootGraceMs, thresholds.drowsyAfterSeconds * 1000);
+    }
+    if (demand.wakeSignal) await this.#wake('wake_signal');
+    else if (isAsleep(row.state) && (demand.socketActivated || (await hasNewWork(db, row.since)))) {
+      await this.#wake('demand_at_boot');
+    }
+    await this.#leadership.start();
+    this.#follow(this.#memory.row());
+    this.#loop = this.#run();
+  }
+
+  heard(channel: string, payload: string): void {
+    if (this.#stopped.signal.aborted) return;
+    if (channel === 'engramd_work') {
+      // Rows by plain SQL: somebody wrote them, though not through us.
+      this.activity.begin('sql')();
+      this.#wanted('rows_by_sql');
+      void this.#deps.queue.hint(payload);
+      return;
+    }
+    // A parked process follows a wake alone: nothing else that is said is for it.
+    if (payload === 'wake' && this.#parking.isParked()) void this.#parking.unpark();
+    else if (!this.#parking.isParked()) this.#nudge();
+  }
+
+  reconnected(): void {
+    void this.#lookForDemand().catch((thrown: unknown) => {
+      this.#deps.log.warn({ error: errorMessage(thrown) }, 'what came while nobody listened is not known yet');
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#nudge();
+    await this.#conductor.halt('the daemon stops');
+    await this.#loop;
+    await this.#waking;
+    await this.#parking.stop();
+    await this.#leadership.stop();
+  }
+
+  async #lookForDemand(): Promise<void> {
+    if (!this.#parking.isParked()) return this.#nudge();
+    const { db } = this.#deps;
+    const parkedSince = this.#memory.row().since;
+    const row = await readLife(db);
+    if (row.state !== 'hibernation') await this.#parking.unpark();
+    else if (await hasNewWork(db, parkedSince)) this.#wanted('rows_by_sql');
+    // The look has taken a connection of the pool.
+    if (this.#parking.isParked()) await db.rest();
+  }
+
+  #nudge(): void {
+    this.#nudged.abort();
+  }
+
+  /** Somebody wants something. Awake, there is nothing to do but to note it. */
+  #wanted(reason: TransitionReason): void {
+    if (this.#stopped.signal.aborted) return;
+    if (this.#memory.row().state === 'wake' && !this.#parking.isParked()) return;
+    void this.#wake(reason);
+  }
+
+  /** Once, however many ask. Asked by name it is done even where the daemon is awake: it calls off a forced sleep. */
+  #wake(reason: TransitionReason): Promise<void> {
+    const isByName = reason === 'wake_command' || reason === 'wake_signal';
+    if (isByName) return (this.#waking ?? Promise.resolve()).then(() => this.#wakeNow(reason));
+    this.#waking ??= this.#wakeNow(reason).finally(() => {
+      this.#waking = undefined;
+    });
+    return this.#waking;
+  }
+
+  async #wakeNow(reason: TransitionReason): Promise<void> {
+    const { db, instanceId, clock, log, metrics } = this.#deps;
+    this.#conductor.interrupt(reason);
+    const up = this.#parking.unpark();
+    for (let pauseMs = 100; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, retryMs)) {
+      try {
+        const from = await wakeUp(db, { instanceId, reason });
+        if (from !== null && from !== 'wake') noteTransition({ log, metrics }, from, 'wake', reason);
+        this.#memory.remember(await readLife(db));
+        break;
+      } catch (thrown) {
+        log.warn({ error: errorMessage(thrown) }, 'awake, but the database could not be told; tried again');
+        await clock.sleep(pauseMs, this.#stopped.signal);
+      }
+    }
+    this.#follow(this.#memory.row());
+    this.#nudge();
+    void up;
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#deps;
+    let waitMs = 0;
+    while (!this.#stopped.signal.aborted) {
+      if (waitMs > 0) await clock.sleep(waitMs, this.#nudged.signal);
+      const isNudged = this.#nudged.signal.aborted;
+      this.#nudged = new AbortController();
+      if (this.#stopped.signal.aborted) return;
+      waitMs = this.#parking.isParked() ? await this.#parkedLook(isNudged) : await this.#tick();
+      if (!this.#parking.isParked()) this.#deps.onTick(waitMs);
+    }
+  }
+
+  /** One timer, to what is due next. */
+  async #parkedLook(isNudged: boolean): Promise<number> {
+    const { nextDue } = this.#memory.look();
+    const now = this.#deps.clock.now();
+    if (!isNudged) this.#deps.onParkedMinute();
+    if (nextDue !== null && nextDue.at <= now && !isNudged) {
+      await this.#parking.unpark();
+      return 0;
+    }
+    return Math.min(parkedLookMs, nextDue === null ? parkedLookMs : Math.max(0, nextDue.at.getTime() - now.getTime()));
+  }
+
+  /** @returns how long until the next one */
+  async #tick(): Promise<number> {
+    const { db, instanceId, clock, log, metrics } = this.#deps;
+    try {
+      await this.#flush();
+      let row = await readLife(db);
+      this.#memory.remember(row);
+      this.#follow(row);
+      const term = this.#leadership.term();
+      let led: Led | null = null;
+      if (term !== null) {
+        led = await lead(this.#leaderDeps(), term, row);
+        row = this.#memory.row();
+        this.#follow(row);
+      } else {
+        this.#memory.ticked(null);
+      }
+      if (term !== null && led !== null) this.#conduct(term, led);
+      metrics.ticks.inc({ outcome: led === null ? 'followed' : 'led' });
+      metrics.tickTimestamp.set(clock.now().getTime() / 1000);
+      this.#note(metrics);
+      return await this.#afterTick(row, led);
+    } catch (thrown) {
+      if (this.#stopped.signal.aborted) return 0;
+      log.warn({ error: errorMessage(thrown), instanceId }, 'a tick failed; it is tried again');
+      metrics.ticks.inc({ outcome: 'failed' });
+      this.#memory.ticked(`failed: ${errorMessage(thrown)}`.slice(0, 300));
+      return retryMs;
+    }
+  }
+
+  #leaderDeps(): LeaderDeps {
+    return {
+      ...this.#deps,
+      memory: this.#memory,
+      workable: () => this.#deps.queue.workable(),
+      isCycleRunning: () => this.#conductor.isRunning(),
+    };
+  }
+
+  async #flush(): Promise<void> {
+    const { db, instanceId } = this.#deps;
+    const count = this.activity.count();
+    if (count === this.#flushed && this.activity.inFlight() === 0) return;
+    await touchInstance(db, instanceId, {
+      lastActivityAgeMs: this.activity.ageMs(),
+      requestsInFlight: this.activity.inFlight(),
+    });
+    this.#flushed = count;
+  }
+
+  /** Does what the row says, whoever wrote it. */
+  #follow(row: LifeRow): void {
+    if (this.#stopped.signal.aborted) return;
+    // A request that came after the row was moved, while this process still took it for awake.
+    const ageMs = this.activity.ageMs();
+    const inStateMs = row.now.getTime() - row.since.getTime();
+    if (row.state !== 'wake' && ageMs !== null && ageMs < inStateMs) {
+      this.#wanted('activity');
+      return;
+    }
+    if (row.pause !== null) void this.#conductor.halt('paused');
+    switch (row.state) {
+      case 'wake':
+      case 'drowsy':
+        this.#conductor.interrupt('awake');
+        if (this.#parking.isParked()) void this.#parking.unpark();
+        if (row.pause !== null || row.forceAgeSeconds !== null) this.#handOut.close(forcedGraceMs);
+        else this.#handOut.open();
+        return;
+      case 'sleep':
+      case 'hibernation':
+        if (this.#maintainedSinceMs === null)
+          this.#handOut.close(row.honouredForceAt === null ? graceMs : forcedGraceMs);
+        return;
+    }
+  }
+
+  /** The leader begins what the look found to be due. */
+  #conduct(term: Term, { row, cycle, workableRows, jobsActive }: Led): void {
+    if (cycle.kind === 'run') this.#beginCycle(term, cycle.trigger);
+    if (isAsleep(row.state) && !this.#conductor.isRunning() && this.#mustMaintain(row, workableRows, jobsActive)) {
+      this.#maintainedSinceMs ??= this.#deps.clock.monotonicMs();
+      this.#handOut.open();
+    } else {
+      this.#endMaintenance();
+    }
+  }
+
+  /** Rows that rested are due again, asleep or not; those that a forced sleep left are not. */
+  #mustMaintain(row: LifeRow, workableRows: Counted, jobsActive: Counted): boolean {
+    const sinceMs = this.#maintainedSinceMs;
+    if (sinceMs !== null && this.#deps.clock.monotonicMs() - sinceMs >= maintenanceMs) return false;
+    const hasWork = row.honouredForceAt === null && workableRows !== 'unknown' && workableRows > 0;
+    return hasWork || (sinceMs !== null && jobsActive !== 0);
+  }
+
+  #endMaintenance(): void {
+    if (this.#maintainedSinceMs === null) return;
+    this.#maintainedSinceMs = null;
+    if (isAsleep(this.#memory.row().state)) this.#handOut.close(graceMs);
+  }
+
+  #beginCycle(term: Term, trigger: 'idle' | 'forced' | 'starved'): void {
+    const { clock, queue } = this.#deps;
+    this.#conductor.begin({
+      term,
+      trigger,
+      ready: async (signal) => {
+        // Beside people's work there is nothing to wait for.
+        if (trigger === 'starved') return true;
+        await this.#handOut.settled();
+        for (let waitedMs = 0; waitedMs < forcedGraceMs && !signal.aborted; waitedMs += maintenanceLookMs) {
+          if ((await queue.workable()).jobsActive === 0) return true;
+          await clock.sleep(maintenanceLookMs, signal);
+        }
+        return false;
+      },
+    });
+  }
+
+  /** @returns how long until the next tick */
+  async #afterTick(row: LifeRow, led: Led | null): Promise<number> {
+    if (this.#maintainedSinceMs !== null) return maintenanceLookMs;
+    if (row.state === 'hibernation' && !this.#conductor.isRunning()) {
+      const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();
+      if (graceLeftMs > 0) return Math.min(tickEveryMs, graceLeftMs);
+      if (this.activity.inFlight() === 0) {
+        if (led === null) await lookAround(this.#leaderDeps(), row);
+        await this.#hibernate();
+        return this.#parking.isParked() ? this.#parkedLook(true) : 0;
+      }
+    }
+    return untilNextTickMs(led?.idle ?? null, row.forceAgeSeconds !== null);
+  }
+
+  async #hibernate(): Promise<void> {
+    await this.#handOut.settled();
+    const { onExit, clock } = this.#deps;
+    if (onExit !== null) {
+      if (!this.#hasExited) onExit();
+      this.#hasExited = true;
+      return;
+    }
+    const look = this.#memory.look();
+    const earliest = new Date(clock.now().getTime() + parkedLookMs);
+    // What is due and was not done now, by whoever leads or because it cannot be, is no reason to get up at once again.
+    if (look.nextDue !== null && look.nextDue.at <= clock.now()) {
+      this.#memory.rememberLook({ ...look, nextDue: { ...look.nextDue, at: earliest } });
+    }
+    await this.#parking.park();
+  }
+
+  async #onParked(): Promise<void> {
+    const { log, metrics, racepoints, onTick } = this.#deps;
+    onTick(null);
+    metrics.parked.set(1);
+    const { nextDue } = this.#memory.look();
+    log.info({ nextDue }, 'parked: everything is released but the sockets and one connection');
+    await racepoints.reach('park:released');
+  }
+
+  #onUp(): void {
+    this.#deps.metrics.parked.set(0);
+    this.#nudge();
+  }
+
+  #note(metrics: Metrics): void {
+    const view = this.view();
+    for (const state of lifecycleStates) metrics.lifecycleState.set({ state }, state === view.state ? 1 : 0);
+    if (view.activityAgeSeconds !== null) {
+      metrics.activityTimestamp.set(this.#deps.clock.now().getTime() / 1000 - view.activityAgeSeconds);
+    }
+  }
+}
+
+function isAsleep(state: LifecycleState): boolean {
+  return state === 'sleep' || state === 'hibernation';
+}
+
+/** What ends without anybody saying so is looked after more often than what only time ends. */
+const endsUnheard: ReadonlySet<HoldReason> = new Set([
+  'jobs_active',
+  'work_to_do',
+  'requests_in_flight',
+  'unknown_work',
+]);
+
+function untilNextTickMs(idle: IdleDecision | null, isSleepForced: boolean): number {
+  if (idle === null) return tickEveryMs;
+  if (idle.to !== 'stay') return 0;
+  const { heldBy, nextLookSeconds } = idle;
+  const lookMs = nextLookSeconds === null ? tickEveryMs : Math.ceil(nextLookSeconds * 1000);
+  const mostMs = !endsUnheard.has(heldBy) ? tickEveryMs : isSleepForced ? maintenanceLookMs : retryMs;
+  return Math.max(50, Math.min(mostMs, lookMs));
+}
