@@ -19,6 +19,7 @@ import { addMigrate } from './migrate.ts';
 import { addRecall } from './recall.ts';
 import { addRemember } from './remember.ts';
 import { addRun } from './run.ts';
+import { addService } from './service.ts';
 import { addStatus } from './status.ts';
 
 /** In the order of `engramd help`. */
@@ -40,6 +41,7 @@ export function addCommands(program: Command, context: CommandContext): void {
   addJobs(program, context);
   addEmbeddings(program, context);
   addCalibrate(program, context);
+  addService(program, context);
   addDoctor(program, context);
   addConfig(program, context);
   addMigrate(program, context);
