@@ -1,3 +1,4 @@
+import type { SingleFlight } from '../../builds/single-flight.ts';
 import type { Database } from '../../db/database.ts';
 import { createFreshRun } from './fresh-run.ts';
 import { type MatrixChange, matrixBytes } from './matrix.ts';
@@ -21,16 +22,15 @@ export class CachedMatrix {
   readonly key: MatrixKey;
   readonly dimensions: number;
   readonly thread: MatrixThread;
-  /**
-   * Brings the matrix up to a snapshot taken after the call. Callers share: at most one read runs and one waits.
-   */
-  readonly refresh: () => Promise<MatrixView>;
   /** Searches that need it now; it is not evicted while there are any. */
   users = 0;
   readonly #db: Database;
   readonly #maxBytes: number;
+  readonly #flights: SingleFlight<MatrixView>;
+  readonly #readDelta: () => Promise<MatrixView>;
   #matrix: number | undefined;
   #bytes = 0;
+  #liveRows = 0;
   #mark: ReadMark | undefined;
   #isOversized = false;
 
@@ -40,13 +40,28 @@ export class CachedMatrix {
     readonly thread: MatrixThread;
     readonly db: Database;
     readonly maxBytes: number;
+    readonly flights: SingleFlight<MatrixView>;
   }) {
     this.key = options.key;
     this.dimensions = options.dimensions;
     this.thread = options.thread;
     this.#db = options.db;
     this.#maxBytes = options.maxBytes;
-    this.refresh = createFreshRun(() => this.#read());
+    this.#flights = options.flights;
+    this.#readDelta = createFreshRun(() => this.#readNews());
+  }
+
+  /**
+   * Brings the matrix up to a snapshot taken after the call. Callers share: one reads the whole of a cold one, however
+   * many ask, and of a warm one at most one reads the news and one waits to.
+   */
+  async refresh(): Promise<MatrixView> {
+    while (this.#mark === undefined && !this.#isOversized) {
+      const { view, isMine } = await this.#readWholeOnce();
+      if (isMine) return view;
+      // It began before this call, or was read into a thread that has ended.
+    }
+    return this.#readDelta();
   }
 
   /** What it occupies in the thread. */
@@ -54,11 +69,17 @@ export class CachedMatrix {
     return this.#bytes;
   }
 
+  /** Rows that a search of the living ranks. */
+  get liveRows(): number {
+    return this.#liveRows;
+  }
+
   /** Gives its memory back; the next refresh reads everything again. */
   close(): void {
     if (this.#matrix !== undefined) this.thread.close(this.#matrix);
     this.#matrix = undefined;
     this.#bytes = 0;
+    this.#liveRows = 0;
     this.#mark = undefined;
   }
 
@@ -68,12 +89,12 @@ export class CachedMatrix {
     if (matrixBytes(rows, this.dimensions) < 0.8 * this.#maxBytes) this.#isOversized = false;
   }
 
-  async #read(): Promise<MatrixView> {
+  async #readNews(): Promise<MatrixView> {
     if (this.#isOversized) return { kind: 'oversized' };
-    if (!this.#mark) return this.#readWhole();
+    if (!this.#mark) return (await this.#readWholeOnce()).view;
     const limit = rowsPerPage(this.dimensions);
     const delta = await readDelta(this.#db, this.key, this.#mark, limit);
-    if (delta.mustReadWhole || delta.rows.length > limit) return this.#readWhole();
+    if (delta.mustReadWhole || delta.rows.length > limit) return (await this.#readWholeOnce()).view;
     const change = matrixChange(delta.rows, this.dimensions);
     if (change.ids.length > 0) this.#matrix ??= this.#open();
     if (this.#matrix !== undefined && delta.rows.length > 0) this.thread.apply(this.#matrix, change);
@@ -82,16 +103,34 @@ export class CachedMatrix {
     return this.#view();
   }
 
-  /** Into a new matrix, since searches go on in the old one until this is complete. */
-  async #readWhole(): Promise<MatrixView> {
+  /** One at a time in this process for each bank, target and model, also where a thread that ended left one reading. */
+  async #readWholeOnce(): Promise<{ view: MatrixView; isMine: boolean }> {
+    let isMine = false;
+    const { bankId, target, model } = this.key;
+    const view = await this.#flights.run(JSON.stringify([bankId, target, model]), (signal) => {
+      isMine = true;
+      return this.#readWhole(signal);
+    });
+    return { view, isMine };
+  }
+
+  /**
+   * Into a new matrix, since searches go on in the old one until this is complete. One that fails half-way leaves the old
+   * one, or none: what was read so far is never searched.
+   */
+  async #readWhole(signal: AbortSignal): Promise<MatrixView> {
     const pageRows = rowsPerPage(this.dimensions);
     let matrix: number | undefined;
     let rows = 0;
+    let liveRows = 0;
     let fits = true;
     try {
       const filter = { scope: null, liveOnly: false };
       const mark = await readWhole(this.#db, this.key, { filter, pageRows }, async (page) => {
+        signal.throwIfAborted();
+        this.thread.assertAlive();
         rows += page.length;
+        liveRows += page.filter((row) => row.live).length;
         fits = matrixBytes(rows, this.dimensions) <= this.#maxBytes;
         if (!fits) return 'stop';
         matrix ??= this.#open();
@@ -102,6 +141,7 @@ export class CachedMatrix {
         this.close();
         this.#matrix = matrix;
         this.#bytes = matrixBytes(rows, this.dimensions);
+        this.#liveRows = liveRows;
         this.#mark = mark;
         matrix = undefined;
         return this.#view();
@@ -113,8 +153,10 @@ export class CachedMatrix {
   }
 
   #open(): number {
-    const matrix = this.thread.open(this.dimensions, (bytes) => {
-      if (matrix === this.#matrix) this.#bytes = bytes;
+    const matrix = this.thread.open(this.dimensions, ({ bytes, liveRows }) => {
+      if (matrix !== this.#matrix) return;
+      this.#bytes = bytes;
+      this.#liveRows = liveRows;
     });
     return matrix;
   }

@@ -1,9 +1,11 @@
 import type { Database } from '../../db/database.ts';
 import { sqlState } from '../../db/errors.ts';
+import type { Clock } from '../../telemetry/clock.ts';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { createExactIndex } from './exact-index.ts';
+import type { StartWorker } from './matrix-thread.ts';
 import { createPgvectorIndex } from './pgvector-index.ts';
 import { PgvectorUnavailableError } from './vector-errors.ts';
 import type { VectorIndex } from './vector-index.ts';
@@ -22,14 +24,19 @@ export async function chooseVectorIndex(options: {
   readonly metrics?: Metrics;
   readonly force?: VectorIndex['kind'];
   readonly maxBytes?: number;
+  readonly clock?: Clock;
+  /** What the exact scan runs in; a measurement puts the main thread in its place. */
+  readonly startWorker?: StartWorker;
 }): Promise<VectorIndex> {
-  const { db, log, metrics, force, maxBytes } = options;
+  const { db, log, metrics, force, maxBytes, clock, startWorker } = options;
   const exact = () =>
     createExactIndex({
       db,
       log,
       ...(metrics !== undefined && { metrics }),
       ...(maxBytes !== undefined && { maxBytes }),
+      ...(clock !== undefined && { clock }),
+      ...(startWorker !== undefined && { startWorker }),
     });
   if (force === 'exact') return exact();
   const offer = await usablePgvector(db);

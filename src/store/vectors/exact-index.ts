@@ -1,8 +1,11 @@
+import type { BuildOutcome } from '../../builds/build-outcome.ts';
+import { createSingleFlight, type SingleFlight } from '../../builds/single-flight.ts';
 import type { Database } from '../../db/database.ts';
 import { assertNoLease } from '../../db/lease.ts';
+import { type Clock, systemClock } from '../../telemetry/clock.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { CachedMatrix, scopeKey } from './cached-matrix.ts';
+import { CachedMatrix, type MatrixView, scopeKey } from './cached-matrix.ts';
 import type { MatrixQuery } from './matrix.ts';
 import type { MatrixKey } from './matrix-rows.ts';
 import { MatrixThread, type StartWorker, startMatrixWorker } from './matrix-thread.ts';
@@ -18,6 +21,8 @@ export interface ExactIndexOptions {
   readonly metrics?: Metrics;
   /** What all cached matrices may occupy together, in bytes. Default 256 MiB: some 110,000 vectors of 512 numbers. */
   readonly maxBytes?: number;
+  /** For the waiting of those who share a read; the system's if not given. */
+  readonly clock?: Clock;
   /** Tests stop the thread they started. */
   readonly startWorker?: StartWorker;
 }
@@ -25,11 +30,14 @@ export interface ExactIndexOptions {
 export interface ExactIndex extends VectorIndex {
   readonly kind: 'exact';
   /** What is held now. */
-  cached(): { readonly matrices: number; readonly bytes: number };
+  cached(): { readonly matrices: number; readonly bytes: number; readonly liveRows: number };
 }
 
 /** An entry without rows costs something too: names of banks come from outside. */
 const entryBytes = 1024;
+
+/** A statement of a read may take a minute and a bank of a million rows some of them; those who wait ask again after two. */
+const wholeReadBoundsMs = { waitMs: 120_000, buildMs: 600_000 };
 
 type Queries = readonly [VectorQuery, ...VectorQuery[]];
 
@@ -52,6 +60,7 @@ class ExactVectorIndex implements ExactIndex {
   readonly #maxBytes: number;
   readonly #startWorker: StartWorker;
   readonly #dimensions: ModelDimensions;
+  readonly #flights: SingleFlight<MatrixView>;
   /** Least recently used first. */
   readonly #matrices = new Map<string, CachedMatrix>();
   readonly #inFlight = new Set<Promise<unknown>>();
@@ -65,6 +74,12 @@ class ExactVectorIndex implements ExactIndex {
     this.#maxBytes = options.maxBytes ?? 256 * 1024 * 1024;
     this.#startWorker = options.startWorker ?? startMatrixWorker;
     this.#dimensions = new ModelDimensions(options.db);
+    this.#flights = createSingleFlight({
+      clock: options.clock ?? systemClock,
+      ...wholeReadBoundsMs,
+      rounds: 4,
+      onOutcome: (outcome: BuildOutcome) => this.#metrics?.builds.inc({ kind: 'matrix', outcome }),
+    });
   }
 
   async nearest(queries: readonly VectorQuery[]): Promise<VectorHit[][]> {
@@ -95,9 +110,13 @@ class ExactVectorIndex implements ExactIndex {
     await thread?.terminate();
   }
 
-  cached(): { matrices: number; bytes: number } {
-    const bytes = [...this.#matrices.values()].reduce((sum, matrix) => sum + matrix.bytes, 0);
-    return { matrices: this.#matrices.size, bytes };
+  cached(): { matrices: number; bytes: number; liveRows: number } {
+    const matrices = [...this.#matrices.values()];
+    return {
+      matrices: matrices.length,
+      bytes: matrices.reduce((sum, matrix) => sum + matrix.bytes, 0),
+      liveRows: matrices.reduce((sum, matrix) => sum + matrix.liveRows, 0),
+    };
   }
 
   /** A thread that ends takes every search with it that waits; each tries once more with a new one. */
@@ -164,7 +183,14 @@ class ExactVectorIndex implements ExactIndex {
     const name = JSON.stringify([key.bankId, key.target, key.model]);
     const matrix =
       this.#matrices.get(name) ??
-      new CachedMatrix({ key, dimensions, thread: this.#currentThread(), db: this.#db, maxBytes: this.#maxBytes });
+      new CachedMatrix({
+        key,
+        dimensions,
+        thread: this.#currentThread(),
+        db: this.#db,
+        maxBytes: this.#maxBytes,
+        flights: this.#flights,
+      });
     this.#matrices.delete(name);
     this.#matrices.set(name, matrix);
     return matrix;

@@ -2,13 +2,19 @@ import { Worker } from 'node:worker_threads';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
 import { workerUrl } from '../../telemetry/worker-url.ts';
 import type { MatrixChange, MatrixHits, MatrixQuery } from './matrix.ts';
-import type { MatrixCommand, MatrixEvent } from './matrix-worker.ts';
+import type { MatrixCommand, MatrixEvent } from './matrix-servant.ts';
 import { VectorThreadError } from './vector-errors.ts';
+import type { WorkerLike } from './worker-like.ts';
 
-export type StartWorker = () => Worker;
+export type StartWorker = () => WorkerLike;
 
-export const startMatrixWorker: StartWorker = () =>
+export const startMatrixWorker = (): Worker =>
   new Worker(workerUrl(import.meta.url, './matrix-worker'), { name: 'vectors' });
+
+export interface MatrixSize {
+  readonly bytes: number;
+  readonly liveRows: number;
+}
 
 interface Waiting {
   readonly resolve: (hits: readonly MatrixHits[]) => void;
@@ -22,9 +28,9 @@ interface Waiting {
 export class MatrixThread {
   readonly #startWorker: StartWorker;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #onResized = new Map<number, (bytes: number) => void>();
+  readonly #onResized = new Map<number, (size: MatrixSize) => void>();
   readonly #onEnd: () => void;
-  #worker: Worker | undefined;
+  #worker: WorkerLike | undefined;
   #ended: VectorThreadError | undefined;
   #lastId = 0;
 
@@ -37,9 +43,9 @@ export class MatrixThread {
   /**
    * A new, empty matrix.
    *
-   * @param onResized hears what the matrix occupies, in bytes, after each change and before any search posted after it.
+   * @param onResized hears how large the matrix is after each change and before any search posted after it.
    */
-  open(dimensions: number, onResized: (bytes: number) => void): number {
+  open(dimensions: number, onResized: (size: MatrixSize) => void): number {
     const matrix = ++this.#lastId;
     this.#onResized.set(matrix, onResized);
     this.#post({ kind: 'open', matrix, dimensions });
@@ -67,6 +73,11 @@ export class MatrixThread {
     });
   }
 
+  /** @throws VectorThreadError if it has ended: what was posted to it is gone. */
+  assertAlive(): void {
+    if (this.#ended) throw this.#ended;
+  }
+
   async terminate(): Promise<void> {
     await this.#worker?.terminate();
   }
@@ -77,7 +88,7 @@ export class MatrixThread {
     this.#worker.postMessage(command, transfer);
   }
 
-  #start(): Worker {
+  #start(): WorkerLike {
     const worker = this.#startWorker();
     worker.on('message', (event: MatrixEvent) => this.#hear(event));
     worker.on('error', (cause) => this.#end(`the vector thread failed: ${errorMessage(cause)}`, cause));
@@ -89,7 +100,7 @@ export class MatrixThread {
   #hear(event: MatrixEvent): void {
     switch (event.kind) {
       case 'resized':
-        this.#onResized.get(event.matrix)?.(event.bytes);
+        this.#onResized.get(event.matrix)?.(event);
         return;
       case 'found':
         this.#take(event.search)?.resolve(event.hits);

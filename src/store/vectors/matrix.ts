@@ -53,6 +53,7 @@ export class Matrix {
   readonly #live: boolean[] = [];
   readonly #inverseNorms: number[] = [];
   readonly #scopeOfKey = new Map<string, Scope>();
+  #liveRows = 0;
 
   constructor(dimensions: number) {
     this.dimensions = dimensions;
@@ -61,6 +62,11 @@ export class Matrix {
 
   get rows(): number {
     return this.#ids.length;
+  }
+
+  /** Rows that a search of the living ranks. */
+  get liveRows(): number {
+    return this.#liveRows;
   }
 
   get bytes(): number {
@@ -79,7 +85,7 @@ export class Matrix {
     for (const [at, id] of change.ids.entries()) {
       const row = this.#rowOfId.get(id) ?? this.#append(id);
       this.#setScope(row, change.scopes[at] ?? '');
-      this.#live[row] = change.live[at] ?? false;
+      this.#setLive(row, change.live[at] ?? false);
       const { block, offset } = this.#place(row);
       decodeRealArrayInto(view, at * stride, stride, block, offset);
       let squares = 0;
@@ -156,6 +162,7 @@ export class Matrix {
     if (row === undefined) return;
     const last = this.rows - 1;
     this.#dropScope(row);
+    this.#setLive(row, false);
     if (row !== last) {
       const from = this.#place(last);
       const to = this.#place(row);
@@ -171,6 +178,11 @@ export class Matrix {
     this.#rowOfId.delete(id);
     for (const column of [this.#ids, this.#scopes, this.#live, this.#inverseNorms]) column.length = last;
     if (this.#blocks.length > Math.ceil(last / this.#rowsPerBlock)) this.#blocks.pop();
+  }
+
+  #setLive(row: number, live: boolean): void {
+    this.#liveRows += Number(live) - Number(this.#live[row] ?? false);
+    this.#live[row] = live;
   }
 
   #setScope(row: number, key: string): void {

@@ -44,7 +44,7 @@ describe('what it costs', () => {
       expect(await idsOf(index, queryFor(bank))).toEqual([]);
       expect(await idsOf(index, queryFor(bank))).toEqual([]);
       expect(threads).toBe(0);
-      expect(index.cached()).toEqual({ matrices: 1, bytes: 0 });
+      expect(index.cached()).toEqual({ matrices: 1, bytes: 0, liveRows: 0 });
       const [first] = await addObservations(db, bank, [{ vector: towards(0) }]);
       expect(await idsOf(index, queryFor(bank))).toEqual([first]);
       expect(threads).toBe(1);
@@ -78,7 +78,7 @@ describe('what is kept', () => {
       expect(await idsOf(index, queryFor(b.bank))).toEqual([b.id]);
       expect(counting.wholeReads).toBe(4);
       await index.release();
-      expect(index.cached()).toEqual({ matrices: 0, bytes: 0 });
+      expect(index.cached()).toEqual({ matrices: 0, bytes: 0, liveRows: 0 });
       expect((await metrics.vectorCacheBytes.get()).values[0]?.value).toBe(0);
     });
   });

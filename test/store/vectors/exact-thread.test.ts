@@ -4,8 +4,8 @@ import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Database } from '../../../src/db/database.ts';
 import { HeldConnectionError } from '../../../src/db/errors.ts';
+import type { MatrixCommand } from '../../../src/store/vectors/matrix-servant.ts';
 import { startMatrixWorker } from '../../../src/store/vectors/matrix-thread.ts';
-import type { MatrixCommand } from '../../../src/store/vectors/matrix-worker.ts';
 import { VectorThreadError } from '../../../src/store/vectors/vector-errors.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { addSmallBank, gated, withIndex } from './exact-parts.ts';
@@ -108,7 +108,7 @@ describe('a search', () => {
       const searches = Array.from({ length: 8 }, () => idsOf(index, queryFor(bank)));
       await index.release();
       expect(await Promise.all(searches)).toEqual(Array.from({ length: 8 }, () => [id]));
-      expect(index.cached()).toEqual({ matrices: 0, bytes: 0 });
+      expect(index.cached()).toEqual({ matrices: 0, bytes: 0, liveRows: 0 });
       expect(workers.map((worker) => worker.threadId)).toEqual([-1]);
     });
   });
