@@ -1,0 +1,259 @@
+import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { RpcDispatcher } from '../../../src/api/rpc.ts';
+import { createControlFixture, statusDocument } from './control-fixture.ts';
+
+type Fixture = Awaited<ReturnType<typeof createControlFixture>>;
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await createControlFixture();
+});
+afterAll(() => fixture.close());
+afterEach(() => {
+  fixture.asked.length = 0;
+});
+
+const status = { ok: true, type: 'status', status: statusDocument };
+const rpc = (id: unknown, method = 'recall') => ({ jsonrpc: '2.0', id, method });
+
+describe('the control plane', () => {
+  test('is open to its owner alone', () => {
+    expect(statSync(fixture.path).mode & 0o777).toBe(0o600);
+  });
+
+  test('answers each message, in the order of the lines', async () => {
+    const client = await fixture.open();
+    client.send(
+      { type: 'pause', seconds: 90 },
+      { type: 'resume' },
+      { type: 'wake' },
+      { type: 'force_sleep', reason: 'a test' },
+      { type: 'pause' },
+      { type: 'status' },
+    );
+    const notes = [];
+    for (let reply = 0; reply < 5; reply += 1) notes.push((await client.next())?.note);
+    expect(notes).toEqual(['pause 90000', 'resume', 'wake null', 'sleep a test', 'pause null']);
+    expect(await client.next()).toEqual(status);
+    client.socket.destroy();
+  });
+
+  test.each([
+    ['an unknown type', { type: 'dance' }, 'UNKNOWN_TYPE', /status, force_sleep, wake, pause, resume/],
+    ['a type that is no text', { type: 7 }, 'UNKNOWN_TYPE', /there is no such type/],
+    ['no type at all', { hello: true }, 'INVALID_MESSAGE', /neither `type`/],
+    ['a pause of no length', { type: 'pause', seconds: 0 }, 'INVALID_MESSAGE', /^seconds: must be a whole number/],
+    ['a pause for ever', { type: 'pause', seconds: 1e9 }, 'INVALID_MESSAGE', /^seconds: must be a whole number/],
+    ['a broken pause', { type: 'pause', seconds: 1.5 }, 'INVALID_MESSAGE', /^seconds: /],
+    ['a reason that is a book', { type: 'wake', reason: 'x'.repeat(501) }, 'INVALID_MESSAGE', /^reason: /],
+    ['a field nobody knows', { type: 'status', deep: true }, 'INVALID_MESSAGE', /deep: unknown field/],
+  ])('refuses %s, and the connection lives', async (_, message, code, words) => {
+    const client = await fixture.open();
+    client.send(message, { type: 'status' });
+    expect(await client.next()).toEqual({ ok: false, error: { code, message: expect.stringMatching(words) } });
+    expect(await client.next()).toEqual(status);
+    expect(fixture.asked).toEqual([]);
+    client.socket.destroy();
+  });
+
+  test.each([
+    ['bad JSON', '{"type": "status"\n', -32700, 'BAD_JSON'],
+    ['binary noise', Buffer.from([0, 255, 254, 128, 7, 10]), -32700, 'BAD_JSON'],
+    ['a hidden prototype', '{"__proto__": {"type": "wake"}}\n', -32600, 'INVALID'],
+  ])('answers %s with an error, and the connection lives', async (_, line, code, problem) => {
+    const client = await fixture.open();
+    client.send(line, { type: 'status' });
+    expect(await client.next()).toMatchObject({ jsonrpc: '2.0', id: null, error: { code, data: { code: problem } } });
+    expect(await client.next()).toEqual(status);
+    client.socket.destroy();
+  });
+
+  test('reads a line that comes byte by byte, and passes over blank ones', async () => {
+    const client = await fixture.open();
+    client.socket.setNoDelay();
+    for (const byte of Buffer.from('\n\r\n{"type":"sta')) client.socket.write(Buffer.from([byte]));
+    await new Promise(setImmediate);
+    client.send('tus"}\r\n');
+    expect(await client.next()).toEqual(status);
+    client.socket.destroy();
+  });
+
+  test('takes a line of a MiB, and closes on a longer one without an end, saying why', async () => {
+    const fits = JSON.stringify({ type: 'wake', reason: '' });
+    const padded = `${' '.repeat(1024 ** 2 - fits.length)}${fits}`;
+    const client = await fixture.open();
+    client.send(`${padded}\n`);
+    expect(await client.next()).toMatchObject({ ok: true, type: 'wake' });
+    client.socket.on('error', () => undefined);
+    for (let part = 0; part < 40; part += 1) client.send('x'.repeat(64 * 1024));
+    expect(await client.next()).toEqual({
+      ok: false,
+      error: { code: 'LINE_TOO_LONG', message: expect.stringContaining('1 MiB') },
+    });
+    expect(await client.next()).toBeUndefined();
+  });
+
+  test('answers what was asked before the client closed its half', async () => {
+    const client = await fixture.open();
+    client.socket.end(`${JSON.stringify({ type: 'status' })}\n${JSON.stringify(rpc(1))}\n`);
+    const replies = [await client.next(), await client.next(), await client.next()];
+    expect(replies).toContainEqual(status);
+    expect(replies).toContainEqual({ jsonrpc: '2.0', id: 1, result: 'done' });
+    expect(replies[2]).toBeUndefined();
+  });
+
+  test('gives a status from memory where the store does not answer or fails', async () => {
+    const fresh = { ...statusDocument, due: 7 };
+    let read = () => Promise.resolve(fresh);
+    const other = await createControlFixture({
+      handlers: {
+        status: { fresh: () => read(), last: () => statusDocument },
+        life: {} as never,
+      },
+      // Whoever waits for a second waits no longer.
+      clock: { now: () => new Date(), monotonicMs: () => 0, sleep: () => new Promise(setImmediate) },
+    });
+    const client = await other.open();
+    client.send({ type: 'status', fresh: true });
+    expect(await client.next()).toMatchObject({ status: { due: 7 } });
+    read = () => Promise.reject(new Error('connection refused'));
+    client.send({ type: 'status', fresh: true });
+    expect(await client.next()).toEqual(status);
+    read = () => new Promise(() => undefined);
+    client.send({ type: 'status', fresh: true });
+    expect(await client.next()).toEqual(status);
+    client.socket.destroy();
+    await other.close();
+  });
+
+  test('keeps to itself what a handler throws that was not written for a sender', async () => {
+    const other = await createControlFixture({
+      handlers: {
+        status: { fresh: async () => statusDocument, last: () => statusDocument },
+        life: { wake: () => Promise.reject(new Error('select secret from engram.lifecycle')) } as never,
+      },
+    });
+    const client = await other.open();
+    client.send({ type: 'wake' }, { type: 'status' });
+    expect(JSON.stringify(await client.next())).not.toContain('select');
+    expect(await client.next()).toEqual(status);
+    client.socket.destroy();
+    await other.close();
+  });
+});
+
+describe('calls', () => {
+  /** Calls that end when the test says so. */
+  function heldDispatcher() {
+    const calls = new Map<number, { finish: () => void; signal: AbortSignal }>();
+    const dispatch: RpcDispatcher = (request, signal) =>
+      new Promise((resolve) => {
+        const { id } = request as { id: number };
+        calls.set(id, { finish: () => resolve({ jsonrpc: '2.0', id, result: id }), signal });
+      });
+    return { calls, dispatch };
+  }
+
+  async function until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise(setImmediate);
+  }
+
+  test('run side by side and are answered as they end, while the control plane answers at once', async () => {
+    const { calls, dispatch } = heldDispatcher();
+    const held = await createControlFixture({ dispatch });
+    const client = await held.open();
+    client.send(rpc(1), rpc(2), { type: 'status' });
+    expect(await client.next()).toEqual(status);
+    await until(() => calls.size === 2);
+    calls.get(2)?.finish();
+    expect(await client.next()).toMatchObject({ id: 2 });
+    calls.get(1)?.finish();
+    expect(await client.next()).toMatchObject({ id: 1 });
+    client.socket.destroy();
+    await held.close();
+  });
+
+  test('are at most 64 of one client at a time', async () => {
+    const { calls, dispatch } = heldDispatcher();
+    const held = await createControlFixture({ dispatch });
+    const client = await held.open();
+    client.send(...Array.from({ length: 70 }, (_, id) => rpc(id)));
+    await until(() => calls.size === 64);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    expect(calls.size).toBe(64);
+    calls.get(0)?.finish();
+    await until(() => calls.size === 65);
+    client.socket.destroy();
+    await held.close();
+  });
+
+  test('of a client that does not read its answers are not taken for ever', async () => {
+    let taken = 0;
+    const text = 'x'.repeat(100_000);
+    const dispatch: RpcDispatcher = async (request) => {
+      taken += 1;
+      return { jsonrpc: '2.0', id: (request as { id: number }).id, result: text };
+    };
+    const held = await createControlFixture({ dispatch });
+    const client = await held.open();
+    client.socket.pause();
+    client.send(...Array.from({ length: 5000 }, (_, id) => rpc(id)));
+    let before = -1;
+    // It has stopped when nothing was taken for a while of turns.
+    for (let still = 0; still < 200; still = before === taken ? still + 1 : 0) {
+      before = taken;
+      await new Promise(setImmediate);
+    }
+    expect(taken).toBeGreaterThan(0);
+    expect(taken).toBeLessThan(200);
+    client.socket.destroy();
+    await held.close();
+  });
+
+  test('in hand are aborted when the connection breaks', async () => {
+    const { calls, dispatch } = heldDispatcher();
+    const held = await createControlFixture({ dispatch });
+    const client = await held.open();
+    client.send(rpc(1), rpc(2));
+    await until(() => calls.size === 2);
+    client.socket.destroy();
+    // The kernel says so when the first answer goes nowhere.
+    calls.get(1)?.finish();
+    await until(() => calls.get(2)?.signal.aborted === true);
+    await held.close();
+  });
+
+  test('in hand are answered by a stop, and what takes too long is cut off', async () => {
+    const { calls, dispatch } = heldDispatcher();
+    const held = await createControlFixture({ dispatch });
+    const quick = await held.open();
+    const slow = await held.open();
+    quick.send(rpc(1));
+    slow.send(rpc(2));
+    await until(() => calls.size === 2);
+    const stopped = held.server.stop();
+    calls.get(1)?.finish();
+    expect(await quick.next()).toMatchObject({ id: 1 });
+    await stopped;
+    expect(await slow.next()).toBeUndefined();
+    await expect(held.open()).rejects.toThrow(/ENOENT/);
+    await until(() => calls.get(2)?.signal.aborted === true);
+    expect(held.server.connections()).toBe(0);
+    await held.close();
+  });
+});
+
+test('200 connections that come, ask and go leave no descriptor open', async () => {
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+  const before = descriptors();
+  const clients = await Promise.all(Array.from({ length: 200 }, () => fixture.open()));
+  for (const client of clients) client.send({ type: 'status' }, 'noise\n');
+  for (const client of clients) await client.next();
+  expect(fixture.server.connections()).toBe(200);
+  for (const { socket } of clients) socket.destroy();
+  await Promise.all(clients.map(({ socket }) => (socket.closed ? undefined : once(socket, 'close'))));
+  while (fixture.server.connections() > 0) await new Promise(setImmediate);
+  expect(descriptors()).toBeLessThanOrEqual(before);
+});
