@@ -209,6 +209,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const queue = createWorkQueue({
     db,
     engine,
+    decider,
+    tellsOthers: mode === 'cli',
     embedPending,
     clock,
     log,

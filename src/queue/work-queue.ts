@@ -40,6 +40,11 @@ export interface WorkQueueDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly racepoints: Racepoints;
+  /**
+   * Hints of a queue that is not running are told to whoever listens: for a process that writes and never works itself,
+   * while the daemons of its database may all be parked. Not for one that listens itself: it would hear its own.
+   */
+  readonly tellsOthers?: boolean;
   /** Row of `engram.instances` of this process. Without it, jobs of dead processes come back by their heartbeats alone. */
   readonly instanceId?: string;
   /** Done at the start and then hourly, e.g. pruning of rooms that the queue does not know. */
@@ -84,8 +89,8 @@ export interface WorkQueue {
   workable(): Promise<Workable>;
   /**
    * Says, after the commit, that a bank has new rows. Resolves at once: jobs are sent behind it, at most about one look
-   * a second and bank. Stopped, it tells whoever listens, since the daemons of this database may all be parked; then it
-   * resolves when that is said. Never throws; a hint that is lost is found by the reconciler.
+   * a second and bank. Where the queue is stopped it comes to nothing, or is told to others first. Never throws; a hint
+   * that is lost is found by the reconciler.
    */
   hint(bankId: string): Promise<void>;
   /**
@@ -266,7 +271,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
     async hint(bankId) {
       if (running && !running.stopped.signal.aborted) running.hints.hint(bankId);
-      else await tellOthers(bankId);
+      else if (deps.tellsOthers) await tellOthers(bankId);
     },
 
     async requestConsolidation(bankId) {
