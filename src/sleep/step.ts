@@ -5,6 +5,11 @@ export const sleepStepNames = ['drain', 'dedup', 'contradictions', 'integrity', 
 
 export type SleepStepName = (typeof sleepStepNames)[number];
 
+/** A database may know steps that this build does not. */
+export function isSleepStepName(name: string): name is SleepStepName {
+  return (sleepStepNames as readonly string[]).includes(name);
+}
+
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /** What a step is given, and how it says how far it is. */
