@@ -192,7 +192,7 @@ describe('whatever the facts', () => {
       if (facts.secondsSinceWoken < 5) expect(decision.to).toBe('stay');
     }));
 
-  test('unknown never sleeps', () =>
+  test('unknown is not empty: it never sleeps', () =>
     always((facts, decision) => {
       const isUnknown =
         facts.jobsActive === 'unknown' || (facts.workableRows === 'unknown' && facts.forceAgeSeconds === null);
@@ -200,7 +200,7 @@ describe('whatever the facts', () => {
       if (facts.jobsActive === 'unknown') expect(decision.to).not.toBe('hibernation');
     }));
 
-  test('it never sleeps under a job, forced or not', () =>
+  test('sleep never begins under a running drain, forced or not', () =>
     always((facts, decision) => {
       if (facts.jobsActive !== 0) expect(['stay', 'drowsy']).toContain(decision.to);
     }));
@@ -215,7 +215,7 @@ describe('whatever the facts', () => {
   test('with time alone it only gets deeper', () =>
     fc.assert(
       fc.property(anyFacts, fc.integer({ min: 0, max: 10_000 }), (facts, later) => {
-        expect(depth(facts, decide(after(facts, later)))).toBeGreaterThanOrEqual(depth(facts, decide(facts)));
+        expect(depth(facts, decide(past(facts, later)))).toBeGreaterThanOrEqual(depth(facts, decide(facts)));
       }),
       { numRuns: 3000 },
     ));
@@ -223,19 +223,19 @@ describe('whatever the facts', () => {
   test('what is told to be looked at again then moves then, and no sooner', () =>
     always((facts, decision) => {
       if (decision.to !== 'stay' || decision.nextLookSeconds === null) return;
-      expect(decide(after(facts, decision.nextLookSeconds)).to).not.toBe('stay');
-      expect(decide(after(facts, decision.nextLookSeconds - 1)).to).toBe('stay');
+      expect(decide(past(facts, decision.nextLookSeconds)).to).not.toBe('stay');
+      expect(decide(past(facts, decision.nextLookSeconds - 1)).to).toBe('stay');
     }));
 
   test('the countdown is to what comes then', () =>
     always((facts, decision) => {
       const ahead = countdown(facts, thresholds);
       if (decision.to === 'stay') expect(ahead?.seconds ?? null).toBe(decision.nextLookSeconds);
-      if (decision.to === 'stay' && ahead) expect(decide(after(facts, ahead.seconds)).to).toBe(ahead.to);
+      if (decision.to === 'stay' && ahead) expect(decide(past(facts, ahead.seconds)).to).toBe(ahead.to);
       else if (ahead) expect(ahead.seconds).toBe(0);
     }));
 
-  function after(facts: IdleFacts, later: number): IdleFacts {
+  function past(facts: IdleFacts, later: number): IdleFacts {
     return {
       ...facts,
       idleSeconds: facts.idleSeconds + later,

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Queryable } from '../../src/db/database.ts';
 import type { TransitionReason } from '../../src/lifecycle/states.ts';
 import {
   finishInstance,
@@ -85,7 +87,6 @@ const events = async () =>
 
 /** What is announced on the channel while `work` runs. */
 async function announced(work: () => Promise<unknown>): Promise<string[]> {
-  const { default: pg } = await import('pg');
   const client = new pg.Client({ connectionString: database.connectionString });
   await client.connect();
   try {
@@ -101,16 +102,49 @@ async function announced(work: () => Promise<unknown>): Promise<string[]> {
   }
 }
 
-describe('the lease on leading', () => {
-  it('goes to exactly one of those who ask at once', async () => {
-    const terms = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => acquireLeadership(database.db, i % 2 === 0 ? one : two, ttlMs)),
+/** Runs `second` into the locks of `first`, which commits when `second` waits for it. */
+async function behind<A, B>(first: (tx: Queryable) => Promise<A>, second: () => Promise<B>): Promise<[A, B]> {
+  const { db } = database;
+  const isDone = Promise.withResolvers<void>();
+  const isMet = Promise.withResolvers<void>();
+  const committed = db.tx({ label: 'test' }, async (tx) => {
+    const result = await first(tx);
+    isDone.resolve();
+    await isMet.promise;
+    return result;
+  });
+  await isDone.promise;
+  const answered = second();
+  await vi.waitFor(async () => {
+    const { rowCount } = await db.query(
+      "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
     );
-    const { leader } = await life();
-    const winners = terms.map((term, i) => (term ? (i % 2 === 0 ? one : two) : null)).filter((id) => id !== null);
-    expect(winners.length).toBe(4);
-    expect(new Set(winners)).toEqual(new Set([leader?.instanceId]));
-    expect(new Set(terms.filter((term) => term !== null).map(({ fence }) => fence))).toEqual(new Set([leader?.fence]));
+    expect(rowCount).toBe(1);
+  });
+  isMet.resolve();
+  return [await committed, await answered];
+}
+
+describe('the lease on leading', () => {
+  it('goes to exactly one of two who ask at once', async () => {
+    const { db } = database;
+    const [first, second] = await behind(
+      (tx) => acquireLeadership(tx, one, ttlMs),
+      () => acquireLeadership(db, two, ttlMs),
+    );
+    expect(second).toBeNull();
+    expect((await life()).leader).toMatchObject({ instanceId: one, fence: first?.fence });
+  });
+
+  it('goes to exactly one of two who ask at once for one that is over', async () => {
+    const { db } = database;
+    const { fence } = await leads(await newDaemon());
+    await pass('16 s', 'leader');
+    const [first, second] = await behind(
+      (tx) => acquireLeadership(tx, one, ttlMs),
+      () => acquireLeadership(db, two, ttlMs),
+    );
+    expect([first, second]).toEqual([{ fence: fence + 1 }, null]);
   });
 
   it('keeps its fence while it is renewed, and gets one above it when it was over, free or another one had it', async () => {
@@ -177,8 +211,12 @@ describe('ticks', () => {
   it('are claimed by one only, whoever asks with the same number', async () => {
     const { db } = database;
     const term = await leads(one);
-    const claims = Array.from({ length: 6 }, () => claimTick(db, { ...term, tick: 0, skipped: null }));
-    expect((await Promise.all(claims)).filter((isMine) => isMine)).toHaveLength(1);
+    const claim = { ...term, tick: 0, skipped: null };
+    const claims = await behind(
+      (tx) => claimTick(tx, claim),
+      () => claimTick(db, claim),
+    );
+    expect(claims).toEqual([true, false]);
     expect(await life()).toMatchObject({ tick: 1, tickedAt: expect.any(Date) });
     await pass('16 s', 'leader');
     const next = await leads(two);
@@ -186,7 +224,7 @@ describe('ticks', () => {
     expect(await claimTick(db, { ...next, tick: 1, skipped: null })).toBe(true);
   });
 
-  it('say why they came to nothing until the next good one', async () => {
+  it('say why they came to nothing until the next good one clears it', async () => {
     const { db } = database;
     const term = await leads(one);
     await claimTick(db, { ...term, tick: 0, skipped: 'paused' });
@@ -254,11 +292,13 @@ describe('waking', () => {
     const term = await leads(one);
     await move(term, 'drowsy');
     await move(term, 'sleep');
-    const woken = await Promise.all(
-      [one, two, one, two].map((instanceId) => wakeUp(db, { instanceId, reason: 'activity' })),
+    const woken = await behind(
+      (tx) => wakeUp(tx, { instanceId: one, reason: 'activity' }),
+      () => wakeUp(db, { instanceId: two, reason: 'activity' }),
     );
-    expect(woken.filter((state) => state !== null)).toEqual(['sleep']);
-    expect((await life()).version).toBe(3);
+    expect(woken).toEqual(['sleep', null]);
+    expect(await life()).toMatchObject({ state: 'wake', version: 3 });
+    expect(await events()).toHaveLength(3);
   });
 
   it('starts the five seconds in which nothing moves towards sleep', async () => {
@@ -284,18 +324,27 @@ describe('waking', () => {
     expect(await events()).toEqual([]);
   });
 
-  it('wins against moves towards sleep at the same time', async () => {
+  it('wins against a move towards sleep at the same time, whichever comes first', async () => {
     const { db } = database;
     const term = await leads(one);
-    for (let round = 0; round < 20; round += 1) {
-      const { version, state: from } = await life();
-      const [, woken] = await Promise.all([
-        moveState(db, { ...term, version, from, to: 'drowsy', reason: 'idle' }),
-        wakeUp(db, { instanceId: two, reason: 'wake_command' }),
-      ]);
-      expect(['wake', 'drowsy']).toContain(woken);
-      expect((await life()).state).toBe('wake');
-    }
+    await move(term, 'drowsy');
+    const fall = async () =>
+      ({ ...term, version: (await life()).version, from: 'drowsy', to: 'sleep', reason: 'idle' }) as const;
+    const asleep = await fall();
+    const [moved, woken] = await behind(
+      (tx) => moveState(tx, asleep),
+      () => wakeUp(db, { instanceId: two, reason: 'activity' }),
+    );
+    expect([moved, woken]).toEqual([asleep.version + 1, 'sleep']);
+    expect((await life()).state).toBe('wake');
+    await move(term, 'drowsy');
+    const late = await fall();
+    const [first, second] = await behind(
+      (tx) => wakeUp(tx, { instanceId: two, reason: 'activity' }),
+      () => moveState(db, late),
+    );
+    expect([first, second]).toEqual(['drowsy', null]);
+    expect((await life()).state).toBe('wake');
   });
 });
 
@@ -324,16 +373,20 @@ describe('a forced sleep', () => {
   it('together with a wake by name: the wake wins, also against what was decided by the force', async () => {
     const { db } = database;
     const term = await leads(one);
+    const [, woken] = await behind(
+      (tx) => forceSleep(tx),
+      () => wakeUp(db, { instanceId: two, reason: 'wake_command' }),
+    );
+    expect(woken).toBe('wake');
+    expect(await life()).toMatchObject({ state: 'wake', forceAgeSeconds: null });
     await forceSleep(db);
     const { version } = await life();
-    expect(await wakeUp(db, { instanceId: two, reason: 'wake_command' })).toBe('wake');
-    expect((await life()).forceAgeSeconds).toBeNull();
-    expect(await moveState(db, { ...term, version, from: 'wake', to: 'drowsy', reason: 'forced' })).toBeNull();
-    for (let round = 0; round < 10; round += 1) {
-      await Promise.all([forceSleep(db), wakeUp(db, { instanceId: two, reason: 'wake_signal' })]);
-      await wakeUp(db, { instanceId: two, reason: 'wake_signal' });
-      expect(await life()).toMatchObject({ state: 'wake', forceAgeSeconds: null });
-    }
+    const [, moved] = await behind(
+      (tx) => wakeUp(tx, { instanceId: two, reason: 'wake_signal' }),
+      () => moveState(db, { ...term, version, from: 'wake', to: 'drowsy', reason: 'forced' }),
+    );
+    expect(moved).toBeNull();
+    expect(await life()).toMatchObject({ state: 'wake', forceAgeSeconds: null });
   });
 
   it('is not called off by requests and rows, which would else keep it from ever being reached', async () => {
@@ -425,7 +478,7 @@ describe('idleness', () => {
     expect(requestsInFlight).toBe(0);
   });
 
-  it('begins anew with the start of a daemon that lives, and with no other', async () => {
+  it('begins anew with the start of a daemon that lives, which would else hibernate before it serves', async () => {
     const { db } = database;
     for (const id of [one, two]) await backDate(id, 'started_at');
     await insertInstance(db, { id: randomUUID(), role: 'cli', host: 'h', pid: 1, version: '0' });
