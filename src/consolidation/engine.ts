@@ -86,6 +86,8 @@ export interface SweepReport {
   /** `deferred`: there is more to look at, from where it came to; at `retryAt` where something outside failed. */
   readonly outcome: 'done' | 'deferred';
   readonly retryAt: Date | null;
+  /** Observations that it has come past. */
+  readonly rows: number;
   /** Put before the decider. */
   readonly pairs: number;
   /** Done, or in review mode proposed. */

@@ -21,6 +21,8 @@ interface Seen {
 
 /** Two that may say the same. Ids sort by time: the older one is held, whichever of them changed. */
 export interface SweepPair {
+  /** The changed one that it was found by. */
+  readonly rowId: string;
   readonly older: Seen;
   readonly younger: Seen;
   readonly tags: readonly string[];
@@ -73,7 +75,7 @@ export async function pairsOf(
           similarity,
         };
         if (!admissibleVerdicts(judged).includes('same')) continue;
-        pairs.push({ older, younger, tags, judged });
+        pairs.push({ rowId: row.id, older, younger, tags, judged });
       }
     }
   }

@@ -60,6 +60,7 @@ class Sweep {
   #pairs = 0;
   #folds = 0;
   #missed = 0;
+  #rows = 0;
 
   constructor(deps: EngineDeps, request: SweepRequest) {
     this.#deps = deps;
@@ -99,7 +100,6 @@ class Sweep {
         signal.throwIfAborted();
         await this.#lookAt(page, known);
         seen = { xid: last.changedBy, id: last.id };
-        await this.#moveMark(seen);
       }
     }
     await this.#moveMark({ xid: mark.horizon, id: beforeAllRows });
@@ -112,6 +112,13 @@ class Sweep {
     await moveChangeMark(this.#deps.db, 'sweep_marks', this.#request.bankId, seen);
   }
 
+  async #pass(rows: readonly ChangedObservation[]): Promise<void> {
+    const last = rows.at(-1);
+    if (!last) return;
+    await this.#moveMark({ xid: last.changedBy, id: last.id });
+    if (this.#missed === 0) this.#rows += rows.length;
+  }
+
   async #listsFor(mark: ChangeMark): Promise<ReadonlyNeighbours | null> {
     const { bankId, signal, neighbours } = this.#request;
     const changed = await countChanged(this.#deps.db, bankId, { ...mark, upTo: manyRows });
@@ -120,18 +127,28 @@ class Sweep {
 
   async #lookAt(page: readonly ChangedObservation[], lists: ReadonlyNeighbours | null): Promise<void> {
     const pairs = await pairsOf(this.#deps, this.#request.bankId, page, { lists, looked: this.#looked });
-    const judged = await this.#judge(pairs);
+    const { judged, failure } = await this.#judge(pairs);
+    if (failure !== null) {
+      // However short the time is, each sweep gets on: rows of which nothing is left to do are passed.
+      const settled = new Set(judged.flatMap(({ pair, judgement }) => (judgement.verdict === 'same' ? [] : [pair])));
+      const open = new Set(pairs.flatMap((pair) => (settled.has(pair) ? [] : [pair.rowId])));
+      const first = page.findIndex((row) => open.has(row.id));
+      await this.#pass(first < 0 ? page : page.slice(0, first));
+      throw failure.thrown;
+    }
     const same = judged.filter(({ judgement }) => judgement.verdict === 'same');
     for (const one of same.sort(byAge)) {
       const { older, younger } = one.pair;
       if (this.#folded.has(older.id) || this.#folded.has(younger.id)) continue;
       await this.#fold(one);
     }
-    await yieldToRequests();
+    await this.#pass(page);
   }
 
   /** Side by side, in turn with the batches of slices; after a failure nothing more is asked, and what was is waited for. */
-  async #judge(pairs: readonly SweepPair[]): Promise<JudgedPair[]> {
+  async #judge(
+    pairs: readonly SweepPair[],
+  ): Promise<{ readonly judged: readonly JudgedPair[]; readonly failure: { readonly thrown: unknown } | null }> {
     const { bankId, signal } = this.#request;
     const { db, turns } = this.#deps;
     const epochs = new Map<string, number>();
@@ -139,28 +156,28 @@ class Sweep {
       const scope = JSON.stringify(tags);
       if (!epochs.has(scope)) epochs.set(scope, await readScopeEpoch(db, bankId, tags));
     }
-    const failures: unknown[] = [];
+    const failures: { readonly thrown: unknown }[] = [];
     const judged = await Promise.all(
       pairs.map(async (pair): Promise<JudgedPair | null> => {
         let giveBack: (() => void) | null = null;
         try {
           giveBack = await turns.take(signal);
           if (failures.length > 0) return null;
+          await yieldToRequests();
           this.#pairs += 1;
           const subjectIds = [pair.older.id, pair.younger.id];
           const options = { signal, bankId, subjectIds, scope: pair.tags };
           const judgement = await judgePair(this.#deps, pair.judged, options);
           return { pair, judgement, scopeEpoch: epochs.get(JSON.stringify(pair.tags)) ?? 0 };
         } catch (thrown) {
-          failures.push(thrown);
+          failures.push({ thrown });
           return null;
         } finally {
           giveBack?.();
         }
       }),
     );
-    if (failures.length > 0) throw failures[0];
-    return judged.filter((one) => one !== null);
+    return { judged: judged.filter((one) => one !== null), failure: failures[0] ?? null };
   }
 
   async #fold(judged: JudgedPair): Promise<void> {
@@ -243,7 +260,7 @@ class Sweep {
   }
 
   #report(end: Pick<SweepReport, 'outcome' | 'retryAt'>): SweepReport {
-    return { ...end, pairs: this.#pairs, folds: this.#folds, missed: this.#missed };
+    return { ...end, rows: this.#rows, pairs: this.#pairs, folds: this.#folds, missed: this.#missed };
   }
 }
 

@@ -29,7 +29,7 @@ describe('observations that say the same', () => {
   it('are one: the younger is folded into the older, with a change set of its own; a second sweep finds nothing', async () => {
     const ids = await twins(warm, fresh, 'Ana drinks tea');
     const before = await observation(bench, fresh);
-    expect(await sweep(bench)).toEqual({ outcome: 'done', retryAt: null, pairs: 1, folds: 1, missed: 0 });
+    expect(await sweep(bench)).toEqual({ outcome: 'done', retryAt: null, rows: 3, pairs: 1, folds: 1, missed: 0 });
     expect(bench.decider.pairs).toEqual([[warm, fresh]]);
     const [root, folded] = [await observation(bench, warm), await observation(bench, fresh)];
     expect(folded).toEqual({ ...before, isLive: false, version: 2, canonicalId: root.id });
@@ -54,7 +54,7 @@ describe('observations that say the same', () => {
 
   it('three of them are reached through the oldest', async () => {
     await twins(warm, fresh, good);
-    expect(await sweep(bench)).toMatchObject({ pairs: 3, folds: 2 });
+    expect(await sweep(bench)).toMatchObject({ pairs: 3, folds: 2, missed: 0 });
     const root = await observation(bench, warm);
     expect((await observations(bench)).map((row) => row.canonicalId)).toEqual([null, root.id, root.id]);
   });
@@ -147,7 +147,7 @@ describe('the mark', () => {
     bench.decider.adjudicate_ = () => {
       throw new BudgetSpentError('the budget is spent', retryAt);
     };
-    expect(await sweep(bench)).toEqual({ outcome: 'deferred', retryAt, pairs: 1, folds: 0, missed: 0 });
+    expect(await sweep(bench)).toEqual({ outcome: 'deferred', retryAt, rows: 0, pairs: 1, folds: 0, missed: 0 });
     expect(await sweepMark(bench)).toBeNull();
     bench.decider.adjudicate_ = () => 'same';
     expect(await sweep(bench)).toMatchObject({ outcome: 'done', pairs: 1, folds: 1 });
@@ -164,6 +164,24 @@ describe('the mark', () => {
     expect(await sweepMark(bench)).toBeNull();
     bench.decider.adjudicate_ = () => 'same';
     expect(await sweep(bench)).toMatchObject({ outcome: 'done', folds: 1 });
+  });
+
+  it('passes what was settled before the budget was spent, so that each sweep gets on', async () => {
+    await twins(warm, fresh, good);
+    // One turn at a time: what is asked later is refused.
+    const beside = await bench.engineBeside({ concurrency: 0 });
+    const order: string[] = [];
+    bench.decider.adjudicate_ = (held, offered) => {
+      order.push(`${held}/${offered}`);
+      if (order.length > 2) throw new BudgetSpentError('the budget is spent', new Date('2026-03-02T00:00:00Z'));
+      return 'different';
+    };
+    expect(await sweep(bench, {}, beside)).toMatchObject({ outcome: 'deferred', rows: 1, pairs: 3 });
+    expect(order).toEqual([`${warm}/${fresh}`, `${warm}/${good}`, `${fresh}/${good}`]);
+    bench.decider.pairs = [];
+    bench.decider.adjudicate_ = () => 'different';
+    expect(await sweep(bench)).toMatchObject({ outcome: 'done', rows: 2 });
+    expect(await sweep(bench)).toMatchObject({ outcome: 'done', rows: 0, pairs: 0 });
   });
 
   it('stands behind what a limit left, and each sweep gets on', async () => {
