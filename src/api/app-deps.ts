@@ -74,6 +74,8 @@ export interface AppDeps {
   readonly life?: LifeForStatus;
   /** Absent: one of the routes' own. */
   readonly status?: StatusBoard;
+  /** Brings up to date what no request touches, e.g. CPU time. */
+  readonly beforeScrape?: () => void;
   /** UUID version 7: ids sort by time. */
   readonly newId: () => string;
   /** Told as real work is dispatched: authenticated, routed and of the right shape (law L11). */

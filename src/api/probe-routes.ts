@@ -31,6 +31,7 @@ export function addProbeRoutes(app: FastifyInstance, deps: AppDeps): void {
   metrics.startTimeSeconds.set(deps.instance.startedAt.getTime() / 1000);
   app.get('/metrics', { config: { isOpen: true } }, async (request, reply) => {
     guardMetrics(request.headers.authorization);
+    deps.beforeScrape?.();
     if (!deps.life?.view().isParked) await gauges.refresh();
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });

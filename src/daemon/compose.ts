@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 import { v7 as uuidV7 } from 'uuid';
 import { createApp } from '../api/app.ts';
-import type { AppCondition } from '../api/app-deps.ts';
+import type { AppCondition, AppDeps } from '../api/app-deps.ts';
+import { createRpcDispatcher } from '../api/rpc.ts';
+import { createStatusBoard } from '../api/status-board.ts';
 import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
@@ -17,7 +19,7 @@ import type { WantedModel } from '../models/embeddings/model-id.ts';
 import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
-import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
+import { buryInstances, finishInstance, insertInstance, lastExitOn } from '../store/instances.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
 import type { Clock } from '../telemetry/clock.ts';
@@ -25,16 +27,29 @@ import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
+import { createRuntimeProbe } from '../telemetry/runtime-probe.ts';
+import { startControlServer } from './control/control-server.ts';
+import type { InheritedSockets } from './control/inherited-sockets.ts';
 import { readDaemonFile, removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
-import { startHeartbeat } from './heartbeat.ts';
+import { reasonOfDeath } from './exit-reasons.ts';
+import { createHeartbeat } from './heartbeat.ts';
+import { hibernationMode } from './life/hibernation-mode.ts';
+import type { Life } from './life/life.ts';
+import { type OpenedLife, openLife } from './life/open-life.ts';
+import { consumeWakeSignal } from './life/wake-signal.ts';
 import { closeHttp, listen } from './listen.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
 import { openModels } from './open-models.ts';
+import { openSleep } from './open-sleep.ts';
 import { createReleasers, type Releasers } from './releasers.ts';
+import { readServiceMarker } from './service-marker.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
-import { type SwitchLoop, startSwitchLoop } from './switch-loop.ts';
+import { createSwitchLoop, type SwitchLoop } from './switch-loop.ts';
+import type { SystemdNotify } from './systemd-notify.ts';
 import { version } from './version.ts';
+import { killLogPath } from './watchdog/kill-log.ts';
+import { startWatchdog, type Watchdog } from './watchdog/watchdog.ts';
 
 /** The HTTP surface; only its room knows what it is made of. */
 export type App = Awaited<ReturnType<typeof createApp>>;
@@ -51,6 +66,12 @@ export interface ComposeOptions {
   readonly signal?: AbortSignal;
   /** Something without which the process cannot go on; whoever composed should call `stop`. At most once. */
   readonly onFatal?: (error: EngramdError) => void;
+  /** Told once, where hibernation ends the process: nobody is being answered, and whoever composed should call `stop`. */
+  readonly onHibernated?: () => void;
+  /** Sockets that the supervisor holds for us. */
+  readonly inherited?: InheritedSockets;
+  /** Tells the supervisor how it goes. */
+  readonly notify?: SystemdNotify;
   readonly metrics?: Metrics;
   readonly racepoints?: Racepoints;
   readonly random?: () => number;
@@ -110,10 +131,11 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const startedAt = clock.now();
   const instanceId = uuidV7();
   let condition: AppCondition = 'starting';
+  const probe = createRuntimeProbe({ metrics });
 
   // Before anything is started: a file that cannot be used is said at once.
   const prices = readPrices(config.pricesFile);
-  const { db, embedded } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
+  const { db, embedded, connectionString } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
   const { applied, version: schema } = await migrateDatabase(db);
   if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
   signal?.throwIfAborted();
@@ -149,27 +171,36 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
 
   // We hold the lock. An embedded database has nobody else; of a server of its own we know our predecessor at least, whose
   // file only an ordered stop removes.
-  const predecessor = mode === 'daemon' ? readDaemonFile(config.dataDir)?.instanceId : undefined;
+  const deadId = mode === 'daemon' ? readDaemonFile(config.dataDir)?.instanceId : undefined;
+  const deathReason = (deadId && reasonOfDeath(config.dataDir, deadId)) ?? null;
   await buryInstances(db, {
     survivorId: instanceId,
-    deadIds: embedded ? 'all' : predecessor === undefined ? [] : [predecessor],
+    deadIds: embedded ? 'all' : deadId === undefined ? [] : [deadId],
+    ...(deadId && deathReason !== null && { reasons: { [deadId]: deathReason } }),
   });
+  const lastExit = mode === 'daemon' ? await lastExitOn(db, hostname()) : null;
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
 
-  const heartbeat = startHeartbeat({
+  function checkEmbedded(): void {
+    if (!embedded || embedded.isRunning() || condition === 'stopping') return;
+    options.onFatal?.(new EmbeddedDatabaseGoneError('the embedded database ended by itself; its server.log tells why'));
+  }
+
+  let life: Life | undefined;
+  const heartbeat = createHeartbeat({
     db,
     instanceId,
     clock,
     log,
-    onBeat() {
-      if (!embedded || embedded.isRunning() || condition === 'stopping') return;
-      options.onFatal?.(
-        new EmbeddedDatabaseGoneError('the embedded database ended by itself; its server.log tells why'),
-      );
-    },
+    activity: () => ({
+      lastActivityAgeMs: life?.activity.ageMs() ?? null,
+      requestsInFlight: life?.activity.inFlight() ?? 0,
+    }),
+    onBeat: checkEmbedded,
   });
+  heartbeat.start();
   releasers.add('heartbeat', stopBoundsMs.heartbeat, () => heartbeat.stop());
 
   const engine = createConsolidationEngine({
@@ -203,7 +234,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       metrics,
       log,
     });
-    switchLoop = startSwitchLoop({ reEmbedder, embedder, clock, log });
+    switchLoop = createSwitchLoop({ reEmbedder, embedder, clock, log });
+    switchLoop.start();
     releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
   }
   const queue = createWorkQueue({
@@ -222,7 +254,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   });
   if (mode === 'daemon' || options.hasWorkers === true) {
     releasers.add('queue', stopBoundsMs.queue, () => queue.stop());
-    await queue.start();
+    // A daemon's life says when jobs are handed out; a command has nothing else to do.
+    await queue.start({ handsOut: mode === 'cli' });
     signal?.throwIfAborted();
   }
 
@@ -237,7 +270,72 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     hint: (bankId) => queue.hint(bankId),
   });
 
-  const app = await createApp({
+  let watchdog: Watchdog | undefined;
+  let opened: OpenedLife | undefined;
+  if (mode === 'daemon') {
+    const { kind, warning } = hibernationMode({
+      hibernate: config.hibernate,
+      pid: process.pid,
+      marker: readServiceMarker(config.dataDir),
+      env: process.env,
+    });
+    if (warning !== null) log.warn(warning);
+    opened = await openLife({
+      config,
+      db,
+      instanceId,
+      connectionString: config.databaseDirectUrl ?? connectionString,
+      queue: {
+        openHandOut: () => queue.openHandOut(),
+        hint: (bankId) => queue.hint(bankId),
+        async workable() {
+          const counts = await queue.workable();
+          // A change of the embedding model is no job, and no less under way.
+          return switchLoop?.isBusy() ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
+        },
+      },
+      cycle: openSleep({ db, queue, engine, instanceId, clock, log, metrics, racepoints, newId: uuidV7 }),
+      parts: [
+        // The last word of status is not that of half a minute ago.
+        { name: 'status', release: async () => void (await status.fresh()) },
+        { name: 'heartbeat', release: () => heartbeat.stop(), restore: async () => heartbeat.start() },
+        {
+          name: 'switch of embeddings',
+          release: async () => switchLoop?.stop(),
+          restore: async () => switchLoop?.start(),
+        },
+        { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
+        { name: 'vectors', release: () => vectors.release() },
+        { name: 'embedder', release: () => embedder.release() },
+        { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },
+        {
+          name: 'watchdog',
+          release: async () => watchdog?.setPace('parked'),
+          restore: async () => watchdog?.setPace('awake'),
+        },
+        { name: 'connection pool', release: () => db.rest() },
+      ],
+      mode: kind,
+      onExit: () => options.onHibernated?.(),
+      onTick: (nextMs) => watchdog?.ticked(nextMs),
+      onParkedMinute: checkEmbedded,
+      needsOperator: () => watchdog?.view().needsOperator ?? null,
+      lastExit,
+      probe,
+      clock,
+      log,
+      metrics,
+      racepoints,
+      random,
+    });
+    life = opened.life;
+    const { listener } = opened;
+    releasers.add('listener', stopBoundsMs.listener, () => listener.stop());
+    releasers.add('life', stopBoundsMs.life, () => opened?.life.stop() ?? Promise.resolve());
+    probe.enable();
+  }
+
+  const appDeps: AppDeps = {
     db,
     vectors,
     embedder,
@@ -270,17 +368,33 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     },
     instance: { id: instanceId, version, startedAt },
     condition: () => condition,
+    ...(opened && { life: opened.forStatus, activity: opened.life.activity }),
+    beforeScrape() {
+      probe.collect();
+      watchdog?.collect();
+    },
     clock,
     log,
     metrics,
     racepoints,
     newId: uuidV7,
-  });
+  };
+  const status = createStatusBoard(appDeps);
+  const app = await createApp({ ...appDeps, status });
   releasers.add('http', stopBoundsMs.http, () => closeHttp(app, clock));
 
   let url: string | undefined;
-  if (mode === 'daemon') {
-    url = await listen(app, config);
+  if (mode === 'daemon' && opened) {
+    url = await listen(app, config, options.inherited?.http ?? []);
+    const inherited = options.inherited?.control ?? [];
+    const control = await startControlServer({
+      at: inherited.length > 0 ? { inherited } : { path: config.socket },
+      handlers: { status, life: opened.life.control },
+      dispatch: createRpcDispatcher({ ...appDeps, status }),
+      clock,
+      log,
+    });
+    releasers.add('control socket', stopBoundsMs.control, () => control.stop());
     // Before the file: whoever reads it may ask for anything.
     condition = 'ready';
     await writeDaemonFile(config.dataDir, {
@@ -291,6 +405,21 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       startedAt: startedAt.toISOString(),
     });
     releasers.add('daemon.json', stopBoundsMs.daemonFile, () => removeDaemonFile(config.dataDir, instanceId));
+    await opened.life.start({
+      wakeSignal: consumeWakeSignal(config.dataDir) !== undefined,
+      socketActivated: inherited.length > 0 || (options.inherited?.http.length ?? 0) > 0,
+    });
+    const watching = startWatchdog({
+      socketPath: config.socket,
+      logPath: killLogPath(config.dataDir),
+      instanceId,
+      notify: options.notify?.watchdog ?? null,
+      log,
+      metrics,
+    });
+    watchdog = watching;
+    releasers.add('watchdog', stopBoundsMs.watchdog, () => watching.stop());
+    await options.notify?.ready(`${opened.life.view().state}, ${url}`);
   }
   condition = 'ready';
   log.info({ url, instanceId, version, vectors: vectors.kind, decider: config.decider }, 'ready');

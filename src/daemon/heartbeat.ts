@@ -1,40 +1,51 @@
 import type { Database } from '../db/database.ts';
-import { touchInstance } from '../store/instances.ts';
+import { type InstanceActivity, touchInstance } from '../store/instances.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 
 const everyMs = 10_000;
 
-/**
- * Says every ten seconds, in the instance's row, that this process lives. `onBeat` runs before each and must not
- * throw.
- */
-export function startHeartbeat(deps: {
+/** Says every ten seconds, in the instance's row, that this process lives and when it was last asked for something. */
+export interface Heartbeat {
+  start(): void;
+  /** May be started again. */
+  stop(): Promise<void>;
+}
+
+/** `onBeat` runs before each and must not throw. */
+export function createHeartbeat(deps: {
   readonly db: Database;
   readonly instanceId: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly activity: () => InstanceActivity;
   readonly onBeat: () => void;
-}): { stop(): Promise<void> } {
+}): Heartbeat {
   const { db, instanceId, clock, log, onBeat } = deps;
-  const stopped = new AbortController();
+  let running: { readonly stopped: AbortController; readonly beating: Promise<void> } | undefined;
 
-  async function beat(): Promise<void> {
+  async function beat({ signal }: AbortController): Promise<void> {
     for (;;) {
-      await clock.sleep(everyMs, stopped.signal);
-      if (stopped.signal.aborted) return;
+      await clock.sleep(everyMs, signal);
+      if (signal.aborted) return;
       onBeat();
-      await touchInstance(db, instanceId).catch((thrown: unknown) => {
+      await touchInstance(db, instanceId, deps.activity()).catch((thrown: unknown) => {
         log.warn({ error: errorMessage(thrown) }, 'heartbeat not written');
       });
     }
   }
 
-  const beating = beat();
   return {
+    start() {
+      if (running) return;
+      const stopped = new AbortController();
+      running = { stopped, beating: beat(stopped) };
+    },
     async stop() {
-      stopped.abort();
+      const { stopped, beating } = running ?? {};
+      running = undefined;
+      stopped?.abort();
       await beating;
     },
   };

@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { App } from './compose.ts';
+import type { InheritedListener } from './control/inherited-sockets.ts';
 
 /** The address cannot be listened on: taken, not this machine's, or not for this user. */
 class ListenError extends EngramdError {
@@ -20,8 +21,11 @@ const reasons: Readonly<Record<string, string>> = {
  *
  * @throws ListenError
  */
-export async function listen(app: App, config: Config): Promise<string> {
-  const host = config.httpHost.replace(/^\[(.*)\]$/, '$1');
+export async function listen(app: App, config: Config, inherited: readonly InheritedListener[] = []): Promise<string> {
+  // The supervisor listens at what its unit says, which is the settings' to say as well.
+  for (const listener of inherited) listener.accept((socket) => app.server.emit('connection', socket));
+  if (inherited.length > 0) return urlOf(config, config.httpPort);
+  const host = hostOf(config);
   try {
     await app.listen({ host, port: config.httpPort });
   } catch (cause) {
@@ -31,10 +35,18 @@ export async function listen(app: App, config: Config): Promise<string> {
     });
   }
   const address = app.server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : config.httpPort;
+  return urlOf(config, typeof address === 'object' && address !== null ? address.port : config.httpPort);
+}
+
+function urlOf(config: Config, port: number): string {
+  const host = hostOf(config);
   // A wildcard is no address to connect to.
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+function hostOf(config: Config): string {
+  return config.httpHost.replace(/^\[(.*)\]$/, '$1');
 }
 
 /** What an answer that is being made may still take. */

@@ -35,6 +35,8 @@ export interface OpenDatabase {
   readonly db: Database;
   /** Undefined where DATABASE_URL names a server. */
   readonly embedded: EmbeddedPostgres | undefined;
+  /** As the pool uses it. */
+  readonly connectionString: string;
 }
 
 /**
@@ -63,8 +65,9 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenDa
   }
   signal?.throwIfAborted();
 
+  const connectionString = databaseUrl ?? embedded?.connectionString ?? '';
   const db = createDatabase({
-    connectionString: databaseUrl ?? embedded?.connectionString ?? '',
+    connectionString,
     poolMax: config.dbPoolMax,
     applicationName: `engramd ${role}`,
     log,
@@ -73,7 +76,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenDa
     ...(options.random && { random: options.random }),
   });
   releasers.add('connection pool', stopBoundsMs.pool, () => db.close());
-  return { db, embedded };
+  return { db, embedded, connectionString };
 }
 
 /**

@@ -1,6 +1,8 @@
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { type ComposeOptions, compose } from './compose.ts';
+import { takeInheritedSockets } from './control/inherited-sockets.ts';
 import { stopDeadlineMs } from './stop-bounds.ts';
+import { createSystemdNotify } from './systemd-notify.ts';
 
 interface Ending {
   readonly reason: string;
@@ -16,8 +18,11 @@ const stopSignals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
  *
  * @throws whatever kept it from starting, after what had been started was stopped again
  */
-export async function runDaemon(options: Omit<ComposeOptions, 'mode' | 'signal' | 'onFatal'>): Promise<number> {
+export async function runDaemon(
+  options: Omit<ComposeOptions, 'mode' | 'signal' | 'onFatal' | 'onHibernated' | 'inherited' | 'notify'>,
+): Promise<number> {
   const { log } = options;
+  const notify = createSystemdNotify({ env: process.env, clock: options.clock, log });
   const ending = Promise.withResolvers<Ending>();
   const startAborted = new AbortController();
   let isEnding = false;
@@ -51,7 +56,10 @@ export async function runDaemon(options: Omit<ComposeOptions, 'mode' | 'signal' 
     daemon = await compose({
       ...options,
       mode: 'daemon',
+      inherited: await takeInheritedSockets(process.env),
+      notify,
       signal: startAborted.signal,
+      onHibernated: () => end({ reason: 'hibernation: nobody is there, and nothing is due', exitCode: 0 }),
       onFatal: (error) => {
         log.fatal({ error: error.message }, 'cannot go on: stopping');
         end({ reason: error.message, exitCode: error.exitCode });
@@ -66,6 +74,7 @@ export async function runDaemon(options: Omit<ComposeOptions, 'mode' | 'signal' 
   }
 
   const { reason, exitCode } = await ending.promise;
+  await notify.stopping();
   // The steps have bounds of their own; this is for the one that blocks the event loop's queue of promises.
   const belt = setTimeout(() => {
     log.fatal({ reason, deadlineMs: stopDeadlineMs }, 'the stop took too long: exiting as it is');

@@ -11,9 +11,12 @@ const everyMs = 10_000;
 const longestWaitMs = 60_000;
 
 export interface SwitchLoop {
+  start(): void;
+  /** Whether the last look found rows to embed, and did. */
+  isBusy(): boolean;
   /** Looks now: a switch has been asked for. */
   nudge(): void;
-  /** Ends after the chunk under way, which is called off. */
+  /** Ends after the chunk under way, which is called off. May be started again. */
   stop(): Promise<void>;
 }
 
@@ -21,16 +24,18 @@ export interface SwitchLoop {
  * Carries a change of the embedding model through while the old one serves, and notices one that another process has
  * carried through. Chunks of 64 texts with a turn for others between them; a query overtakes a chunk at the embedder.
  */
-export function startSwitchLoop(deps: {
+export function createSwitchLoop(deps: {
   readonly reEmbedder: ReEmbedder;
   readonly embedder: PinnedEmbedder;
   readonly clock: Clock;
   readonly log: Log;
 }): SwitchLoop {
   const { reEmbedder, embedder, clock, log } = deps;
-  const stopped = new AbortController();
+  let stopped = new AbortController();
+  let looping: Promise<void> | undefined;
   let woken = new AbortController();
   let lastError: string | null = null;
+  let isBusy = false;
 
   /** @returns how long to wait before the next look. */
   async function look(): Promise<number> {
@@ -38,6 +43,7 @@ export function startSwitchLoop(deps: {
       await embedder.current();
       const step = await reEmbedder.step(stopped.signal);
       lastError = null;
+      isBusy = step.kind === 'embedded';
       switch (step.kind) {
         case 'none':
         case 'elsewhere':
@@ -51,6 +57,7 @@ export function startSwitchLoop(deps: {
           return step satisfies never;
       }
     } catch (thrown) {
+      isBusy = false;
       if (stopped.signal.aborted) return 0;
       const message = errorMessage(thrown);
       // Once and not each time: an endpoint that is down for a night is one line.
@@ -69,12 +76,18 @@ export function startSwitchLoop(deps: {
     }
   }
 
-  const looping = loop();
   return {
+    start() {
+      if (looping) return;
+      stopped = new AbortController();
+      looping = loop();
+    },
+    isBusy: () => isBusy,
     nudge: () => woken.abort(),
     async stop() {
       stopped.abort(new Error('the daemon stops'));
       await looping;
+      looping = undefined;
       await reEmbedder.release();
     },
   };

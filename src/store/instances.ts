@@ -64,13 +64,22 @@ export async function unparkInstance(db: Queryable, id: string): Promise<void> {
  */
 export async function buryInstances(
   db: Queryable,
-  instances: { readonly survivorId: string; readonly deadIds: readonly string[] | 'all' },
+  instances: {
+    readonly survivorId: string;
+    readonly deadIds: readonly string[] | 'all';
+    /** Where somebody has written down why, by id. */
+    readonly reasons?: Readonly<Record<string, string>>;
+  },
 ): Promise<number> {
-  // A scan: there is a row for each start, and this is done once a start.
+  // Index instances_open; once a start.
   const { rowCount } = await db.query(
-    `update engram.instances set stopped_at = now(), stop_reason = 'died without a stop'
+    `update engram.instances set stopped_at = now(), stop_reason = coalesce($3::jsonb ->> id::text, 'died without a stop')
      where stopped_at is null and id <> $1 and ($2::uuid[] is null or id = any($2))`,
-    [instances.survivorId, instances.deadIds === 'all' ? null : instances.deadIds],
+    [
+      instances.survivorId,
+      instances.deadIds === 'all' ? null : instances.deadIds,
+      JSON.stringify(instances.reasons ?? {}),
+    ],
   );
   return rowCount;
 }
@@ -82,4 +91,19 @@ export async function finishInstance(db: Queryable, id: string, reason: string):
     'update engram.instances set seen_at = now(), stopped_at = now(), stop_reason = $2 where id = $1 and stopped_at is null',
     [id, reason],
   );
+}
+
+/** How the last daemon of this machine on this database ended; null where none has. */
+export async function lastExitOn(
+  db: Queryable,
+  host: string,
+): Promise<{ readonly reason: string; readonly at: Date } | null> {
+  // A scan: there is a row for each start, and this is done once a start.
+  const { rows } = await db.query<{ reason: string | null; at: Date }>(
+    `select stop_reason as reason, stopped_at as at from engram.instances
+     where role = 'daemon' and host = $1 and stopped_at is not null order by stopped_at desc, started_at desc limit 1`,
+    [host],
+  );
+  const [row] = rows;
+  return row ? { reason: row.reason ?? 'unknown', at: row.at } : null;
 }

@@ -53,7 +53,7 @@ export function createCycleConductor(deps: {
       const end = await cycle.run({ fence: term.fence, trigger, signal, ...(trigger === 'starved' && { sliceMs }) });
       log.info({ trigger, end }, 'sleep cycle: over for now');
       // Nobody ended it and it did not end: what keeps it will be there in the next instant, too.
-      if (end.kind === 'interrupted' && !signal.aborted) notBeforeMs = clock.monotonicMs() + restMs;
+      if (end.kind !== 'finished' && !signal.aborted) notBeforeMs = clock.monotonicMs() + restMs;
     } catch (thrown) {
       log.error({ error: errorMessage(thrown), trigger }, 'sleep cycle: failed');
       notBeforeMs = clock.monotonicMs() + restMs;

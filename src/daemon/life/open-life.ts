@@ -1,0 +1,84 @@
+import type { LifeForStatus } from '../../api/life-status.ts';
+import type { Config } from '../../config/schema.ts';
+import { type Listener, startListener } from '../../db/listener.ts';
+import type { CycleHistory, CycleView, QuarantineView } from '../../sleep/cycle-view.ts';
+import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { RuntimeProbe } from '../../telemetry/runtime-probe.ts';
+import { createLife, type Life, type LifeDeps } from './life.ts';
+
+export interface OpenLifeOptions extends Omit<LifeDeps, 'thresholds' | 'quietHours' | 'cycle' | 'onExit'> {
+  readonly config: Config;
+  readonly cycle: SleepCycle;
+  /** Where to listen: past a pooler. */
+  readonly connectionString: string;
+  readonly random: () => number;
+  readonly probe: RuntimeProbe;
+  /** Hibernation as it is carried out. */
+  readonly mode: Config['hibernate'];
+  readonly onExit: () => void;
+  readonly needsOperator: () => string | null;
+  readonly lastExit: { readonly reason: string; readonly at: Date } | null;
+  readonly metrics: Metrics;
+}
+
+export interface OpenedLife {
+  readonly life: Life;
+  readonly listener: Listener;
+  readonly forStatus: LifeForStatus;
+}
+
+const noHistory: CycleHistory = { started: 0, completed: 0, lastCleanAt: null, lastGoodAt: null, lastFailedAt: null };
+
+/** The daemon's life with what it hears by, and with what status reads of it. */
+export async function openLife(options: OpenLifeOptions): Promise<OpenedLife> {
+  const { config, cycle, clock, log, probe, mode } = options;
+  const life = await createLife({
+    ...options,
+    thresholds: {
+      drowsyAfterSeconds: config.drowsyAfterMs / 1000,
+      sleepAfterSeconds: config.sleepAfterMs / 1000,
+      hibernateAfterSeconds: config.hibernateAfterMs / 1000,
+      hibernates: mode !== 'off',
+    },
+    quietHours: config.quietHours,
+    onExit: mode === 'exit' ? options.onExit : null,
+  });
+  const listener = startListener({
+    connectionString: options.connectionString,
+    applicationName: 'engramd listen',
+    channels: ['engramd_work', 'engramd_life'],
+    onNotify: (channel, payload) => life.heard(channel, payload),
+    onReconnect: () => life.reconnected(),
+    log,
+    clock,
+    random: options.random,
+  });
+
+  let slept: { cycle: CycleView | null; history: CycleHistory; quarantine: readonly QuarantineView[] } = {
+    cycle: null,
+    history: noHistory,
+    quarantine: [],
+  };
+
+  return {
+    life,
+    listener,
+    forStatus: {
+      view: () => life.view(),
+      sleep: () => slept,
+      async refresh() {
+        if (life.isParked()) return;
+        await life.refresh();
+        slept = {
+          cycle: await cycle.latest(),
+          history: await cycle.history(),
+          quarantine: await cycle.quarantine(),
+        };
+      },
+      eventLoopDelay: () => probe.delay(),
+      needsOperator: options.needsOperator,
+      lastExit: () => options.lastExit,
+    },
+  };
+}
