@@ -33,8 +33,7 @@ import { readWorkable, type Workable } from './workable.ts';
 export interface WorkQueueDeps {
   readonly db: Database;
   readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
-  /** Left out: it can always decide. */
-  readonly decider?: Pick<Decider, 'readyAt'>;
+  readonly decider: Pick<Decider, 'readyAt'>;
   readonly embedPending: EmbedPending;
   readonly clock: Clock;
   readonly log: Log;

@@ -38,11 +38,11 @@ export interface WorkableFacts {
 /** One statement after the other: a tick has one connection at a time. @throws errors of the server */
 export async function readWorkable(deps: {
   readonly db: Database;
-  readonly decider?: Pick<Decider, 'readyAt'>;
+  readonly decider: Pick<Decider, 'readyAt'>;
 }): Promise<Workable> {
   const { db } = deps;
   return workableOf({
-    deciderReadyAt: (await deps.decider?.readyAt()) ?? null,
+    deciderReadyAt: await deps.decider.readyAt(),
     work: await banksWithWork(db, countUpTo),
     consolidating: await standingJobs(db, 'consolidate'),
     embedding: await standingJobs(db, 'embed'),

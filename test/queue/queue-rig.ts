@@ -20,6 +20,7 @@ export function createRig(db: Database, overrides: Partial<WorkQueueDeps> & { en
   const metrics = overrides.metrics ?? createMetrics();
   const queue = createWorkQueue({
     db,
+    decider: { readyAt: async () => null },
     embedPending: async () => ({ embedded: 0, remaining: 0 }),
     clock: systemClock,
     log: silentLog,

@@ -86,3 +86,11 @@ test('a job of a process that lives is left alone', async () => {
   expect(await jobRows(database.db)).toMatchObject([{ state: 'active', retryCount: 0 }]);
   expect(engine.calls).toEqual([]);
 });
+
+test('a process that is parked holds no job: what is still active is somebody’s who died', async () => {
+  const parked = await addInstance();
+  await killedInSlice('b');
+  await database.db.query('update engram.instances set parked_at = now() where id = $1', [parked]);
+  const { engine } = await startRig(await addInstance());
+  expect((await engine.next()).options.bankId).toBe('b');
+});
