@@ -6,6 +6,8 @@ export interface Workable {
   readonly banks: readonly string[];
   /** Jobs in somebody's hands, over all daemons. */
   readonly jobsActive: number;
+  /** When the first of what rests becomes workable; null: nothing rests. */
+  readonly nextAt: Date | null;
   /** Why due rows are not workable, in a few words (`the endpoint refuses the key`); null where nothing keeps any. */
   readonly heldBy: string | null;
 }
@@ -15,7 +17,7 @@ export interface HandOut {
   /**
    * No more jobs are handed out, unless somebody else holds one: then nothing else changes. Those in hand select no more
    * and get `graceMs`; what is in hand still is called off as by a stop: batches go back, memories stay pending, no retry
-   * is burned. Resolves when nothing is in hand. Twice is once.
+   * is burned. Resolves when nothing is in hand, or somebody opened again meanwhile. Twice is once.
    */
   close(options: { readonly graceMs: number }): Promise<void>;
 }

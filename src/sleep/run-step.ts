@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isConnectionFailure } from '../db/errors.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
+import { aborted } from './aborted.ts';
 import { LeadershipLostError, StepOverError } from './errors.ts';
 import type { JsonValue, SleepStep, StepContext, StepEnd } from './step.ts';
 
@@ -137,14 +138,6 @@ async function oneGo(
 
 async function startStep(step: SleepStep, context: StepContext): Promise<StepEnd> {
   return step.run(context);
-}
-
-/** Resolves when either is aborted. */
-function aborted(...signals: readonly AbortSignal[]): Promise<void> {
-  return new Promise((resolve) => {
-    if (signals.some((signal) => signal.aborted)) return resolve();
-    for (const signal of signals) signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 function isSame(one: JsonValue, other: JsonValue): boolean {

@@ -48,6 +48,10 @@ alter table engram.instances
 create index instances_open on engram.instances (started_at) where stopped_at is null;
 create index instances_activity on engram.instances (last_activity_at) where last_activity_at is not null;
 
+-- Instances that nothing on record names are deleted; the foreign keys look here for each of them.
+create index runs_instance on engram.runs (instance_id);
+create index attempts_instance on engram.attempts (instance_id);
+
 -- Each transition with its reason. Not in engram.events: that is the timeline of a bank.
 create table engram.lifecycle_events (
   id bigint generated always as identity primary key,
