@@ -10,7 +10,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BankPollers, createBankPollers } from './bank-pollers.ts';
 import { createBoss } from './boss.ts';
-import { dueAt, dueAtOnceCount, hasDueWork } from './due-at.ts';
+import { dueAt, dueAtOnceCount } from './due-at.ts';
 import type { EmbedPending } from './embed-handler.ts';
 import type { QueueSchemaNewerError } from './errors.ts';
 import { calledOffMs, createHandOuts, type HandOut } from './hand-out.ts';
@@ -26,6 +26,7 @@ import {
 } from './job-rows.ts';
 import { type BankQueueName, embedDelayMs } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
+import { createRequests } from './requests.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
 import { takeBackOrphans } from './take-back.ts';
 import { readWorkable, type Workable } from './workable.ts';
@@ -141,8 +142,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   const { db, clock, log, metrics } = deps;
   const boss = createBoss({ db, log });
   const scheduler = createScheduler({ db, boss });
-  /** Banks asked for by name while they were being worked on. */
-  const requests = new Set<string>();
+  const requests = createRequests({ db, scheduler, onPlaced: () => running?.pollers.consolidate.nudge(), clock, log });
   let running: Running | undefined;
   let isOutdated = false;
   const handOuts = createHandOuts({
@@ -196,32 +196,6 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       );
   }
 
-  /** As {@link request}; a bank at work is asked for again until it is done. */
-  async function requestUntilPlaced(bankId: string): Promise<Placed> {
-    const placed = await request(bankId);
-    if (placed.kind === 'active') requests.add(bankId);
-    return placed;
-  }
-
-  async function request(bankId: string): Promise<Placed> {
-    const work = await dueWorkOf(db, bankId, dueAtOnceCount);
-    const at = work?.now ?? clock.now();
-    const placed = await scheduler.place('consolidate', bankId, { at, trigger: 'requested', bringsForward: true });
-    if (placed.kind !== 'active') running?.pollers.consolidate.nudge();
-    return placed;
-  }
-
-  async function repeatRequests(): Promise<void> {
-    for (const bankId of [...requests]) {
-      try {
-        const work = await dueWorkOf(db, bankId, dueAtOnceCount);
-        if (work === null || !hasDueWork(work) || (await request(bankId)).kind !== 'active') requests.delete(bankId);
-      } catch (thrown) {
-        log.warn({ error: errorMessage(thrown), bankId }, 'a request waits for the database');
-      }
-    }
-  }
-
   async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     for (;;) {
       await clock.sleep(ms, signal);
@@ -260,7 +234,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       else handOuts.resume();
       started.loops = Promise.all([
         every(reconcileEveryMs, stopped.signal, () => reconciler.run()),
-        every(requestEveryMs, stopped.signal, repeatRequests),
+        every(requestEveryMs, stopped.signal, () => requests.repeat()),
       ]);
     },
 
@@ -274,7 +248,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     },
 
     async requestConsolidation(bankId) {
-      const { jobId } = await requestUntilPlaced(bankId);
+      const { jobId } = await requests.add(bankId);
       return { jobId };
     },
 
@@ -297,7 +271,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
     async retryParked(bankId = null, memoryIds) {
       const unparked = await unparkMemories(db, bankId, memoryIds ?? null);
-      for (const bank of unparked.keys()) await requestUntilPlaced(bank);
+      for (const bank of unparked.keys()) await requests.add(bank);
       return [...unparked.values()].reduce((sum, count) => sum + count, 0);
     },
 

@@ -56,6 +56,7 @@ const { engine, embedder, vectors, instanceId } = await createLlmEngine({
 });
 const { embedPending } = createPendingEmbedder({ db, embedder, racepoints: inertRacepoints, metrics, log });
 const queue = createWorkQueue({
+  decider: { readyAt: async () => null },
   db,
   engine,
   embedPending,
