@@ -30,8 +30,8 @@ export interface NeighbourLists {
    * Waits for the build where nothing is saved yet.
    *
    * @param options.signal ends this caller's wait; a build that nobody else waits for ends with it, and saves nothing.
-   * @returns null if no vector of this model can exist, since it was never used in this database. A bank without live
-   *   observations has lists without rows.
+   * @returns null if there cannot be lists: the model was never used in this database, or the bank's vectors do not fit
+   *   into memory (said once in the log). A bank without live observations has lists without rows.
    * @throws the signal's reason if it aborts; BuildWaitTimeoutError (retryable) if others build for longer than is
    *   waited; HeldConnectionError if the caller holds a connection.
    */
