@@ -1,3 +1,5 @@
+import type { Pace, WatchdogTimings } from './watchdog-config.ts';
+
 /** In a row. */
 export const strikesToKill = 3;
 /** With this many kills in so short a time, another restart would not help either. */
@@ -40,4 +42,13 @@ export function recentKills(
 /** A loop that answers but does not tick is not well either. Not judged where no tick is scheduled, as while parked. */
 export function isTickYoung(tick: { readonly ageMs: number; readonly everyMs: number } | null): boolean {
   return tick === null || tick.ageMs < 2 * tick.everyMs + 30_000;
+}
+
+/** From the start of a probe to that of the next: soon after a miss, and often enough for what systemd waits for. */
+export function probeEveryMs(
+  now: { readonly pace: Pace; readonly strikes: number; readonly notifyEveryMs: number | null },
+  timings: Pick<WatchdogTimings, 'awakeMs' | 'parkedMs'>,
+): number {
+  const paceMs = now.pace === 'awake' || now.strikes > 0 ? timings.awakeMs : timings.parkedMs;
+  return Math.min(paceMs, now.notifyEveryMs ?? paceMs);
 }

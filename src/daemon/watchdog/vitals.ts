@@ -5,7 +5,7 @@
  * Instants are nanoseconds of the monotonic clock, which all threads share; `performance.now()` counts from the start
  * of its own thread.
  */
-const slots = ['stopping', 'tickedAtNs', 'nextTickInMs', 'good', 'missed', 'lastGoodAtMs'] as const;
+const slots = ['tickedAtNs', 'nextTickInMs', 'good', 'missed', 'lastGoodAtMs'] as const;
 
 type Slot = (typeof slots)[number];
 
@@ -21,15 +21,6 @@ export class Vitals {
     this.buffer = buffer ?? new SharedArrayBuffer(slots.length * BigInt64Array.BYTES_PER_ELEMENT);
     this.#cells = new BigInt64Array(this.buffer);
     if (!buffer) this.#set('nextTickInMs', none);
-  }
-
-  /** From here on, an unanswered probe says nothing: the socket is being closed. */
-  setStopping(): void {
-    this.#set('stopping', 1n);
-  }
-
-  get isStopping(): boolean {
-    return this.#get('stopping') === 1n;
   }
 
   /** @param nextInMs null: no tick is scheduled, and the age of the last one says nothing. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { write } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { firstStanding, isTickYoung, judge, killsToStop, recentKills, strikesToKill } from './judge.ts';
+import { firstStanding, isTickYoung, judge, killsToStop, probeEveryMs, recentKills, strikesToKill } from './judge.ts';
 import { appendKill, readKillLog } from './kill-log.ts';
 import { type ProbeResult, probe } from './probe.ts';
 import { stackOfMainThread } from './stack-report.ts';
@@ -34,10 +34,8 @@ function tell(event: WatchdogEvent): void {
   parentPort?.postMessage(event);
 }
 
-/** The next probe comes this long after the start of the last one: often enough for systemd, soon after a miss. */
 function intervalMs(): number {
-  const paceMs = standing.strikes > 0 || pace === 'awake' ? timings.awakeMs : timings.parkedMs;
-  return Math.min(paceMs, notify?.intervalMs ?? paceMs);
+  return probeEveryMs({ pace, strikes: standing.strikes, notifyEveryMs: notify?.intervalMs ?? null }, timings);
 }
 
 /** Until the next probe is due. True: the timer fired long after its time. */
@@ -89,7 +87,6 @@ async function act(result: ProbeResult): Promise<void> {
   const sinceMs = Math.round((performance.now() - (lastGoodMs ?? startedMs)) / 100) / 10;
   const reason = `no good answer for ${sinceMs} s, ${standing.strikes} probes in a row, the last: ${result.why}`;
   const stack = await stackOfMainThread(timings.stackMs);
-  if (vitals.isStopping) return;
   if (needsOperator) {
     record(standing.strikes, `not killed, needs an operator: ${reason}`, stack, false);
     await shout(`the watchdog would kill this process, but has done so too often: ${reason}`);
@@ -145,10 +142,9 @@ function seeGood(): void {
 
 const kills = recentKills(readKillLog(logPath), new Date(), timings.breakerMs);
 if (kills >= killsToStop) sayNeedsOperator(kills);
-for (let wasLate = false; !vitals.isStopping; ) {
+for (let wasLate = false; ; ) {
   const roundMs = performance.now();
   const result = await probe(socketPath, timings.timeoutMs);
-  if (vitals.isStopping) break;
   const before = standing;
   standing = judge(
     before,
@@ -165,4 +161,3 @@ for (let wasLate = false; !vitals.isStopping; ) {
   if (standing.strikes === strikesToKill && before.strikes < strikesToKill) await act(result);
   wasLate = await rest(roundMs);
 }
-parentPort?.close();

@@ -1,0 +1,92 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
+import { reasonOfDeath } from '../../../src/daemon/exit-reasons.ts';
+import { killLogPath, readKillLog } from '../../../src/daemon/watchdog/kill-log.ts';
+import { createScratchFolder, removeScratchFolder } from '../../support/scratch-folder.ts';
+import { startWatched, type Watched } from './watched-process.ts';
+
+const started: Watched[] = [];
+
+function scratch(): string {
+  const folder = createScratchFolder();
+  onTestFinished(() => removeScratchFolder(folder));
+  return folder;
+}
+
+function start(given: Parameters<typeof startWatched>[0]): Watched {
+  // A killed one leaves its socket behind; to make way for the next is not the watchdog's part.
+  rmSync(join(given.folder, 'control.sock'), { force: true });
+  const watched = startWatched(given);
+  started.push(watched);
+  return watched;
+}
+
+afterEach(async () => {
+  for (const { child, ended } of started.splice(0)) {
+    child.kill('SIGKILL');
+    await ended;
+  }
+});
+
+it('kills a process whose event loop is blocked and says by what; after three kills it needs an operator instead', async () => {
+  const folder = scratch();
+  for (const instanceId of ['first', 'second', 'third']) {
+    const watched = start({ folder, instanceId });
+    await watched.probed(1);
+    expect(await watched.view()).toMatchObject({ needsOperator: null, gauge: 0 });
+    watched.tell('spin');
+    expect(await watched.ended).toMatchObject({ signal: 'SIGKILL' });
+
+    const record = readKillLog(killLogPath(folder)).at(-1);
+    expect(record).toMatchObject({ instanceId, pid: watched.child.pid, strikes: 3, killed: true });
+    expect(record?.stack?.[0]).toMatch(/^spinForEver file:.*watched\.ts:\d+$/);
+    expect(reasonOfDeath(folder, instanceId)).toMatch(/^killed by its watchdog: no good answer for [\d.]+ s, 3 probes/);
+    const lines = watched.stderr().trimEnd().split('\n');
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ level: 60, msg: expect.stringContaining('watchdog kills') });
+  }
+
+  const fourth = start({ folder, instanceId: 'fourth' });
+  await fourth.probed(1);
+  expect(await fourth.view()).toMatchObject({
+    needsOperator: expect.stringContaining('3 times within 10 min'),
+    gauge: 1,
+  });
+  expect(fourth.stderr().match(/"level":60/g)).toHaveLength(1);
+  fourth.tell('spin');
+  await vi.waitFor(() => expect(readKillLog(killLogPath(folder)).at(-1)).toMatchObject({ strikes: 3 }), 10_000);
+  expect(readKillLog(killLogPath(folder)).at(-1)).toMatchObject({
+    instanceId: 'fourth',
+    killed: false,
+    reason: expect.stringMatching(/^not killed, needs an operator/),
+    stack: expect.arrayContaining([expect.stringContaining('spinForEver')]),
+  });
+  await vi.waitFor(() => expect(fourth.stderr()).toContain('would kill this process'), 10_000);
+  expect(fourth.child.exitCode ?? fourth.child.signalCode).toBeNull();
+  expect(reasonOfDeath(folder, 'fourth')).toMatch(/^died without a stop, after its watchdog had said: not killed/);
+});
+
+it('kills one that is stuck in native code, where there is no stack to be had', async () => {
+  const folder = scratch();
+  const watched = start({ folder, instanceId: 'native' });
+  await watched.probed(1);
+  watched.tell('wait');
+  expect(await watched.ended).toMatchObject({ signal: 'SIGKILL' });
+  expect(readKillLog(killLogPath(folder))).toMatchObject([{ instanceId: 'native', killed: true, stack: null }]);
+});
+
+it('lets one live that was suspended, and whose database is down, and holds it open for nobody', async () => {
+  const folder = scratch();
+  // Slow enough that a probe is under way at any time.
+  const watched = start({ folder, instanceId: 'laptop', answerAfterMs: 80 });
+  await watched.probed(3);
+  watched.child.kill('SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  watched.child.kill('SIGCONT');
+  const { probes } = await watched.view();
+  await watched.probed(probes.good + 3);
+  expect((await watched.view()).probes.missed).toBe(0);
+  watched.tell('leave');
+  expect(await watched.ended).toEqual({ code: 0, signal: null });
+  expect(readKillLog(killLogPath(folder))).toEqual([]);
+});

@@ -1,0 +1,50 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** Of seconds made tenths; late is what no busy machine makes of them. */
+export const watchedTimings = { awakeMs: 60, timeoutMs: 200, lateMs: 600, stackMs: 1000 };
+
+const program = fileURLToPath(new URL('./workers/watched.ts', import.meta.url));
+
+export interface Watched {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ readonly signal: NodeJS.Signals | null; readonly code: number | null }>;
+  /** As far as it was read. */
+  stderr(): string;
+  tell(command: 'spin' | 'wait' | 'leave'): void;
+  view(): Promise<{ needsOperator: string | null; gauge: number; probes: { good: number; missed: number } }>;
+  /** Resolves when it was probed that often. */
+  probed(times: number): Promise<void>;
+}
+
+export function startWatched(given: {
+  readonly folder: string;
+  readonly instanceId: string;
+  readonly answerAfterMs?: number;
+}): Watched {
+  const { folder, instanceId, answerAfterMs = 0 } = given;
+  const child = fork(program, [folder, instanceId, String(answerAfterMs)], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  const ended = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  async function view() {
+    child.send('view');
+    const [answer] = await once(child, 'message');
+    return answer;
+  }
+  return {
+    child,
+    ended,
+    stderr: () => stderr,
+    tell: (command) => void child.send(command),
+    view,
+    async probed(times) {
+      while ((await view()).probes.good < times) await new Promise((resolve) => setTimeout(resolve, 20));
+    },
+  };
+}
