@@ -199,6 +199,7 @@ describe('the fence', () => {
     const term = await leads(two);
     expect(await write(db, { ...rest(), ...lost } as never)).toBe(refused);
     expect(await write(db, { ...rest(), ...lost, instanceId: two } as never)).toBe(refused);
+    expect(await write(db, { ...rest(), ...term, instanceId: one } as never)).toBe(refused);
     expect(await row()).toEqual(before);
     expect(await events()).toEqual([]);
     expect(await write(db, { ...rest(), ...term } as never)).not.toBe(refused);
@@ -365,6 +366,7 @@ describe('a forced sleep', () => {
     await move(term, 'hibernation', 'forced_cycle_over');
     expect((await life()).honouredForceAt).toEqual(asleep.since);
     await wakeUp(db, { instanceId: two, reason: 'activity' });
+    expect((await life()).honouredForceAt).toBeNull();
     await move(term, 'drowsy');
     await move(term, 'sleep');
     expect(await life()).toMatchObject({ forceAgeSeconds: null, honouredForceAt: null });
@@ -493,8 +495,9 @@ describe('idleness', () => {
 
   it('requests in flight are those of all that live; one that is parked has none and lives', async () => {
     const { db } = database;
-    await touchInstance(db, one, { lastActivityAgeMs: 0, requestsInFlight: 2 });
-    await touchInstance(db, two, { lastActivityAgeMs: 0, requestsInFlight: 3 });
+    await pass('1 h', 'lifecycle');
+    await touchInstance(db, one, { lastActivityAgeMs: null, requestsInFlight: 2 });
+    await touchInstance(db, two, { lastActivityAgeMs: null, requestsInFlight: 3 });
     expect((await life()).requestsInFlight).toBe(5);
     await backDate(two, 'seen_at');
     expect((await life()).requestsInFlight).toBe(2);
