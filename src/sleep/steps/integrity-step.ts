@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import type { Database } from '../../db/database.ts';
+import { isConnectionFailure } from '../../db/errors.ts';
 import { listBanks } from '../../store/banks.ts';
 import {
   countFarAttempts,
@@ -19,8 +21,9 @@ import {
   pruneVerdicts,
 } from '../../store/prune.ts';
 import { pruneVectorTombstones } from '../../store/vectors/vector-tombstones.ts';
+import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { type JsonValue, type SleepStep, type StepContext, type StepEnd, sleepStepNames } from '../step.ts';
+import { type SleepStep, type StepContext, type StepEnd, sleepStepNames } from '../step.ts';
 
 /** Each of a bank is a statement of its own: between two of them somebody may want the daemon awake. */
 const checks = {
@@ -50,15 +53,22 @@ const prunings: readonly ((db: Database) => Promise<number>)[] = [
 /** What a crash may have checked again. */
 const banksASave = 50;
 
-interface Checkpoint {
+const checkpointSchema = z.strictObject({
   /** Banks up to this one are checked; null: all are. */
-  readonly after: string | null;
-  readonly banks: number;
-  readonly findings: Findings;
-  readonly pruned: number;
-}
+  after: z.string().nullable(),
+  banks: z.int(),
+  findings: z.partialRecord(z.enum(Object.keys(checks) as CheckName[]), z.int()),
+  pruned: z.int(),
+});
+type Checkpoint = z.output<typeof checkpointSchema>;
 
 const atTheStart: Checkpoint = { after: '', banks: 0, findings: {}, pruned: 0 };
+
+interface State {
+  now: Checkpoint;
+  /** A bank that cannot be checked keeps neither the others nor the pruning waiting; the step fails in the end. */
+  failure: { readonly thrown: unknown } | null;
+}
 
 interface IntegrityDeps {
   readonly db: Database;
@@ -83,12 +93,17 @@ export function createIntegrityStep({ db, log }: IntegrityDeps): SleepStep {
   }
 
   /** False: the signal came first. */
-  async function checkBanks(context: StepContext, state: { now: Checkpoint }): Promise<boolean> {
+  async function checkBanks(context: StepContext, state: State): Promise<boolean> {
     const { signal, save, progress } = context;
     while (state.now.after !== null) {
       const page = await listBanks(db, { after: state.now.after, limit: banksASave });
       for (const { id } of page) {
-        const found = await check(id, signal);
+        const found = await check(id, signal).catch((thrown: unknown) => {
+          if (isConnectionFailure(thrown)) throw thrown;
+          log.warn({ bankId: id, error: errorMessage(thrown) }, 'integrity: a bank could not be checked');
+          state.failure ??= { thrown };
+          return {};
+        });
         if (found === null) return false;
         const { banks, findings } = state.now;
         state.now = { ...state.now, after: id, banks: banks + 1, findings: sum(findings, found) };
@@ -100,7 +115,7 @@ export function createIntegrityStep({ db, log }: IntegrityDeps): SleepStep {
     return true;
   }
 
-  async function prune({ signal }: StepContext, state: { now: Checkpoint }): Promise<boolean> {
+  async function prune({ signal }: StepContext, state: State): Promise<boolean> {
     for (const pruning of prunings) {
       for (let deleted = pruneBatchRows; deleted >= pruneBatchRows; ) {
         if (signal.aborted) return false;
@@ -112,8 +127,9 @@ export function createIntegrityStep({ db, log }: IntegrityDeps): SleepStep {
   }
 
   async function run(context: StepContext): Promise<StepEnd> {
-    const state = { now: readCheckpoint(context.checkpoint) };
+    const state: State = { failure: null, now: checkpointSchema.safeParse(context.checkpoint).data ?? atTheStart };
     if ((await checkBanks(context, state)) && (await prune(context, state))) {
+      if (state.failure !== null) throw state.failure.thrown;
       return { kind: 'done', note: noteOf(state.now) };
     }
     await context.save({ ...state.now });
@@ -134,9 +150,4 @@ function noteOf({ findings, pruned }: Checkpoint): string {
   );
   const old = pruned > 0 ? [`${pruned} old rows deleted`] : [];
   return [...(wrong.length > 0 ? wrong : ['all in order']), ...old].join('; ');
-}
-
-function readCheckpoint(value: JsonValue): Checkpoint {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return atTheStart;
-  return { ...atTheStart, ...value };
 }
