@@ -8,6 +8,7 @@ import { addConflicts } from './conflicts.ts';
 import { addConsolidate } from './consolidate.ts';
 import { addCost } from './cost.ts';
 import { addDemo } from './demo.ts';
+import { addDigest } from './digest.ts';
 import { addDoctor } from './doctor.ts';
 import { addEmbeddings } from './embeddings.ts';
 import { addExplain } from './explain.ts';
@@ -16,11 +17,15 @@ import { addIngest } from './ingest.ts';
 import { addInvalidate } from './invalidate.ts';
 import { addJobs } from './jobs.ts';
 import { addMigrate } from './migrate.ts';
+import { addPause } from './pause.ts';
 import { addRecall } from './recall.ts';
 import { addRemember } from './remember.ts';
+import { addResume } from './resume.ts';
 import { addRun } from './run.ts';
 import { addService } from './service.ts';
+import { addSleep } from './sleep.ts';
 import { addStatus } from './status.ts';
+import { addWake } from './wake.ts';
 
 /** In the order of `engramd help`. */
 export function addCommands(program: Command, context: CommandContext): void {
@@ -37,6 +42,11 @@ export function addCommands(program: Command, context: CommandContext): void {
   addInvalidate(program, context);
   addForget(program, context);
   addStatus(program, context);
+  addSleep(program, context);
+  addWake(program, context);
+  addPause(program, context);
+  addResume(program, context);
+  addDigest(program, context);
   addCost(program, context);
   addJobs(program, context);
   addEmbeddings(program, context);
