@@ -170,7 +170,9 @@ describe('the lease on leading', () => {
     const term = await leads(two);
     expect(await renewLeadership(db, one, lost.fence, ttlMs)).toBe(false);
     expect(await renewLeadership(db, two, lost.fence, ttlMs)).toBe(false);
+    expect(await renewLeadership(db, one, term.fence, ttlMs)).toBe(false);
     await releaseLeadership(db, one, lost.fence);
+    await releaseLeadership(db, one, term.fence);
     await releaseLeadership(db, two, lost.fence);
     expect((await life()).leader).toMatchObject(term);
   });
@@ -267,6 +269,13 @@ describe('a move', () => {
     }
     expect((await life()).state).toBe('wake');
     expect(await events()).toHaveLength(2);
+  });
+
+  it('from another state than the one at hand comes to nothing', async () => {
+    const term = await leads(one);
+    const { version } = await life();
+    expect(await moveState(database.db, { ...term, version, from: 'drowsy', to: 'sleep', reason: 'idle' })).toBeNull();
+    expect(await events()).toEqual([]);
   });
 
   it('announces itself, and nothing that did not happen', async () => {
