@@ -101,6 +101,8 @@ class DaemonLife implements Life {
   #nudged = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #waking: Promise<void> | undefined;
+  /** Counts who woke it. A tick that began before is wrong about the row. */
+  #wakes = 0;
   #flushed = 0;
   #mayParkAtMs = 0;
   #maintainedSinceMs: number | null = null;
@@ -241,6 +243,7 @@ class DaemonLife implements Life {
 
   async #wakeNow(reason: TransitionReason): Promise<void> {
     const { db, instanceId, clock, log, metrics } = this.#deps;
+    this.#wakes += 1;
     this.#conductor.interrupt(reason);
     const up = this.#parking.unpark();
     for (let pauseMs = 100; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, retryMs)) {
@@ -287,6 +290,7 @@ class DaemonLife implements Life {
   /** @returns how long until the next one */
   async #tick(): Promise<number> {
     const { db, instanceId, clock, log, metrics } = this.#deps;
+    const wakes = this.#wakes;
     try {
       await this.#flush();
       let row = await readLife(db);
@@ -305,7 +309,7 @@ class DaemonLife implements Life {
       metrics.ticks.inc({ outcome: led === null ? 'followed' : 'led' });
       metrics.tickTimestamp.set(clock.now().getTime() / 1000);
       this.#note(metrics);
-      return await this.#afterTick(row, led);
+      return wakes === this.#wakes ? await this.#afterTick(row, led) : 0;
     } catch (thrown) {
       if (this.#stopped.signal.aborted) return 0;
       log.warn({ error: errorMessage(thrown), instanceId }, 'a tick failed; it is tried again');
@@ -412,8 +416,10 @@ class DaemonLife implements Life {
       const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();
       if (graceLeftMs > 0) return Math.min(tickEveryMs, graceLeftMs);
       if (this.activity.inFlight() === 0) {
+        const wakes = this.#wakes;
         if (led === null) await lookAround(this.#leaderDeps(), row);
-        await this.#hibernate();
+        await this.#handOut.settled();
+        if (wakes === this.#wakes) await this.#hibernate();
         return this.#parking.isParked() ? this.#parkedLook(true) : 0;
       }
     }
@@ -421,7 +427,6 @@ class DaemonLife implements Life {
   }
 
   async #hibernate(): Promise<void> {
-    await this.#handOut.settled();
     const { onExit, clock } = this.#deps;
     if (onExit !== null) {
       if (!this.#hasExited) onExit();

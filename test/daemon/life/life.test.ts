@@ -1,0 +1,330 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { forceSleep, setPause, wakeUp } from '../../../src/store/lifecycle.ts';
+import { createLifeRig, type LifeRig, noWork } from './life-rig.ts';
+
+let rig: LifeRig;
+beforeEach(async () => {
+  rig = await createLifeRig();
+});
+afterEach(() => rig.close());
+
+const cold = { wakeSignal: false, socketActivated: false };
+const until = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
+const stateIs = (state: string) => until(async () => expect((await rig.row()).state).toBe(state));
+const asleep = async () => {
+  await rig.idleFor(1800);
+  await stateIs('sleep');
+};
+
+describe('the way down', () => {
+  it('goes one state at a time, each with its reason, runs the cycle in SLEEP and parks behind it', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    await asleep();
+    await until(() => expect(daemon.cycle.runs).toHaveLength(1));
+    expect(daemon.isHandingOut()).toBe(false);
+    expect(daemon.cycle.runs[0]).toMatchObject({ trigger: 'idle' });
+    daemon.cycle.end('clean');
+    await rig.idleFor(7200);
+    await stateIs('hibernation');
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect(daemon.did).toContain('releases');
+    expect(await rig.transitions()).toEqual([
+      'wake → drowsy: idle',
+      'drowsy → sleep: idle',
+      'sleep → hibernation: idle',
+    ]);
+    const { rows } = await rig.database.db.query<{ n: number }>(
+      'select count(*)::int as n from pg_stat_activity where application_name = $1',
+      [`life ${daemon.id}`],
+    );
+    expect(rows).toEqual([{ n: 0 }]);
+  });
+
+  it('takes an error for unknown, not for empty: the tick goes on and says so, and the next good one clears it', async () => {
+    const daemon = await rig.daemon();
+    daemon.work = new Error('could not be counted');
+    await daemon.life.start(cold);
+    await rig.idleFor(3600);
+    await stateIs('drowsy');
+    expect(daemon.life.view()).toMatchObject({ skipped: 'unknown_work', heldBy: 'unknown_work' });
+    expect((await rig.row()).tickSkipped).toBe('unknown_work');
+    expect(rig.logged.join('')).toContain('does not count as nothing');
+    daemon.work = noWork;
+    daemon.nudge();
+    await stateIs('sleep');
+    await until(async () => expect((await rig.row()).tickSkipped).toBeNull());
+  });
+
+  it('stays awake while there is work, and while jobs are in hand', async () => {
+    const daemon = await rig.daemon();
+    daemon.work = { rows: 3, jobsActive: 0, nextAt: null };
+    await daemon.life.start(cold);
+    await rig.idleFor(3600);
+    await stateIs('drowsy');
+    await until(() => expect(daemon.life.view().heldBy).toBe('work_to_do'));
+    daemon.work = { rows: 0, jobsActive: 1, nextAt: null };
+    daemon.nudge();
+    await until(() => expect(daemon.life.view().heldBy).toBe('jobs_active'));
+    daemon.work = noWork;
+    daemon.nudge();
+    await stateIs('sleep');
+  });
+
+  it('hands the next tick over, and runs none twice', async () => {
+    const [one, other] = [await rig.daemon(), await rig.daemon()];
+    await one.life.start(cold);
+    await other.life.start(cold);
+    for (let look = 0; look < 10; look += 1) {
+      one.nudge();
+      other.nudge();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await until(() => expect(one.life.view().leader).toEqual({ instanceId: one.id, isSelf: true }));
+    await until(() => expect(other.life.view().leader).toEqual({ instanceId: one.id, isSelf: false }));
+    await one.life.stop();
+    const { tick } = await rig.row();
+    await until(() => {
+      other.nudge();
+      expect(other.life.view().leader?.isSelf).toBe(true);
+    });
+    await until(async () => expect((await rig.row()).tick).toBeGreaterThan(tick));
+  });
+});
+
+describe('who comes', () => {
+  it('in SLEEP wakes it: the cycle is interrupted and jobs are handed out again', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    const release = daemon.life.activity.begin('/v1/recall');
+    expect(daemon.cycle.runs[0]?.signal.aborted).toBe(true);
+    await stateIs('wake');
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    release();
+    expect((await rig.transitions()).at(-1)).toBe('sleep → wake: activity');
+  });
+
+  it('while it parks turns it round', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    daemon.cycle.end('clean');
+    daemon.races.at('park:released', () => daemon.life.activity.begin('/v1/recall')());
+    await rig.idleFor(7200);
+    await until(() => expect(daemon.did).toContain('restores'));
+    await stateIs('wake');
+    expect(daemon.life.isParked()).toBe(false);
+  });
+
+  it.each([
+    ['a request', 'activity', (daemon: Awaited<ReturnType<LifeRig['daemon']>>) => daemon.life.activity.begin('/')()],
+    [
+      'rows by SQL',
+      'rows_by_sql',
+      (daemon: Awaited<ReturnType<LifeRig['daemon']>>) => daemon.life.heard('engramd_work', 'a'),
+    ],
+    [
+      'the command',
+      'wake_command',
+      (daemon: Awaited<ReturnType<LifeRig['daemon']>>) => void daemon.life.control.wake(null),
+    ],
+  ])('%s wakes what is parked', async (_, reason, come) => {
+    await rig.database.db.query("update engram.lifecycle set state = 'hibernation', since = now()");
+    const thresholds = { drowsyAfterSeconds: 0.05, sleepAfterSeconds: 1, hibernateAfterSeconds: 2, hibernates: true };
+    const daemon = await rig.daemon({ thresholds });
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    come(daemon);
+    await stateIs('wake');
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    expect(daemon.life.isParked()).toBe(false);
+    expect(daemon.did).toEqual(expect.arrayContaining(['releases', 'restores', 'opens']));
+    expect(daemon.did.includes('hint a')).toBe(reason === 'rows_by_sql');
+    expect((await rig.transitions())[0]).toMatch(new RegExp(`hibernation → wake: (${reason}|activity)`));
+  });
+
+  it('to one daemon wakes the other one, which was told', async () => {
+    const [one, other] = [await rig.daemon(), await rig.daemon()];
+    await one.life.start(cold);
+    await other.life.start(cold);
+    await asleep();
+    other.nudge();
+    await until(() => expect(other.isHandingOut()).toBe(false));
+    one.life.activity.begin('/v1/recall')();
+    await stateIs('wake');
+    other.life.heard('engramd_life', 'wake');
+    await until(() => expect(other.isHandingOut()).toBe(true));
+  });
+});
+
+describe('a start in HIBERNATION', () => {
+  const hibernating = () =>
+    rig.database.db.query("update engram.lifecycle set state = 'hibernation', since = now() - interval '1 h'");
+
+  it('serves before it hibernates again: it waits for somebody first', async () => {
+    await hibernating();
+    const daemon = await rig.daemon();
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    daemon.nudge();
+    await until(() => expect(daemon.life.view().lastTickAt).not.toBeNull());
+    expect(daemon.life.isParked()).toBe(false);
+    expect((await rig.row()).state).toBe('hibernation');
+    expect(daemon.isHandingOut()).toBe(false);
+  });
+
+  it.each([
+    ['the wake signal', { wakeSignal: true, socketActivated: false }, 'wake_signal'],
+    ['a connection that the supervisor took', { wakeSignal: false, socketActivated: true }, 'demand_at_boot'],
+  ])('wakes for %s', async (_, demand, reason) => {
+    await hibernating();
+    const daemon = await rig.daemon();
+    await daemon.life.start(demand);
+    expect((await rig.row()).state).toBe('wake');
+    expect(await rig.transitions()).toEqual([`hibernation → wake: ${reason}`]);
+  });
+
+  it('wakes for rows that came meanwhile, not for those that were left', async () => {
+    const { db } = rig.database;
+    await db.query("insert into engram.banks (id) values ('b')");
+    const insert = "insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')";
+    await db.query(insert);
+    await hibernating();
+    await db.query("update engram.lifecycle set since = now() + interval '1 ms'");
+    const left = await rig.daemon();
+    left.cycle.lastCleanAt = new Date();
+    await left.life.start(cold);
+    expect((await rig.row()).state).toBe('hibernation');
+    await left.life.stop();
+    await db.query(insert);
+    const came = await rig.daemon();
+    await came.life.start(cold);
+    expect((await rig.row()).state).toBe('wake');
+  });
+});
+
+describe('a forced sleep', () => {
+  it('closes hand-out at once, waits for jobs in hand, sleeps, runs its cycle once and hibernates', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await rig.database.db.query("update engram.lifecycle set woken_at = now() - interval '1 day'");
+    daemon.life.activity.begin('/v1/recall')();
+    daemon.work = { rows: 10_000, jobsActive: 2, nextAt: null };
+    const told = await daemon.life.control.forceSleep('for the night');
+    expect(told.note).toContain('batches in flight have 30 s');
+    await until(() => expect(daemon.did).toContain('closes, 30 s'));
+    await until(() => expect(daemon.life.view()).toMatchObject({ isSleepForced: true, heldBy: 'jobs_active' }));
+    expect((await rig.row()).state).toBe('wake');
+    daemon.work = { rows: 10_000, jobsActive: 0, nextAt: null };
+    await stateIs('sleep');
+    await until(() => expect(daemon.cycle.runs[0]).toMatchObject({ trigger: 'forced' }));
+    daemon.cycle.end('clean');
+    // What it left waits, and holds nothing up: HIBERNATION without the two hours.
+    await stateIs('hibernation');
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect(daemon.cycle.runs).toHaveLength(1);
+    expect(daemon.life.view()).toMatchObject({ isSleepForced: false });
+    expect(daemon.life.view().nextDue?.what).toBe('cycle');
+    expect(await rig.transitions()).toEqual([
+      'wake → drowsy: forced',
+      'drowsy → sleep: forced',
+      'sleep → hibernation: forced_cycle_over',
+    ]);
+    expect((await daemon.life.control.forceSleep(null)).note).toBe('It hibernates already.');
+  });
+
+  it('and a wake together end awake', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await rig.database.db.query("update engram.lifecycle set woken_at = now() - interval '1 day'");
+    const held = daemon.races.hold('life:before-transition');
+    await forceSleep(rig.database.db);
+    daemon.nudge();
+    await held.reached;
+    await wakeUp(rig.database.db, { instanceId: daemon.id, reason: 'wake_command' });
+    held.release();
+    daemon.nudge();
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    expect(await rig.row()).toMatchObject({ state: 'wake', forceAgeSeconds: null });
+    expect(await rig.transitions()).toEqual([]);
+  });
+
+  it('begins a cycle in a SLEEP whose cycle is over', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    daemon.cycle.end('clean');
+    await until(() => expect(daemon.life.view().skipped).toBe('cooling_down'));
+    await daemon.life.control.forceSleep(null);
+    await until(() => expect(daemon.cycle.runs).toHaveLength(2));
+    expect(daemon.cycle.runs[1]).toMatchObject({ trigger: 'forced' });
+  });
+});
+
+describe('a pause', () => {
+  it('closes hand-out and ends the cycle, survives a restart, and ends by itself', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    await daemon.life.control.pause(null);
+    await until(() => expect(daemon.cycle.isRunning()).toBe(false));
+    await until(() => expect(daemon.life.view()).toMatchObject({ skipped: 'paused' }));
+    daemon.life.activity.begin('/v1/recall')();
+    await stateIs('wake');
+    const restarted = await rig.daemon();
+    await restarted.life.start(cold);
+    restarted.nudge();
+    await until(() => expect(restarted.life.view().paused).not.toBeNull());
+    expect(restarted.isHandingOut()).toBe(false);
+    await setPause(rig.database.db, 1);
+    await until(() => {
+      restarted.nudge();
+      expect(restarted.isHandingOut()).toBe(true);
+    });
+    expect(restarted.life.view()).toMatchObject({ paused: null });
+  });
+});
+
+describe('without a clean cycle for two days', () => {
+  it('runs one awake, in slices, which activity does not end', async () => {
+    await rig.database.db.query("update engram.lifecycle set born_at = now() - interval '49 h'");
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.cycle.runs[0]).toMatchObject({ trigger: 'starved', sliceMs: 2000 }));
+    daemon.life.activity.begin('/v1/recall')();
+    daemon.nudge();
+    await until(() => expect(daemon.life.view().activityAgeSeconds).toBeLessThan(1));
+    expect(daemon.cycle.isRunning()).toBe(true);
+    expect(daemon.isHandingOut()).toBe(true);
+  });
+});
+
+describe('what is due in HIBERNATION', () => {
+  it('is done without waking, and parked again after', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    daemon.cycle.end('clean');
+    const { now } = await rig.row();
+    // Rows that rest become workable in a second.
+    daemon.work = { rows: 0, jobsActive: 0, nextAt: new Date(now.getTime() + 1500) };
+    await rig.idleFor(7200);
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect(daemon.life.view().nextDue?.what).toBe('work');
+    daemon.work = { rows: 4, jobsActive: 0, nextAt: null };
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    expect((await rig.row()).state).toBe('hibernation');
+    daemon.work = noWork;
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect(daemon.isHandingOut()).toBe(false);
+    expect((await rig.transitions()).filter((told) => told.includes('→ wake'))).toEqual([]);
+  });
+});
