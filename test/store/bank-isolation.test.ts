@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { BuildKey } from '../../src/builds/build-store.ts';
 import type { Database } from '../../src/db/database.ts';
 import { sqlState } from '../../src/db/errors.ts';
 import * as applyLocks from '../../src/store/apply-locks.ts';
@@ -31,6 +32,8 @@ import * as memoryRows from '../../src/store/memory-rows.ts';
 import * as memoryStates from '../../src/store/memory-states.ts';
 import * as modelAnswers from '../../src/store/model-answers.ts';
 import * as modelCalls from '../../src/store/model-calls.ts';
+import { createNeighbourLists } from '../../src/store/neighbours/create-neighbour-lists.ts';
+import * as neighbourRows from '../../src/store/neighbours/neighbour-rows.ts';
 import * as nextEmbeddings from '../../src/store/next-embeddings.ts';
 import * as observations from '../../src/store/observations.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
@@ -40,12 +43,16 @@ import * as requestCosts from '../../src/store/request-costs.ts';
 import * as requeue from '../../src/store/requeue.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
+import { createBuildStore } from '../../src/store/shared-builds.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import * as sweepRows from '../../src/store/sweep-rows.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
 import * as verdicts from '../../src/store/verdicts.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { wordVector } from '../support/fake-embedder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import {
@@ -631,6 +638,47 @@ const cases: Record<string, Case> = {
     },
     gives: [[], []],
   },
+  'shared-builds:createBuildStore': {
+    async call(b, _, db) {
+      const store = createBuildStore(db);
+      const build = { rows: 1, seenXid: '3', isComplete: true, payload: Buffer.from('stolen') };
+      const [ours, own] = ['victim', b].map((bankId) => ({ bankId, kind: 'test', key: 'build' })) as [
+        BuildKey,
+        BuildKey,
+      ];
+      const lease = await store.claim(ours, uuid(), 60_000);
+      await store.save(ours, lease?.fence ?? 0, build);
+      const given = [await store.load(own), await store.save(own, lease?.fence ?? 0, build)];
+      await db.query("delete from engram.shared_builds where bank_id = 'victim'");
+      await db.query("delete from engram.build_leases where bank_id = 'victim'");
+      return given;
+    },
+    gives: [null, false],
+  },
+  'neighbours/create-neighbour-lists:createNeighbourLists': {
+    async call(b, _, db) {
+      const lists = createNeighbourLists({
+        db,
+        clock: systemClock,
+        log: silentLog,
+        metrics: createMetrics(),
+        racepoints: inertRacepoints,
+        instanceId: uuid(),
+        floorOf: () => -1,
+      });
+      const found = await lists.of(b, model, { signal: new AbortController().signal });
+      return found?.ids();
+    },
+    gives: [],
+  },
+  'neighbours/neighbour-rows:readNeighbourPage': {
+    call: (b, _, db) => neighbourRows.readNeighbourPage(db, b, { modelId: model, after: null, limit: 100 }),
+    gives: [],
+  },
+  'neighbours/neighbour-rows:countNeighbourRows': {
+    call: (b, _, db) => neighbourRows.countNeighbourRows(db, b, { modelId: model, seenXid: '0', most: 100 }),
+    gives: { rows: 0, dirty: 0 },
+  },
   'vectors/matrix-rows:readWhole': {
     async call(b, _, db) {
       const seen: unknown[] = [];
@@ -660,6 +708,8 @@ const cases: Record<string, Case> = {
 const exempt: Record<string, string> = {
   'budget-ledger:readLedger': 'one budget a database',
   'cost-report:sampleBacklog': 'totals over all banks',
+  'neighbours/neighbour-rows:readSeenXid': 'reads no table',
+  'neighbours/neighbour-rows:readDimensions': 'models belong to no bank',
   'model-breakers:breakerOf': 'reads no table',
   'model-breakers:readBreaker': 'endpoints belong to no bank',
   'model-breakers:openBreaker': 'endpoints belong to no bank',
@@ -728,9 +778,18 @@ const exempt: Record<string, string> = {
 
 /** No statement over a bank's rows in these files: they pack and compare what the functions above have read. */
 const withoutSql = [
+  'neighbours/cluster-rows',
+  'neighbours/find-neighbours',
+  'neighbours/nearest-table',
+  'neighbours/neighbour-codec',
+  'neighbours/neighbour-servant',
+  'neighbours/neighbour-thread',
+  'neighbours/seeded-random',
+  'neighbours/unit-rows',
   'vectors/cached-matrix',
   'vectors/fresh-run',
   'vectors/matrix',
+  'vectors/matrix-servant',
   'vectors/matrix-thread',
   'vectors/matrix-worker',
   'vectors/model-dimensions',

@@ -2,7 +2,7 @@ import { clusterRows } from './cluster-rows.ts';
 import { NearestTable } from './nearest-table.ts';
 import { FourLanes, type UnitRows } from './unit-rows.ts';
 
-/** Up to here each row is compared with each: 4,000 × 512 take about 2 s. */
+/** Up to here each row is compared with each: 4,000 × 512 take 1.6 s. */
 const exactRows = 4000;
 
 /** A list that is longer than this many times the usual one is not looked through whole: see {@link scanList}. */
@@ -12,8 +12,9 @@ const oversize = 4;
  * The nearest rows of each row, of its own scope and at or above `floor`.
  *
  * A scope of up to 4,000 rows is compared whole. A larger one is put into about √n lists by k-means, and each row is
- * compared with the rows of the eight lists that it is nearest to: 50,000 × 512 take half a minute instead of ten, and of the
- * eight nearest of clustered rows 97 % are found.
+ * compared with the rows of the eight lists that it is nearest to: 50,000 × 512 take 27 s of one core instead of four
+ * minutes. Of the eight nearest of 10,000 rows around topics all are found where the topics are clear (cosines of 0.65), and
+ * 98.6 % where they are hardly there (0.38).
  *
  * @param scopes of each row, any numbers
  */

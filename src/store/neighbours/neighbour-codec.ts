@@ -4,7 +4,8 @@ import type { Neighbour, ReadonlyNeighbours } from './neighbour-lists.ts';
 /*
  * Little-endian: the mark, how many rows and how many links; the rows' ids, sixteen bytes each and ascending; where each
  * row's links begin and, last, where they end; the links' rows; the links' similarities. Numbers stand at multiples of
- * four, so that they are read where they lie. Not deflated: of 3.7 MB of 50,000 rows that took off 18 % and cost 0.2 s.
+ * four, so that they are read where they lie. Not deflated: of the 4.2 MB of 50,000 rows that takes off a third, and the
+ * server packs what is that large by itself.
  */
 
 const mark = 0x31424e45;
