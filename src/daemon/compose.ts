@@ -20,7 +20,9 @@ import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance, lastExitOn } from '../store/instances.ts';
+import type { StartNeighbourWorker } from '../store/neighbours/neighbour-thread.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
+import type { StartWorker } from '../store/vectors/matrix-thread.ts';
 import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
@@ -72,6 +74,8 @@ export interface ComposeOptions {
   readonly inherited?: InheritedSockets;
   /** Tells the supervisor how it goes. */
   readonly notify?: SystemdNotify;
+  /** Where heavy work runs instead of threads of its own: benches show what that costs. */
+  readonly heavyWork?: { readonly startMatrixWorker: StartWorker; readonly startNeighbourWorker: StartNeighbourWorker };
   readonly metrics?: Metrics;
   readonly racepoints?: Racepoints;
   readonly random?: () => number;
@@ -154,7 +158,12 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     newId: uuidV7,
   });
   const decider = options.decider ?? models.decider;
-  const vectors = await chooseVectorIndex({ db, log, metrics });
+  const vectors = await chooseVectorIndex({
+    db,
+    log,
+    metrics,
+    ...(options.heavyWork && { startWorker: options.heavyWork.startMatrixWorker }),
+  });
   const { embedder, configuredModel, open } = await openEmbedder({
     config,
     db,
@@ -280,6 +289,20 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       env: process.env,
     });
     if (warning !== null) log.warn(warning);
+    const sleep = openSleep({
+      db,
+      queue,
+      engine,
+      embedder,
+      instanceId,
+      startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
+      clock,
+      log,
+      metrics,
+      racepoints,
+      newId: uuidV7,
+    });
+    releasers.add('builds', stopBoundsMs.builds, () => sleep.stop());
     opened = await openLife({
       config,
       db,
@@ -294,7 +317,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
           return switchLoop?.isBusy() ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
         },
       },
-      cycle: openSleep({ db, queue, engine, instanceId, clock, log, metrics, racepoints, newId: uuidV7 }),
+      cycle: sleep.cycle,
       parts: [
         // The last word of status is not that of half a minute ago.
         { name: 'status', release: async () => void (await status.fresh()) },
@@ -305,6 +328,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
           restore: async () => switchLoop?.start(),
         },
         { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
+        { name: 'builds', release: () => sleep.stop() },
         { name: 'vectors', release: () => vectors.release() },
         { name: 'embedder', release: () => embedder.release() },
         { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },

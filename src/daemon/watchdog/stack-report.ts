@@ -34,3 +34,15 @@ export async function stackOfMainThread(timeoutMs: number): Promise<readonly str
     session.disconnect();
   }
 }
+
+/**
+ * Has the main thread exit, whatever it is doing but for native code. For the first process of a container that has no
+ * init: the kernel spares it from its own SIGKILL.
+ */
+export function exitMainThread(exitCode: number): void {
+  const session = new Session();
+  session.connectToMainThread();
+  session.post('Runtime.evaluate', { expression: `process.reallyExit(${exitCode})` });
+  // It waits for us to be gone. By then it has heard.
+  setTimeout(() => session.disconnect(), 1000);
+}

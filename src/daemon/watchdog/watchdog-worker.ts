@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { firstStanding, isTickYoung, judge, killsToStop, probeEveryMs, recentKills, strikesToKill } from './judge.ts';
 import { appendKill, readKillLog } from './kill-log.ts';
 import { type ProbeResult, probe } from './probe.ts';
-import { stackOfMainThread } from './stack-report.ts';
+import { exitMainThread, stackOfMainThread } from './stack-report.ts';
 import { Vitals } from './vitals.ts';
 import type { Pace, WatchdogConfig, WatchdogEvent } from './watchdog-config.ts';
 
@@ -95,6 +95,8 @@ async function act(result: ProbeResult): Promise<void> {
   record(standing.strikes, reason, stack, true);
   await shout(`the watchdog kills this process: ${reason}`);
   process.kill(process.pid, 'SIGKILL');
+  // Still here.
+  exitMainThread(137);
 }
 
 function sayNeedsOperator(kills: number): void {
