@@ -136,21 +136,6 @@ export async function claimTick(
   return rowCount === 1;
 }
 
-/** The tick with that number, which was claimed, has come to nothing after all. False: it is not the last one any more. */
-export async function spoilTick(
-  db: Queryable,
-  claimed: Leading & { readonly tick: number; readonly why: string },
-): Promise<boolean> {
-  // One row each.
-  const { rowCount } = await db.query(
-    `update engram.lifecycle set tick_skipped = $4
-     where tick = $3
-       and exists (select from engram.leader where instance_id = $1 and fence = $2 and expires_at > now())`,
-    [claimed.instanceId, claimed.fence, claimed.tick, claimed.why],
-  );
-  return rowCount === 1;
-}
-
 export interface Move extends Leading {
   /** Of the row that was decided by. */
   readonly version: number;

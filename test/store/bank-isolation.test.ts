@@ -753,7 +753,6 @@ const exempt: Record<string, string> = {
   'leader:releaseLeadership': 'one leader a database',
   'lifecycle:readLife': 'one life a database',
   'lifecycle:claimTick': 'one life a database',
-  'lifecycle:spoilTick': 'one life a database',
   'lifecycle:moveState': 'one life a database',
   'lifecycle:wakeUp': 'one life a database',
   'lifecycle:forceSleep': 'one life a database',

@@ -19,7 +19,6 @@ import {
   moveState,
   readLife,
   setPause,
-  spoilTick,
   wakeUp,
 } from '../../src/store/lifecycle.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -190,7 +189,6 @@ describe('the fence', () => {
 
   it.each([
     ['claimTick', () => ({ ...stale, skipped: null }), claimTick, false],
-    ['spoilTick', () => ({ ...stale, why: 'x' }), spoilTick, false],
     ['moveState', () => stale, moveState, null],
   ] as const)('of one whose lease is over, or taken over, is refused by %s', async (_, rest, write, refused) => {
     const { db } = database;
@@ -233,11 +231,6 @@ describe('ticks', () => {
     await claimTick(db, { ...term, tick: 0, skipped: 'paused' });
     expect((await life()).tickSkipped).toBe('paused');
     await claimTick(db, { ...term, tick: 1, skipped: null });
-    expect((await life()).tickSkipped).toBeNull();
-    expect(await spoilTick(db, { ...term, tick: 2, why: 'failed' })).toBe(true);
-    expect((await life()).tickSkipped).toBe('failed');
-    await claimTick(db, { ...term, tick: 2, skipped: null });
-    expect(await spoilTick(db, { ...term, tick: 2, why: 'late' })).toBe(false);
     expect((await life()).tickSkipped).toBeNull();
   });
 });
