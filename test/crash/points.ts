@@ -16,7 +16,25 @@ export const decisionPoints = [
   'switch:before-commit',
 ] as const satisfies readonly RacepointName[];
 
-const others: ReadonlySet<RacepointName> = new Set([...callPoints, ...decisionPoints]);
+/** In a sleep cycle. */
+export const cyclePoints = [
+  'cycle:begun',
+  'cycle:step-begun',
+  'cycle:step-saved',
+  'cycle:before-step-end',
+  'cycle:before-end',
+] as const satisfies readonly RacepointName[];
+
+/** In what the daemon's life is made of: what is done there is found again, or not begun, by whoever starts next. */
+export const lifePoints = [
+  'sweep:before-commit',
+  'build:leading',
+  'build:before-save',
+  'life:before-transition',
+  'park:released',
+] as const satisfies readonly RacepointName[];
+
+const others: ReadonlySet<RacepointName> = new Set([...callPoints, ...decisionPoints, ...cyclePoints, ...lifePoints]);
 
 /** On the way of a memory that the rules decide. */
 export const workPoints: readonly RacepointName[] = racepointNames.filter((name) => !others.has(name));
