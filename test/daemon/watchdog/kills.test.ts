@@ -1,38 +1,38 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
+import { it, vi } from 'vitest';
 import { reasonOfDeath } from '../../../src/daemon/exit-reasons.ts';
 import { killLogPath, readKillLog } from '../../../src/daemon/watchdog/kill-log.ts';
 import { createScratchFolder, removeScratchFolder } from '../../support/scratch-folder.ts';
-import { startWatched, type Watched } from './watched-process.ts';
+import { startWatched, type Watched, type WatchedOptions } from './watched-process.ts';
 
-const started: Watched[] = [];
+type Finished = (done: () => Promise<void>) => void;
 
-function scratch(): string {
+function scratch(onTestFinished: Finished): string {
   const folder = createScratchFolder();
-  onTestFinished(() => removeScratchFolder(folder));
+  onTestFinished(async () => removeScratchFolder(folder));
   return folder;
 }
 
-function start(given: Parameters<typeof startWatched>[0]): Watched {
+function start(onTestFinished: Finished, given: WatchedOptions): Watched {
   // A killed one leaves its socket behind; to make way for the next is not the watchdog's part.
   rmSync(join(given.folder, 'control.sock'), { force: true });
   const watched = startWatched(given);
-  started.push(watched);
+  onTestFinished(async () => {
+    watched.child.kill('SIGKILL');
+    await watched.ended;
+  });
   return watched;
 }
 
-afterEach(async () => {
-  for (const { child, ended } of started.splice(0)) {
-    child.kill('SIGKILL');
-    await ended;
-  }
-});
-
-it('kills a process whose event loop is blocked and says by what; after three kills it needs an operator instead', async () => {
-  const folder = scratch();
+// Side by side: most of it is waiting for strikes.
+it.concurrent('kills a process whose event loop is blocked and says by what; after three kills it needs an operator instead', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const folder = scratch(onTestFinished);
   for (const instanceId of ['first', 'second', 'third']) {
-    const watched = start({ folder, instanceId });
+    const watched = start(onTestFinished, { folder, instanceId });
     await watched.probed(1);
     expect(await watched.view()).toMatchObject({ needsOperator: null, gauge: 0 });
     watched.tell('spin');
@@ -46,7 +46,7 @@ it('kills a process whose event loop is blocked and says by what; after three ki
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ level: 60, msg: expect.stringContaining('watchdog kills') });
   }
 
-  const fourth = start({ folder, instanceId: 'fourth' });
+  const fourth = start(onTestFinished, { folder, instanceId: 'fourth' });
   await fourth.probed(1);
   expect(await fourth.view()).toMatchObject({
     needsOperator: expect.stringContaining('3 times within 10 min'),
@@ -66,22 +66,38 @@ it('kills a process whose event loop is blocked and says by what; after three ki
   expect(reasonOfDeath(folder, 'fourth')).toMatch(/^died without a stop, after its watchdog had said: not killed/);
 });
 
-it('kills one that is stuck in native code, where there is no stack to be had', async () => {
-  const folder = scratch();
-  const watched = start({ folder, instanceId: 'native' });
+it.concurrent('kills one that is stuck in native code, where there is no stack to be had', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const folder = scratch(onTestFinished);
+  const watched = start(onTestFinished, { folder, instanceId: 'native' });
   await watched.probed(1);
   watched.tell('wait');
   expect(await watched.ended).toMatchObject({ signal: 'SIGKILL' });
   expect(readKillLog(killLogPath(folder))).toMatchObject([{ instanceId: 'native', killed: true, stack: null }]);
 });
 
-it('lets one live that was suspended, and whose database is down, and holds it open for nobody', async () => {
-  const folder = scratch();
-  // Slow enough that a probe is under way at any time.
-  const watched = start({ folder, instanceId: 'laptop', answerAfterMs: 80 });
+it.concurrent('ends the first process of a container as well, which the kernel spares from its own SIGKILL', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const watched = start(onTestFinished, { folder: scratch(onTestFinished), instanceId: 'init', isSpared: true });
+  await watched.probed(1);
+  watched.tell('spin');
+  expect(await watched.ended).toEqual({ code: 137, signal: null });
+});
+
+it.concurrent('lets one live that was suspended, and whose database is down, and holds it open for nobody', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const folder = scratch(onTestFinished);
+  // Slow enough that a probe is under way at any time, and suspended for longer than it may take and be late.
+  const watched = start(onTestFinished, { folder, instanceId: 'laptop', answerAfterMs: 80, timeoutMs: 1000 });
   await watched.probed(3);
   watched.child.kill('SIGSTOP');
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
   watched.child.kill('SIGCONT');
   const { probes } = await watched.view();
   await watched.probed(probes.good + 3);

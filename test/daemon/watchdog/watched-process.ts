@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 /** Of seconds made tenths; late is what no busy machine makes of them. */
-export const watchedTimings = { awakeMs: 60, timeoutMs: 200, lateMs: 600, stackMs: 1000 };
+export const watchedTimings = { awakeMs: 60, timeoutMs: 200, lateMs: 600, stackMs: 3000 };
 
 const program = fileURLToPath(new URL('./workers/watched.ts', import.meta.url));
 
@@ -18,16 +18,20 @@ export interface Watched {
   probed(times: number): Promise<void>;
 }
 
-export function startWatched(given: {
+export interface WatchedOptions {
   readonly folder: string;
   readonly instanceId: string;
   readonly answerAfterMs?: number;
-}): Watched {
-  const { folder, instanceId, answerAfterMs = 0 } = given;
-  const child = fork(program, [folder, instanceId, String(answerAfterMs)], {
+  readonly timeoutMs?: number;
+  /** The kernel does not let it kill itself. */
+  readonly isSpared?: boolean;
+}
+
+export function startWatched(options: WatchedOptions): Watched {
+  const child = fork(program, [JSON.stringify(options)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  const ended = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }));
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;

@@ -2,19 +2,25 @@ import { execFileSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { startWatchdog } from '../../../../src/daemon/watchdog/watchdog.ts';
 import { createLog } from '../../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../../src/telemetry/metrics.ts';
-import { watchedTimings } from '../watched-process.ts';
+import { type WatchedOptions, watchedTimings } from '../watched-process.ts';
+
+/** As for the first process of a container, the only one that can send itself SIGKILL and live. */
+const asFirstProcess = `process.kill = () => true;
+import(${JSON.stringify(new URL('../../../../src/daemon/watchdog/watchdog-worker.ts', import.meta.url))});`;
 
 /** A process with a watchdog: answers its socket and does what its parent says. */
-const [folder = '', instanceId = '', answerAfterMs = '0'] = process.argv.slice(2);
+const options: WatchedOptions = JSON.parse(process.argv[2] ?? '{}');
+const { folder, instanceId, answerAfterMs = 0, isSpared = false } = options;
 const socketPath = join(folder, 'control.sock');
 
 const server = createServer((socket) => {
   socket.on('error', () => undefined);
   socket.on('data', () => {
-    setTimeout(() => socket.write('{"ok":true,"type":"status","status":{"database":"down"}}\n'), Number(answerAfterMs));
+    setTimeout(() => socket.write('{"ok":true,"type":"status","status":{"database":"down"}}\n'), answerAfterMs);
   });
 }).listen(socketPath);
 const metrics = createMetrics();
@@ -25,7 +31,8 @@ const watchdog = startWatchdog({
   notify: null,
   log: createLog({ level: 'info', pretty: false }),
   metrics,
-  timings: watchedTimings,
+  timings: { ...watchedTimings, timeoutMs: options.timeoutMs ?? watchedTimings.timeoutMs },
+  ...(isSpared && { startWorker: (given) => new Worker(asFirstProcess, { ...given, eval: true }) }),
 });
 
 function spinForEver(): void {
