@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { requestedSchema } from '../api/routes/consolidation-routes.ts';
 import type { costReportSchema } from '../api/routes/cost-routes.ts';
 import type { forgottenSchema, invalidatedSchema } from '../api/routes/curation-routes.ts';
+import type { digestListSchema, digestSchema } from '../api/routes/digest-routes.ts';
 import type {
   bankSchema,
   changeSetSchema,
@@ -23,6 +24,8 @@ export type ChangeSet = z.output<typeof changeSetSchema>;
 export type ChangeOp = z.output<typeof opSchema>;
 export type Conflict = z.output<typeof conflictSchema>;
 export type CostReport = z.output<typeof costReportSchema>;
+export type DigestList = z.output<typeof digestListSchema>;
+export type DigestText = z.output<typeof digestSchema>;
 export type DryRun = z.output<typeof dryRunSchema>;
 export type Explanation = z.output<typeof explanationSchema>;
 export type ForgottenMemory = z.output<typeof forgottenSchema>;

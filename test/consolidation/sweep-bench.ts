@@ -13,20 +13,24 @@ export const noLists: NeighbourLists = {
   of: () => Promise.reject(new Error('the lists were asked for')),
 };
 
-/** A sweep when no other transaction of the server (of another test's database, too) is older than the bank's last one. */
+/** When no other transaction of the server (of another test's database, too) is older than the last change of a bank. */
+export async function changesHaveEnded(bench: Workbench): Promise<void> {
+  for (;;) {
+    const [row] = await bench.rows<{ ended: boolean }>(
+      `select coalesce(max(change_xid::text::bigint), 0) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint as ended
+       from engram.observations`,
+    );
+    if (row?.ended) return;
+  }
+}
+
 export async function sweep(
   bench: Workbench,
   more: Partial<SweepRequest> = {},
   engine: ConsolidationEngine = bench.engine,
 ): Promise<SweepReport> {
-  for (;;) {
-    const [row] = await bench.rows<{ ended: boolean }>(
-      `select coalesce(max(change_xid::text::bigint), 0) < pg_snapshot_xmin(pg_current_snapshot())::text::bigint as ended
-       from engram.observations where bank_id = $1`,
-      [bench.bankId],
-    );
-    if (row?.ended) return sweepNow(bench, more, engine);
-  }
+  await changesHaveEnded(bench);
+  return sweepNow(bench, more, engine);
 }
 
 export function sweepNow(

@@ -50,6 +50,7 @@ describe('observations that say the same', () => {
     expect(await sweep(bench), 'its own output is nothing new (L10)').toMatchObject({ outcome: 'done', pairs: 0 });
     expect(await sweep(bench)).toMatchObject({ outcome: 'done', pairs: 0 });
     expect(bench.decider.pairs, 'an unchanged store asks nobody').toEqual([]);
+    expect(await sweepMark(bench), 'at the horizon, before whatever comes').toMatch(/\/[0-]+$/);
   });
 
   it('three of them are reached through the oldest', async () => {
@@ -215,7 +216,10 @@ describe('the mark', () => {
     });
     await touched.promise;
     // A later transaction ends first.
-    await bench.rows('update engram.banks set mission = $2 where id = $1', [bench.bankId, 'later']);
+    await bench.rows('update engram.observations set updated_at = now() where bank_id = $1 and text = $2', [
+      bench.bankId,
+      warm,
+    ]);
     expect(await sweepNow(bench)).toMatchObject({ outcome: 'done', pairs: 0 });
     commit.resolve();
     await writing;

@@ -17,9 +17,9 @@ async function twins(): Promise<void> {
   undo.bench.decider.adjudicate_ = () => 'same';
 }
 
-async function sweepSet(): Promise<{ id: string; status: string }> {
-  const [set] = await undo.bench.rows<{ id: string; status: string }>(
-    "select id, status from engram.change_sets where bank_id = $1 and kind = 'sweep' order by id desc limit 1",
+async function sweepSet(): Promise<{ id: string; status: string; decided_at: Date | null }> {
+  const [set] = await undo.bench.rows<{ id: string; status: string; decided_at: Date | null }>(
+    "select id, status, decided_at from engram.change_sets where bank_id = $1 and kind = 'sweep' order by id desc limit 1",
     [undo.bench.bankId],
   );
   if (!set) throw new Error('there is no change set of a sweep');
@@ -83,7 +83,7 @@ describe('in review mode', () => {
     const sweepForReview = await reviewed();
     await twins();
     expect(await sweepForReview()).toMatchObject({ outcome: 'done', folds: 1 });
-    expect(await sweepSet()).toMatchObject({ status: 'proposed' });
+    expect(await sweepSet()).toMatchObject({ status: 'proposed', decided_at: null });
     expect(await liveTexts(bench)).toEqual([fresh, warm]);
     await touchAll();
     expect(await sweepForReview()).toMatchObject({ outcome: 'done', pairs: 0, folds: 0 });

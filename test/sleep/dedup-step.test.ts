@@ -2,10 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { SweepReport, SweepRequest } from '../../src/consolidation/engine.ts';
 import type { StepContext } from '../../src/sleep/step.ts';
 import { createDedupStep } from '../../src/sleep/steps/dedup-step.ts';
+import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { observe } from '../consolidation/decide.ts';
-import { fresh, noLists, sweep, warm } from '../consolidation/sweep-bench.ts';
+import { changesHaveEnded, fresh, noLists, sweep, warm } from '../consolidation/sweep-bench.ts';
 import { createWorkbench, type Workbench } from '../consolidation/workbench.ts';
+import { wordVector } from '../support/fake-embedder.ts';
 import { stepContext } from './step-context.ts';
 
 let bench: Workbench;
@@ -37,8 +39,19 @@ function stepWith(answer: (bankId: string, turn: number, request: SweepRequest) 
 describe('banks take turns', () => {
   beforeEach(async () => {
     await bench.rows('delete from engram.banks');
-    await bench.rows("insert into engram.banks (id) values ('a'), ('b'), ('c')");
+    await change('a', 'b', 'c');
   });
+
+  /** Banks with something to look at. */
+  async function change(...banks: readonly string[]): Promise<void> {
+    await bench.rows('insert into engram.banks (id) select * from unnest($1::text[])', [banks]);
+    await bench.rows(
+      `insert into engram.observations (bank_id, id, text, tags, embedding, embedding_model, scope_epoch)
+       select b, gen_random_uuid(), 'Ana drinks tea', '{}', $2::real[], $3, 1 from unnest($1::text[]) as b`,
+      [banks, encodeRealArray(wordVector('Ana drinks tea')), bench.embedder.model.id],
+    );
+    await changesHaveEnded(bench);
+  }
 
   it('one with more to look at than a turn comes again when the others had theirs', async () => {
     const { turns, run } = stepWith((bank, turn) =>
@@ -103,8 +116,15 @@ describe('banks take turns', () => {
     expect(turns).toEqual(['a', 'b', 'c']);
   });
 
+  it('one in which nothing changed has none', async () => {
+    const { turns, run } = stepWith((bank) => (bank === 'b' ? worked : quiet));
+    await bench.rows("delete from engram.observations where bank_id = 'b'");
+    await run();
+    expect(turns).toEqual(['a', 'c']);
+  });
+
   it('three that fail one after the other are not to blame, and the fourth is not tried', async () => {
-    await bench.rows("insert into engram.banks (id) values ('d')");
+    await change('d');
     const { turns, run } = stepWith(() => {
       throw new Error('the lists cannot be built');
     });
@@ -121,6 +141,7 @@ it('a night over an unchanged store judges no pair and asks nobody', async () =>
   const step = createDedupStep({ db: bench.database.db, engine: bench.engine, neighbours: noLists, log: silentLog });
   // When nothing older than the bank's last change is under way, as the sweep itself waits for.
   await sweep(bench);
+  await changesHaveEnded(bench);
   bench.decider.pairs = [];
   const before = await bench.rows('select to_jsonb(o) from engram.observations o where bank_id = $1', [bench.bankId]);
   expect(await step.run(stepContext())).toEqual({ kind: 'done', note: 'nothing had changed' });

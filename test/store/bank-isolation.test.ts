@@ -17,6 +17,7 @@ import * as conflicts from '../../src/store/conflicts.ts';
 import * as contradictionPairs from '../../src/store/contradiction-pairs.ts';
 import * as costs from '../../src/store/cost-report.ts';
 import * as counts from '../../src/store/counts.ts';
+import * as digestRows from '../../src/store/digest-rows.ts';
 import * as dueMemories from '../../src/store/due-memories.ts';
 import * as dueWork from '../../src/store/due-work.ts';
 import * as entities from '../../src/store/entities.ts';
@@ -78,6 +79,7 @@ interface Case {
 }
 
 const page = { after: undefined, limit: 100 };
+const everyNight = { fromAt: new Date(0), toAt: new Date('2100-01-01') };
 const everyChange = { seen: null, horizon: '9223372036854775807' };
 const recallScope = (bankId: string): recallRows.RecallScope => ({
   bankId,
@@ -532,6 +534,14 @@ const cases: Record<string, Case> = {
     call: (b, _, db) => changed.countChanged(db, b, { ...everyChange, upTo: 100 }),
     gives: 0,
   },
+  'digest-rows:opsOfNight': {
+    call: (b, _, db) => digestRows.opsOfNight(db, b, { ...everyNight, eachKind: 9 }),
+    gives: [],
+  },
+  'digest-rows:refusalsOfNight': { call: (b, _, db) => digestRows.refusalsOfNight(db, b, everyNight), gives: [] },
+  'digest-rows:conflictsOfNight': { call: (b, _, db) => digestRows.conflictsOfNight(db, b, everyNight), gives: [] },
+  'digest-rows:proposalsOfNight': { call: (b, _, db) => digestRows.proposalsOfNight(db, b, everyNight), gives: [] },
+  'digest-rows:parkedInNight': { call: (b, _, db) => digestRows.parkedInNight(db, b, everyNight), gives: [] },
   'sweep-rows:leftToPeople': {
     call: (b, v, db) => sweepRows.leftToPeople(db, b, [{ older: v.live, younger: v.rival }]),
     gives: new Set(),
@@ -706,6 +716,12 @@ const cases: Record<string, Case> = {
 
 /** What is exported and takes no id of a bank's, and why it is not a case. */
 const exempt: Record<string, string> = {
+  'digests:makeDigest': 'totals over all banks',
+  'digests:listDigests': 'nights belong to no bank',
+  'digests:findDigest': 'nights belong to no bank',
+  'digest-rows:banksOfNight': 'asks for all banks on purpose, and gives each by its name',
+  'digest-rows:stepsOfNight': 'cycles belong to no bank',
+  'digest-rows:costOfNight': 'totals over all banks',
   'budget-ledger:readLedger': 'one budget a database',
   'cost-report:sampleBacklog': 'totals over all banks',
   'neighbours/neighbour-rows:readSeenXid': 'reads no table',
@@ -867,6 +883,7 @@ test('the same calls on the bank itself do give something', async () => {
     modelAnswers.findModelAnswer(db, own, victim.requestHash).then((found) => (found === 'secret answer' ? 1 : 0)),
     verdicts.findVerdict(db, own, { key: victim.verdictKey, subjectIds: [] }).then((found) => (found ? 1 : 0)),
     changed.countChanged(db, own, { ...everyChange, upTo: 100 }),
+    digestRows.conflictsOfNight(db, own, everyNight).then((rows) => rows.length),
     sweepRows.leftToPeople(db, own, [{ older: victim.live, younger: victim.rival }]).then((left) => left.size),
   ]);
   expect(found.every((count) => count > 0)).toBe(true);

@@ -5,6 +5,7 @@ import { consolidationRoutes } from './consolidation-routes.ts';
 import { costRoutes } from './cost-routes.ts';
 import { curationRoutes } from './curation-routes.ts';
 import { daemonRoutes } from './daemon-routes.ts';
+import { digestRoutes } from './digest-routes.ts';
 import { embeddingRoutes } from './embedding-routes.ts';
 import { explainRoutes } from './explain-routes.ts';
 import { memoryRoutes } from './memory-routes.ts';
@@ -22,6 +23,7 @@ export function apiRoutes(deps: AppDeps): Route[] {
     ...reviewRoutes(deps),
     ...explainRoutes(deps),
     ...costRoutes(deps),
+    ...digestRoutes(deps),
     ...daemonRoutes(deps),
     ...embeddingRoutes(deps),
   ];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ConsolidationEngine, SweepReport } from '../../consolidation/engine.ts';
 import type { Database } from '../../db/database.ts';
-import { listBanks } from '../../store/banks.ts';
+import { nextChangedBank } from '../../store/changed-banks.ts';
 import type { NeighbourLists } from '../../store/neighbours/neighbour-lists.ts';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -9,8 +9,6 @@ import type { SleepStep, StepContext, StepEnd } from '../step.ts';
 
 /** Pairs before the next bank has its turn. */
 const pairsEachTurn = 500;
-/** Banks read at once; the place among them is kept this often where none of them has changed. */
-const banksEachPage = 100;
 /** Banks one after the other that fail: it is not the banks. */
 const mostFailuresInARow = 3;
 
@@ -70,19 +68,15 @@ class DedupRun {
   }
 
   async #firstTurns(): Promise<void> {
-    const { db } = this.#deps;
-    for (;;) {
-      const banks = await listBanks(db, { after: this.#at.after, limit: banksEachPage });
-      for (const { id } of banks) {
-        if (this.#isOver()) return;
-        await this.#turn(id, (needsMore) => ({
-          after: id,
-          banks: this.#at.banks + 1,
-          unfinished: needsMore ? [...this.#at.unfinished, id] : this.#at.unfinished,
-        }));
-      }
-      if (banks.length < banksEachPage || this.#isOver()) return;
-      await this.#context.save(this.#at);
+    while (!this.#isOver()) {
+      // Read anew for each turn: what is deleted meanwhile has none.
+      const id = await nextChangedBank(this.#deps.db, 'sweep_marks', { after: this.#at.after });
+      if (id === null) return;
+      await this.#turn(id, (needsMore) => ({
+        after: id,
+        banks: this.#at.banks + 1,
+        unfinished: needsMore ? [...this.#at.unfinished, id] : this.#at.unfinished,
+      }));
     }
   }
 
