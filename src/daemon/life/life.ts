@@ -103,7 +103,8 @@ class DaemonLife implements Life {
   #waking: Promise<void> | undefined;
   /** Counts who woke it. A tick that began before is wrong about the row. */
   #wakes = 0;
-  #flushed = 0;
+  /** Requests and those in flight, as the row has them. */
+  #told = '0 0';
   #mayParkAtMs = 0;
   #maintainedSinceMs: number | null = null;
   #hasExited = false;
@@ -182,9 +183,9 @@ class DaemonLife implements Life {
   heard(channel: string, payload: string): void {
     if (this.#stopped.signal.aborted) return;
     if (channel === 'engramd_work') {
-      // Rows by plain SQL: somebody wrote them, though not through us.
-      this.activity.begin('sql')();
+      // Rows by plain SQL: somebody wrote them, though not through us. First by that name: activity would give its own.
       this.#wanted('rows_by_sql');
+      this.activity.begin('sql')();
       void this.#deps.queue.hint(payload);
       return;
     }
@@ -328,15 +329,16 @@ class DaemonLife implements Life {
     };
   }
 
+  /** Before the row is read, so that it knows what this process knows. */
   async #flush(): Promise<void> {
     const { db, instanceId } = this.#deps;
-    const count = this.activity.count();
-    if (count === this.#flushed && this.activity.inFlight() === 0) return;
+    const told = `${this.activity.count()} ${this.activity.inFlight()}`;
+    if (told === this.#told) return;
     await touchInstance(db, instanceId, {
       lastActivityAgeMs: this.activity.ageMs(),
       requestsInFlight: this.activity.inFlight(),
     });
-    this.#flushed = count;
+    this.#told = told;
   }
 
   /** Does what the row says, whoever wrote it. */
