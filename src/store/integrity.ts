@@ -49,12 +49,13 @@ export async function countFoldedChains(db: Queryable, bankId: string): Promise<
 
 /** Vectors that are not of the length of their model: compared with others they are noise, or an error. */
 export async function countMisfitVectors(db: Queryable, bankId: string): Promise<number> {
-  // The bank's rows once, but not one vector is read, which array_length() would do: an array of n reals without NULLs is
-  // 20 + 4n bytes and a header of none (kept outside the row), one or four, and is never compressed (0001-memories.sql).
+  // The bank's rows once. Vectors of more than 2 kB lie outside their rows, uncompressed (0001-memories.sql), where n reals
+  // are 20 + 4n bytes: the length of what is kept says how many, without reading 200 MB as array_length() would.
   const misfits = (table: 'memories' | 'observations') =>
     `select count(*) from engram.${table} r join engram.embedding_models m on m.id = r.embedding_model
-     where r.bank_id = $1 and r.embedding is not null
-       and pg_column_size(r.embedding) not in (20 + 4 * m.dimensions, 21 + 4 * m.dimensions, 24 + 4 * m.dimensions)`;
+     where r.bank_id = $1 and r.embedding is not null and case
+       when 4 * m.dimensions >= 2000 then pg_column_size(r.embedding) <> 20 + 4 * m.dimensions
+       else array_length(r.embedding, 1) is distinct from m.dimensions end`;
   return count(db, `select (${misfits('memories')}) + (${misfits('observations')}) as n`, bankId);
 }
 

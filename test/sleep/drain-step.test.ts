@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DrainPort, Workable } from '../../src/sleep/drain-port.ts';
+import { sleepStepNames } from '../../src/sleep/step.ts';
+import { createSleepSteps, type SleepStepsDeps } from '../../src/sleep/steps/create-sleep-steps.ts';
 import { createDrainStep } from '../../src/sleep/steps/drain-step.ts';
 import { createDrivenClock } from '../support/driven-clock.ts';
 import { stepContext } from './step-context.ts';
@@ -209,4 +211,8 @@ describe('its time', () => {
     await expect(ended).rejects.toThrow('lost');
     expect(bench.closed).toHaveLength(1);
   });
+});
+
+test('the night has its steps in their order', () => {
+  expect(createSleepSteps({} as SleepStepsDeps).map(({ name }) => name)).toEqual(sleepStepNames);
 });

@@ -1,0 +1,33 @@
+import type { ConsolidationEngine } from '../../consolidation/engine.ts';
+import type { Database } from '../../db/database.ts';
+import type { NeighbourLists } from '../../store/neighbours/neighbour-lists.ts';
+import type { Clock } from '../../telemetry/clock.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { DrainPort } from '../drain-port.ts';
+import type { SleepStep } from '../step.ts';
+import { createContradictionsStep } from './contradictions-step.ts';
+import { createDedupStep } from './dedup-step.ts';
+import { createDigestStep } from './digest-step.ts';
+import { createDrainStep } from './drain-step.ts';
+import { createIntegrityStep } from './integrity-step.ts';
+
+export interface SleepStepsDeps {
+  readonly db: Database;
+  readonly queue: DrainPort;
+  readonly engine: Pick<ConsolidationEngine, 'findContradictions' | 'sweepDuplicates'>;
+  readonly neighbours: NeighbourLists;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly newId: () => string;
+}
+
+/** The night, in its order: first what is new, then what is the same, what cannot be, what is broken, and what to tell. */
+export function createSleepSteps(deps: SleepStepsDeps): readonly SleepStep[] {
+  return [
+    createDrainStep(deps),
+    createDedupStep(deps),
+    createContradictionsStep(deps),
+    createIntegrityStep(deps),
+    createDigestStep(deps),
+  ];
+}
