@@ -28,6 +28,11 @@ const benches: Readonly<Record<string, Bench>> = {
       'throughput over two connections against a scripted model of 4 s, and with a connection held across each call (--short: a quick look)',
     load: () => import('./pool.ts'),
   },
+  storm: {
+    about:
+      'a cold start on 50,000 memories with everything asked for at once on two daemons, and with heavy work on the main thread (--short: a quick look)',
+    load: () => import('./storm.ts'),
+  },
 };
 
 const [name, ...args] = process.argv.slice(2);
