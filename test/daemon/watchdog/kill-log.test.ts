@@ -57,7 +57,7 @@ it.each([
 
 it('starts anew over a file too large to be its own', () => {
   const path = killLogPath(freshDir());
-  writeFileSync(path, `${'x'.repeat(5 * 2 ** 20)}\n`);
+  writeFileSync(path, `${'x'.repeat(5 * 2 ** 20)}\n${JSON.stringify(record())}\n`);
   expect(readKillLog(path)).toEqual([]);
   appendKill(path, record());
   expect(readKillLog(path)).toEqual([record()]);

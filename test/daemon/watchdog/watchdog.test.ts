@@ -64,10 +64,14 @@ it('counts its probes, shows them to a scrape, and ends when it is told', async 
   expect(watchdog.view().needsOperator).toBeNull();
 });
 
-it('probes at the new pace at once when the pace changes', async () => {
+it('leaves a parked process alone, and probes at once when that wakes', async () => {
   const { watchdog } = await start({ timings: { awakeMs: 10, parkedMs: 3_600_000 } });
   watchdog.setPace('parked');
   await probed(watchdog, 1);
+  const { good } = watchdog.view().probes;
+  // Fifteen probes, were it awake.
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  expect(watchdog.view().probes.good).toBeLessThanOrEqual(good + 1);
   watchdog.setPace('awake');
   await probed(watchdog, watchdog.view().probes.good + 3);
 });
