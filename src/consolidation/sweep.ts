@@ -1,4 +1,5 @@
 import { setImmediate as yieldToRequests } from 'node:timers/promises';
+import { BuildTooLongError, BuildWaitTimeoutError } from '../builds/build-outcome.ts';
 import { RetryLaterError } from '../models/provider-errors.ts';
 import {
   beforeAllRows,
@@ -14,6 +15,7 @@ import type { ReadonlyNeighbours } from '../store/neighbours/neighbour-lists.ts'
 import { loadRelated } from '../store/related-observations.ts';
 import { finishRun, insertRun } from '../store/runs.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
 import { applyGroups } from './apply.ts';
 import type { Judgement } from './decider.ts';
 import { decisionKey } from './decision-key.ts';
@@ -36,8 +38,6 @@ const foldRounds = 3;
  * their scope, and folds the younger into the older: what two batches side by side, or two wordings of one day, have left.
  *
  * Can be ended at any time: the next sweep goes on where this one came to. Holds no connection while it asks (law L1).
- *
- * @throws what the lists of neighbours throw
  */
 export async function sweepDuplicates(deps: EngineDeps, request: SweepRequest): Promise<SweepReport> {
   return new Sweep(deps, request).run();
@@ -122,7 +122,15 @@ class Sweep {
   async #listsFor(mark: ChangeMark): Promise<ReadonlyNeighbours | null> {
     const { bankId, signal, neighbours } = this.#request;
     const changed = await countChanged(this.#deps.db, bankId, { ...mark, upTo: manyRows });
-    return changed < manyRows ? null : neighbours.of(bankId, this.#deps.embedder.model.id, { signal });
+    if (changed < manyRows) return null;
+    try {
+      return await neighbours.of(bankId, this.#deps.embedder.model.id, { signal });
+    } catch (thrown) {
+      if (!(thrown instanceof BuildWaitTimeoutError || thrown instanceof BuildTooLongError)) throw thrown;
+      // The lists only make it cheaper: the index knows the same.
+      this.#deps.log.warn({ bankId, error: errorMessage(thrown) }, 'the search for duplicates goes on without lists');
+      return null;
+    }
   }
 
   async #lookAt(page: readonly ChangedObservation[], lists: ReadonlyNeighbours | null): Promise<void> {

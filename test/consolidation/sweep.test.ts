@@ -1,5 +1,6 @@
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BuildTooLongError } from '../../src/builds/build-outcome.ts';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import type { ReadonlyNeighbours } from '../../src/store/neighbours/neighbour-lists.ts';
 import { lossFigures } from '../../src/store/observations.ts';
@@ -282,5 +283,15 @@ describe('a sweep over everything', () => {
     expect(searched).toBeLessThan(ids.length);
     expect((await observations(bench)).find((row) => row.id === second)?.canonicalId).toBe(first);
     expect(await sweep(bench, {}, beside), 'what is left to look at is little').toMatchObject({ pairs: 0 });
+  });
+
+  it('does without lists that cannot be built in time: the index knows the same', async () => {
+    await fill();
+    bench.decider.adjudicate_ = () => 'different';
+    const broken = { of: () => Promise.reject(new Error('no such file')) };
+    await expect(sweep(bench, { neighbours: broken, limit: 1 })).rejects.toThrow('no such file');
+    const late = { of: () => Promise.reject(new BuildTooLongError('lists', 1_200_000)) };
+    expect(await sweep(bench, { neighbours: late, limit: 1 })).toMatchObject({ rows: 16 });
+    expect(bench.logged.join()).toContain('goes on without lists');
   });
 });
