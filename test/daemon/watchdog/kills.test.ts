@@ -73,7 +73,7 @@ it.concurrent('kills one that is stuck in native code, where there is no stack t
   const folder = scratch(onTestFinished);
   const watched = start(onTestFinished, { folder, instanceId: 'native' });
   await watched.probed(1);
-  watched.tell('wait');
+  watched.tell('read');
   expect(await watched.ended).toMatchObject({ signal: 'SIGKILL' });
   expect(readKillLog(killLogPath(folder))).toMatchObject([{ instanceId: 'native', killed: true, stack: null }]);
 });

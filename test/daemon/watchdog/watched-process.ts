@@ -12,7 +12,7 @@ export interface Watched {
   readonly ended: Promise<{ readonly signal: NodeJS.Signals | null; readonly code: number | null }>;
   /** As far as it was read. */
   stderr(): string;
-  tell(command: 'spin' | 'wait' | 'leave'): void;
+  tell(command: 'spin' | 'read' | 'leave'): void;
   view(): Promise<{ needsOperator: string | null; gauge: number; probes: { good: number; missed: number } }>;
   /** Resolves when it was probed that often. */
   probed(times: number): Promise<void>;
@@ -29,7 +29,7 @@ export interface WatchedOptions {
 
 export function startWatched(options: WatchedOptions): Watched {
   const child = fork(program, [JSON.stringify(options)], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    stdio: ['pipe', 'ignore', 'pipe', 'ipc'],
   });
   const ended = once(child, 'close').then(([code, signal]) => ({ code, signal }));
   let stderr = '';

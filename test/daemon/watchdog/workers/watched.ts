@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -39,11 +38,9 @@ function spinForEver(): void {
   for (;;) Math.random();
 }
 
-/** In native code: nobody opens the other end. */
-function waitForWriter(): void {
-  const fifo = join(folder, 'fifo');
-  execFileSync('mkfifo', [fifo]);
-  openSync(fifo, 'r');
+/** In native code: nobody writes to it. */
+function readForEver(): void {
+  readSync(0, Buffer.alloc(1));
 }
 
 process.on('message', async (command: string) => {
@@ -51,8 +48,8 @@ process.on('message', async (command: string) => {
     case 'spin':
       spinForEver();
       return;
-    case 'wait':
-      waitForWriter();
+    case 'read':
+      readForEver();
       return;
     case 'view': {
       const gauge = await metrics.needsOperator.get();
