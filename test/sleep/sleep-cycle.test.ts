@@ -77,6 +77,27 @@ describe('a cycle', () => {
     expect({ lastGoodAt, started, completed }).toEqual({ lastGoodAt: null, started: 1, completed: 0 });
   });
 
+  test('a step that throws each time is run once a cycle, however often that is gone on with', async () => {
+    const steps = quiet();
+    steps[0]?.acts(() => {
+      throw new Error('broken');
+    });
+    const bench = await createCycleBench(database, steps);
+    for (let times = 0; times < 3; times += 1) {
+      const stop = new AbortController();
+      steps[1]?.acts(async (context) => {
+        stop.abort();
+        await aborted(context);
+        return { kind: 'deferred' };
+      });
+      expect(await bench.run({ signal: stop.signal })).toMatchObject({ kind: 'interrupted' });
+    }
+    steps[1]?.acts(() => ({ kind: 'done' }));
+    expect(await bench.run()).toMatchObject({ kind: 'finished', outcome: 'failed' });
+    expect(runsOf(steps)).toEqual([1, 4, 1, 1, 1]);
+    expect(await failureRows(database)).toMatchObject([{ step: 'drain', failures: 1, hours: null }]);
+  });
+
   test('history is told by what came of the cycles', async () => {
     const steps = quiet();
     const bench = await createCycleBench(database, steps);
