@@ -44,11 +44,13 @@ export interface Database extends Queryable {
   poolCounts(): { used: number; idle: number; waiting: number };
   /**
    * Ends every connection there is at this moment: idle ones now, those that are out as they come back, for which it
-   * waits. The next query connects again, and so does whoever waits for a connection meanwhile. How long to wait is the
-   * caller's to say, and nothing is lost by it: what comes back later is ended all the same. Must not be called while
-   * holding a connection.
+   * waits. The next query connects again, and so does whoever waits for a connection meanwhile; but until {@link rouse}
+   * no connection is kept for the one after it. How long to wait is the caller's to say: what comes back later is ended
+   * all the same. Must not be called while holding a connection.
    */
   rest(): Promise<void>;
+  /** Connections are kept again. */
+  rouse(): void;
   /**
    * Waits for the connections that are out. Whoever still waits for one gets a DatabaseClosedError now, and so does
    * whoever asks later. A second call waits for the first.
@@ -145,7 +147,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     // Closing does not wait for the goodbye to arrive, so a server that is stopped next may still cut it short.
     if (!pool.ending) log.warn({ error: errorMessage(error) }, 'an idle database connection ended');
   });
-  const { isRetired, rest } = createPoolRest(pool);
+  const { isRetired, rest, rouse } = createPoolRest(pool);
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
 
   /** Callers without a connection yet; told when there will not be one. */
@@ -278,6 +280,7 @@ export function createDatabase(options: DatabaseOptions): Database {
       waiting: pool.waitingCount,
     }),
 
+    rouse,
     async rest() {
       // It would wait for its own caller.
       assertNoLease('letting the pool rest');

@@ -4,13 +4,15 @@ import type pg from 'pg';
 export interface PoolRest {
   /** Whether a connection that comes back is to end. */
   isRetired(client: pg.PoolClient): boolean;
-  /** Ends every connection there is now. Resolves when the last of them has. */
+  /** Ends every connection there is now, and resolves when the last of them has. Until {@link rouse} none is kept. */
   rest(): Promise<void>;
+  rouse(): void;
 }
 
 export function createPoolRest(pool: pg.Pool): PoolRest {
   const standing = new Set<pg.PoolClient>();
   const retired = new Set<pg.PoolClient>();
+  let isResting = false;
   pool.on('connect', (client) => standing.add(client));
   pool.on('remove', (client) => {
     standing.delete(client);
@@ -18,9 +20,14 @@ export function createPoolRest(pool: pg.Pool): PoolRest {
   });
 
   return {
-    isRetired: (client) => retired.has(client),
+    isRetired: (client) => isResting || retired.has(client),
+
+    rouse() {
+      isResting = false;
+    },
 
     rest() {
+      isResting = true;
       for (const client of standing) retired.add(client);
       const leaving = new Set(retired);
       if (leaving.size === 0) return Promise.resolve();

@@ -62,6 +62,7 @@ test('a database that hangs holds up neither a scrape nor readiness', async () =
       tx: () => never,
       poolCounts: () => ({ used: 1, idle: 0, waiting: 9 }),
       rest: async () => undefined,
+      rouse: () => undefined,
       close: async () => undefined,
     },
     // Time passes at once.

@@ -432,7 +432,18 @@ describe('a pool that is sent to rest', () => {
     // With nothing to end there is nothing to wait for.
     await db.rest();
     expect(pids).not.toContain(await backendOf(db));
-    expect(await sessions()).toBe(1);
+  });
+
+  test('keeps no connection for later until it is roused: who asks something of a parked daemon leaves nothing behind', async () => {
+    const { db } = open({ poolMax: 3 });
+    await db.rest();
+    await add(db, 'a');
+    await db.tx({ label: 'ask' }, (tx) => add(tx, 'b'));
+    expect(db.poolCounts()).toEqual({ used: 0, idle: 0, waiting: 0 });
+    await expect.poll(sessions).toBe(0);
+    db.rouse();
+    const pid = await backendOf(db);
+    expect(await backendOf(db)).toBe(pid);
   });
 
   test('waits for a connection that is out, and gives whoever waits for it a new one instead of an error', async () => {

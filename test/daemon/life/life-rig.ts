@@ -159,7 +159,7 @@ export async function createLifeRig(): Promise<LifeRig> {
             release: async () => void did.push('releases'),
             restore: async () => void did.push('restores'),
           },
-          { name: 'pool', release: () => db.rest() },
+          { name: 'pool', release: () => db.rest(), restore: async () => db.rouse() },
         ],
         thresholds: {
           drowsyAfterSeconds: 5 * minute,
