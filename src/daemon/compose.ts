@@ -2,7 +2,6 @@ import { hostname } from 'node:os';
 import { v7 as uuidV7 } from 'uuid';
 import { createApp } from '../api/app.ts';
 import type { AppCondition, AppDeps } from '../api/app-deps.ts';
-import { createRpcDispatcher } from '../api/rpc.ts';
 import { createStatusBoard } from '../api/status-board.ts';
 import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
@@ -19,7 +18,7 @@ import type { WantedModel } from '../models/embeddings/model-id.ts';
 import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
-import { buryInstances, finishInstance, insertInstance, lastExitOn } from '../store/instances.ts';
+import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import type { StartNeighbourWorker } from '../store/neighbours/neighbour-thread.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import type { StartWorker } from '../store/vectors/matrix-thread.ts';
@@ -30,28 +29,24 @@ import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
 import { createRuntimeProbe } from '../telemetry/runtime-probe.ts';
-import { startControlServer } from './control/control-server.ts';
 import type { InheritedSockets } from './control/inherited-sockets.ts';
-import { readDaemonFile, removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
+import { readDaemonFile } from './daemon-file.ts';
 import { reasonOfDeath } from './exit-reasons.ts';
 import { createHeartbeat } from './heartbeat.ts';
-import { hibernationMode } from './life/hibernation-mode.ts';
 import type { Life } from './life/life.ts';
-import { type OpenedLife, openLife } from './life/open-life.ts';
-import { consumeWakeSignal } from './life/wake-signal.ts';
-import { closeHttp, listen } from './listen.ts';
+import type { OpenedLife } from './life/open-life.ts';
+import { closeHttp } from './listen.ts';
+import { openDaemonLife } from './open-daemon-life.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
 import { openModels } from './open-models.ts';
-import { openSleep } from './open-sleep.ts';
 import { createReleasers, type Releasers } from './releasers.ts';
-import { readServiceMarker } from './service-marker.ts';
+import { serve } from './serve.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 import { createSwitchLoop, type SwitchLoop } from './switch-loop.ts';
 import type { SystemdNotify } from './systemd-notify.ts';
 import { version } from './version.ts';
-import { killLogPath } from './watchdog/kill-log.ts';
-import { startWatchdog, type Watchdog } from './watchdog/watchdog.ts';
+import type { Watchdog } from './watchdog/watchdog.ts';
 
 /** The HTTP surface; only its room knows what it is made of. */
 export type App = Awaited<ReturnType<typeof createApp>>;
@@ -187,7 +182,6 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     deadIds: embedded ? 'all' : deadId === undefined ? [] : [deadId],
     ...(deadId && deathReason !== null && { reasons: { [deadId]: deathReason } }),
   });
-  const lastExit = mode === 'daemon' ? await lastExitOn(db, hostname()) : null;
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
@@ -281,82 +275,33 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
 
   let watchdog: Watchdog | undefined;
   let opened: OpenedLife | undefined;
-  if (mode === 'daemon') {
-    const { kind, warning } = hibernationMode({
-      hibernate: config.hibernate,
-      pid: process.pid,
-      marker: readServiceMarker(config.dataDir),
-      env: process.env,
-    });
-    if (warning !== null) log.warn(warning);
-    const sleep = openSleep({
+  if (mode === 'daemon' && switchLoop) {
+    opened = await openDaemonLife({
+      config,
       db,
       queue,
       engine,
+      vectors,
       embedder,
-      instanceId,
-      startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
-      clock,
-      log,
-      metrics,
-      racepoints,
-      newId: uuidV7,
-    });
-    releasers.add('builds', stopBoundsMs.builds, () => sleep.stop());
-    opened = await openLife({
-      config,
-      db,
+      heartbeat,
+      switchLoop,
+      probe,
+      refreshStatus: () => status.fresh(),
+      watchdog: () => watchdog,
       instanceId,
       connectionString: config.databaseDirectUrl ?? connectionString,
-      queue: {
-        openHandOut: () => queue.openHandOut(),
-        hint: (bankId) => queue.hint(bankId),
-        async workable() {
-          const counts = await queue.workable();
-          // A change of the embedding model is no job, and no less under way.
-          return switchLoop?.isBusy() ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
-        },
-      },
-      cycle: sleep.cycle,
-      parts: [
-        // The last word of status is not that of half a minute ago.
-        { name: 'status', release: async () => void (await status.fresh()) },
-        { name: 'heartbeat', release: () => heartbeat.stop(), restore: async () => heartbeat.start() },
-        {
-          name: 'switch of embeddings',
-          release: async () => switchLoop?.stop(),
-          restore: async () => switchLoop?.start(),
-        },
-        { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
-        { name: 'builds', release: () => sleep.stop() },
-        { name: 'vectors', release: () => vectors.release() },
-        { name: 'embedder', release: () => embedder.release() },
-        { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },
-        {
-          name: 'watchdog',
-          release: async () => watchdog?.setPace('parked'),
-          restore: async () => watchdog?.setPace('awake'),
-        },
-        { name: 'connection pool', release: () => db.rest() },
-      ],
-      mode: kind,
+      startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
       onExit: () => options.onHibernated?.(),
-      onTick: (nextMs) => watchdog?.ticked(nextMs),
       onParkedMinute: checkEmbedded,
-      needsOperator: () => watchdog?.view().needsOperator ?? null,
-      lastExit,
-      probe,
+      releasers,
       clock,
       log,
       metrics,
       racepoints,
       random,
+      newId: uuidV7,
     });
     life = opened.life;
-    const { listener } = opened;
-    releasers.add('listener', stopBoundsMs.listener, () => listener.stop());
-    releasers.add('life', stopBoundsMs.life, () => opened?.life.stop() ?? Promise.resolve());
-    probe.enable();
   }
 
   const appDeps: AppDeps = {
@@ -408,42 +353,20 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   releasers.add('http', stopBoundsMs.http, () => closeHttp(app, clock));
 
   let url: string | undefined;
-  if (mode === 'daemon' && opened) {
-    url = await listen(app, config, options.inherited?.http ?? []);
-    const inherited = options.inherited?.control ?? [];
-    const control = await startControlServer({
-      at: inherited.length > 0 ? { inherited } : { path: config.socket },
-      handlers: { status, life: opened.life.control },
-      dispatch: createRpcDispatcher({ ...appDeps, status }),
-      clock,
-      log,
-    });
-    releasers.add('control socket', stopBoundsMs.control, () => control.stop());
-    // Before the file: whoever reads it may ask for anything.
-    condition = 'ready';
-    await writeDaemonFile(config.dataDir, {
-      url,
-      pid: process.pid,
-      instanceId,
-      version,
-      startedAt: startedAt.toISOString(),
-    });
-    releasers.add('daemon.json', stopBoundsMs.daemonFile, () => removeDaemonFile(config.dataDir, instanceId));
-    await opened.life.start({
-      wakeSignal: consumeWakeSignal(config.dataDir) !== undefined,
-      socketActivated: inherited.length > 0 || (options.inherited?.http.length ?? 0) > 0,
-    });
-    const watching = startWatchdog({
-      socketPath: config.socket,
-      logPath: killLogPath(config.dataDir),
-      instanceId,
-      notify: options.notify?.watchdog ?? null,
-      log,
+  if (opened) {
+    ({ url, watchdog } = await serve({
+      ...options,
+      app,
+      appDeps: { ...appDeps, status },
+      status,
+      life: opened.life,
+      releasers,
+      // Before the file: whoever reads it may ask for anything.
+      onListening: () => {
+        condition = 'ready';
+      },
       metrics,
-    });
-    watchdog = watching;
-    releasers.add('watchdog', stopBoundsMs.watchdog, () => watching.stop());
-    await options.notify?.ready(`${opened.life.view().state}, ${url}`);
+    }));
   }
   condition = 'ready';
   log.info({ url, instanceId, version, vectors: vectors.kind, decider: config.decider }, 'ready');

@@ -3,6 +3,11 @@ export const lifecycleStates = ['wake', 'drowsy', 'sleep', 'hibernation'] as con
 
 export type LifecycleState = (typeof lifecycleStates)[number];
 
+/** States in which nobody is there. */
+export function isAsleep(state: LifecycleState): boolean {
+  return state === 'sleep' || state === 'hibernation';
+}
+
 /** Why a state was entered: kept on the row and in the event, shown in status. */
 export const transitionReasons = [
   /** The row was made. */

@@ -1,8 +1,8 @@
 import type { Database } from '../../db/database.ts';
-import type { Counted, HoldReason, IdleDecision, IdleThresholds } from '../../lifecycle/idle-facts.ts';
+import type { IdleThresholds } from '../../lifecycle/idle-facts.ts';
 import type { LifeControl, LifeView } from '../../lifecycle/life-view.ts';
 import { inQuietHours, type QuietHours } from '../../lifecycle/quiet-hours.ts';
-import { type LifecycleState, lifecycleStates, type TransitionReason } from '../../lifecycle/states.ts';
+import { isAsleep, lifecycleStates, type TransitionReason } from '../../lifecycle/states.ts';
 import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
 import { hasNewWork } from '../../store/demand.ts';
 import { parkInstance, touchInstance, unparkInstance } from '../../store/instances.ts';
@@ -18,6 +18,8 @@ import { createHandOutSwitch, type OpensHandOut } from './hand-out.ts';
 import { createLeadership, type Term } from './leadership.ts';
 import { createLifeControl } from './life-control.ts';
 import { createLifeMemory, type LifeMemory } from './life-memory.ts';
+import { createMaintenance } from './maintenance.ts';
+import { tickEveryMs, untilNextTickMs } from './pace.ts';
 import { createParking, type ParkedPart } from './parking.ts';
 import { type LeaderDeps, type Led, lead, lookAround, noteTransition, type WorkableCounts } from './tick.ts';
 
@@ -68,9 +70,9 @@ export interface Life {
   stop(): Promise<void>;
 }
 
-const tickEveryMs = 30_000;
 /** After a tick that failed: a database that restarts is back in seconds. */
 const retryMs = 5000;
+const soonMs = 50;
 /** While work that was left to be done in hibernation is being done. */
 const maintenanceLookMs = 1000;
 /** A parked daemon looks at its timer this often, since a machine that was suspended counts wrong. */
@@ -80,8 +82,6 @@ const forcedGraceMs = 30_000;
 const graceMs = 5000;
 /** A start in hibernation waits this long for somebody who wants it, at most as long as it takes to grow drowsy. */
 const bootGraceMs = 90_000;
-/** What was left to be done in hibernation is given this long; what is left then waits for the next time. */
-const maintenanceMs = 600_000;
 
 export async function createLife(deps: LifeDeps): Promise<Life> {
   const first = await readLife(deps.db);
@@ -97,16 +97,16 @@ class DaemonLife implements Life {
   readonly #parking;
   readonly #handOut;
   readonly #conductor;
+  readonly #maintenance;
   readonly #stopped = new AbortController();
   #nudged = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #waking: Promise<void> | undefined;
-  /** Counts who woke it. A tick that began before is wrong about the row. */
-  #wakes = 0;
+  /** Wakes begun and done. A row that was read before the last of them was done is wrong. */
+  #wakes = { begun: 0, done: 0 };
   /** Requests and those in flight, as the row has them. */
   #told = '0 0';
   #mayParkAtMs = 0;
-  #maintainedSinceMs: number | null = null;
   #hasExited = false;
 
   constructor(deps: LifeDeps, first: LifeRow) {
@@ -121,6 +121,7 @@ class DaemonLife implements Life {
     });
     this.#leadership = createLeadership({ ...deps, onElected: () => this.#nudge() });
     this.#handOut = createHandOutSwitch({ queue: deps.queue, log });
+    this.#maintenance = createMaintenance({ handOut: this.#handOut, clock });
     this.#conductor = createCycleConductor({ ...deps, onOver: () => this.#nudge() });
     this.#parking = createParking({
       parts: [
@@ -244,7 +245,7 @@ class DaemonLife implements Life {
 
   async #wakeNow(reason: TransitionReason): Promise<void> {
     const { db, instanceId, clock, log, metrics } = this.#deps;
-    this.#wakes += 1;
+    this.#wakes.begun += 1;
     this.#conductor.interrupt(reason);
     const up = this.#parking.unpark();
     for (let pauseMs = 100; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, retryMs)) {
@@ -258,6 +259,7 @@ class DaemonLife implements Life {
         await clock.sleep(pauseMs, this.#stopped.signal);
       }
     }
+    this.#wakes.done += 1;
     this.#follow(this.#memory.row());
     this.#nudge();
     void up;
@@ -291,7 +293,7 @@ class DaemonLife implements Life {
   /** @returns how long until the next one */
   async #tick(): Promise<number> {
     const { db, instanceId, clock, log, metrics } = this.#deps;
-    const wakes = this.#wakes;
+    const { done: wakes } = this.#wakes;
     try {
       await this.#flush();
       let row = await readLife(db);
@@ -310,7 +312,7 @@ class DaemonLife implements Life {
       metrics.ticks.inc({ outcome: led === null ? 'followed' : 'led' });
       metrics.tickTimestamp.set(clock.now().getTime() / 1000);
       this.#note(metrics);
-      return wakes === this.#wakes ? await this.#afterTick(row, led) : 0;
+      return await this.#afterTick(row, led, wakes);
     } catch (thrown) {
       if (this.#stopped.signal.aborted) return 0;
       log.warn({ error: errorMessage(thrown), instanceId }, 'a tick failed; it is tried again');
@@ -362,8 +364,7 @@ class DaemonLife implements Life {
         return;
       case 'sleep':
       case 'hibernation':
-        if (this.#maintainedSinceMs === null)
-          this.#handOut.close(row.honouredForceAt === null ? graceMs : forcedGraceMs);
+        if (!this.#maintenance.isRunning()) this.#handOut.close(row.honouredForceAt === null ? graceMs : forcedGraceMs);
         return;
     }
   }
@@ -371,26 +372,7 @@ class DaemonLife implements Life {
   /** The leader begins what the look found to be due. */
   #conduct(term: Term, { row, cycle, workableRows, jobsActive }: Led): void {
     if (cycle.kind === 'run') this.#beginCycle(term, cycle.trigger);
-    if (isAsleep(row.state) && !this.#conductor.isRunning() && this.#mustMaintain(row, workableRows, jobsActive)) {
-      this.#maintainedSinceMs ??= this.#deps.clock.monotonicMs();
-      this.#handOut.open();
-    } else {
-      this.#endMaintenance();
-    }
-  }
-
-  /** Rows that rested are due again, asleep or not; those that a forced sleep left are not. */
-  #mustMaintain(row: LifeRow, workableRows: Counted, jobsActive: Counted): boolean {
-    const sinceMs = this.#maintainedSinceMs;
-    if (sinceMs !== null && this.#deps.clock.monotonicMs() - sinceMs >= maintenanceMs) return false;
-    const hasWork = row.honouredForceAt === null && workableRows !== 'unknown' && workableRows > 0;
-    return hasWork || (sinceMs !== null && jobsActive !== 0);
-  }
-
-  #endMaintenance(): void {
-    if (this.#maintainedSinceMs === null) return;
-    this.#maintainedSinceMs = null;
-    if (isAsleep(this.#memory.row().state)) this.#handOut.close(graceMs);
+    this.#maintenance.look({ row, workableRows, jobsActive, mayRun: !this.#conductor.isRunning() });
   }
 
   #beginCycle(term: Term, trigger: 'idle' | 'forced' | 'starved'): void {
@@ -412,16 +394,17 @@ class DaemonLife implements Life {
   }
 
   /** @returns how long until the next tick */
-  async #afterTick(row: LifeRow, led: Led | null): Promise<number> {
-    if (this.#maintainedSinceMs !== null) return maintenanceLookMs;
+  async #afterTick(row: LifeRow, led: Led | null, wakes: number): Promise<number> {
+    // Somebody came meanwhile: what was read is over.
+    if (wakes !== this.#wakes.begun) return soonMs;
+    if (this.#maintenance.isRunning()) return maintenanceLookMs;
     if (row.state === 'hibernation' && !this.#conductor.isRunning()) {
       const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();
       if (graceLeftMs > 0) return Math.min(tickEveryMs, graceLeftMs);
       if (this.activity.inFlight() === 0) {
-        const wakes = this.#wakes;
         if (led === null) await lookAround(this.#leaderDeps(), row);
         await this.#handOut.settled();
-        if (wakes === this.#wakes) await this.#hibernate();
+        if (wakes === this.#wakes.begun) await this.#hibernate();
         return this.#parking.isParked() ? this.#parkedLook(true) : 0;
       }
     }
@@ -465,25 +448,4 @@ class DaemonLife implements Life {
       metrics.activityTimestamp.set(this.#deps.clock.now().getTime() / 1000 - view.activityAgeSeconds);
     }
   }
-}
-
-function isAsleep(state: LifecycleState): boolean {
-  return state === 'sleep' || state === 'hibernation';
-}
-
-/** What ends without anybody saying so is looked after more often than what only time ends. */
-const endsUnheard: ReadonlySet<HoldReason> = new Set([
-  'jobs_active',
-  'work_to_do',
-  'requests_in_flight',
-  'unknown_work',
-]);
-
-function untilNextTickMs(idle: IdleDecision | null, isSleepForced: boolean): number {
-  if (idle === null) return tickEveryMs;
-  if (idle.to !== 'stay') return 0;
-  const { heldBy, nextLookSeconds } = idle;
-  const lookMs = nextLookSeconds === null ? tickEveryMs : Math.ceil(nextLookSeconds * 1000);
-  const mostMs = !endsUnheard.has(heldBy) ? tickEveryMs : isSleepForced ? maintenanceLookMs : retryMs;
-  return Math.max(50, Math.min(mostMs, lookMs));
 }

@@ -1,0 +1,112 @@
+import { hostname } from 'node:os';
+import type { ConsolidationEngine } from '../consolidation/engine.ts';
+import type { Database } from '../db/database.ts';
+import type { Embedder } from '../models/embedder.ts';
+import type { WorkQueue } from '../queue/work-queue.ts';
+import { lastExitOn } from '../store/instances.ts';
+import type { VectorIndex } from '../store/vectors/vector-index.ts';
+import type { RuntimeProbe } from '../telemetry/runtime-probe.ts';
+import type { Heartbeat } from './heartbeat.ts';
+import { hibernationMode } from './life/hibernation-mode.ts';
+import { type OpenedLife, type OpenLifeOptions, openLife } from './life/open-life.ts';
+import type { ParkedPart } from './life/parking.ts';
+import { openSleep, type SleepDeps } from './open-sleep.ts';
+import type { Releasers } from './releasers.ts';
+import { readServiceMarker } from './service-marker.ts';
+import { stopBoundsMs } from './stop-bounds.ts';
+import type { SwitchLoop } from './switch-loop.ts';
+import type { Watchdog } from './watchdog/watchdog.ts';
+
+/** What a daemon has that a command has not. */
+export interface DaemonResources {
+  readonly db: Database;
+  readonly queue: WorkQueue;
+  readonly engine: ConsolidationEngine;
+  readonly vectors: VectorIndex;
+  readonly embedder: Embedder;
+  readonly heartbeat: Heartbeat;
+  readonly switchLoop: SwitchLoop;
+  readonly probe: RuntimeProbe;
+  /** Reads the store for status once more. */
+  readonly refreshStatus: () => Promise<unknown>;
+  /** Undefined until the daemon serves. */
+  readonly watchdog: () => Watchdog | undefined;
+}
+
+type Options = DaemonResources &
+  Pick<
+    OpenLifeOptions,
+    | 'config'
+    | 'instanceId'
+    | 'connectionString'
+    | 'onExit'
+    | 'onParkedMinute'
+    | 'random'
+    | 'clock'
+    | 'log'
+    | 'metrics'
+    | 'racepoints'
+  > &
+  Pick<SleepDeps, 'startNeighbourWorker' | 'newId'> & { readonly releasers: Releasers };
+
+/** Puts the daemon's life together: its sleep cycle, what it lets go of to park, and how deep it may hibernate. */
+export async function openDaemonLife(options: Options): Promise<OpenedLife> {
+  const { config, db, queue, switchLoop, probe, watchdog, releasers, log } = options;
+  const { kind, warning } = hibernationMode({
+    hibernate: config.hibernate,
+    pid: process.pid,
+    marker: readServiceMarker(config.dataDir),
+    env: process.env,
+  });
+  if (warning !== null) log.warn(warning);
+  const sleep = openSleep(options);
+  releasers.add('builds', stopBoundsMs.builds, () => sleep.stop());
+  const opened = await openLife({
+    ...options,
+    queue: {
+      openHandOut: () => queue.openHandOut(),
+      hint: (bankId) => queue.hint(bankId),
+      async workable() {
+        const counts = await queue.workable();
+        // A change of the embedding model is no job, and no less under way.
+        return switchLoop.isBusy() ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
+      },
+    },
+    cycle: sleep.cycle,
+    parts: partsOf(options, sleep.stop),
+    mode: kind,
+    onTick: (nextMs) => watchdog()?.ticked(nextMs),
+    needsOperator: () => watchdog()?.view().needsOperator ?? null,
+    lastExit: await lastExitOn(db, hostname()),
+  });
+  releasers.add('listener', stopBoundsMs.listener, () => opened.listener.stop());
+  releasers.add('life', stopBoundsMs.life, () => opened.life.stop());
+  probe.enable();
+  return opened;
+}
+
+/** In the order in which they go: what asks the database before what it is asked through. */
+function partsOf(resources: DaemonResources, stopBuilds: () => Promise<void>): ParkedPart[] {
+  const { db, queue, vectors, embedder, heartbeat, switchLoop, probe, watchdog } = resources;
+  return [
+    // The last word of status is not that of half a minute ago.
+    { name: 'status', release: async () => void (await resources.refreshStatus()) },
+    { name: 'heartbeat', release: () => heartbeat.stop(), restore: async () => heartbeat.start() },
+    {
+      name: 'switch of embeddings',
+      release: () => switchLoop.stop(),
+      restore: async () => switchLoop.start(),
+    },
+    { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
+    { name: 'builds', release: stopBuilds },
+    { name: 'vectors', release: () => vectors.release() },
+    { name: 'embedder', release: () => embedder.release() },
+    { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },
+    {
+      name: 'watchdog',
+      release: async () => watchdog()?.setPace('parked'),
+      restore: async () => watchdog()?.setPace('awake'),
+    },
+    { name: 'connection pool', release: () => db.rest(), restore: async () => db.rouse() },
+  ];
+}
