@@ -95,6 +95,49 @@ describe('the control plane', () => {
     expect(await client.next()).toBeUndefined();
   });
 
+  test('lets a client that writes too long a line come to its end, so that it gets to read why', async () => {
+    const patient = await createControlFixture({
+      clock: {
+        now: () => new Date(),
+        monotonicMs: () => 0,
+        sleep: (_ms, signal) => new Promise((resolve) => signal?.addEventListener('abort', () => resolve())),
+      },
+    });
+    const client = await patient.open();
+    // Far more than the kernel keeps for a reader that is not there.
+    await new Promise<void>((resolve, reject) => {
+      client.socket.write(Buffer.alloc(8 * 1024 ** 2, 'x'), (error) => (error ? reject(error) : resolve()));
+    });
+    expect(await client.next()).toMatchObject({ error: { code: 'LINE_TOO_LONG' } });
+    client.socket.destroy();
+    await patient.close();
+  });
+
+  test('does one message after the other, however long the first takes', async () => {
+    const held = Promise.withResolvers<void>();
+    const done: string[] = [];
+    const note = async (what: string) => {
+      if (what === 'pause') await held.promise;
+      done.push(what);
+      return { state: 'wake' as const, note: what };
+    };
+    const slow = await createControlFixture({
+      handlers: {
+        status: { fresh: async () => statusDocument, last: () => statusDocument },
+        life: { pause: () => note('pause'), resume: () => note('resume') } as never,
+      },
+    });
+    const client = await slow.open();
+    client.send({ type: 'pause' }, { type: 'resume' }, rpc(1));
+    // Taken from the same socket after both of them.
+    expect(await client.next()).toMatchObject({ id: 1 });
+    held.resolve();
+    expect([(await client.next())?.note, (await client.next())?.note]).toEqual(['pause', 'resume']);
+    expect(done).toEqual(['pause', 'resume']);
+    client.socket.destroy();
+    await slow.close();
+  });
+
   test('answers what was asked before the client closed its half', async () => {
     const client = await fixture.open();
     client.socket.end(`${JSON.stringify({ type: 'status' })}\n${JSON.stringify(rpc(1))}\n`);
