@@ -26,3 +26,12 @@ export class CycleRunningError extends EngramdError {
     super('a sleep cycle is under way in this process already');
   }
 }
+
+/** A step put itself off time after time, although it had all the time it wanted, and came no further. */
+export class StepStalledError extends EngramdError {
+  readonly code = 'STEP_STALLED';
+
+  constructor(step: string) {
+    super(`the step ${step} came no further, though nothing interrupted it`);
+  }
+}

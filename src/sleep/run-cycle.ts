@@ -39,8 +39,8 @@ export interface CycleMemory {
   stray: { readonly cycleId: string; readonly step: SleepStepName; readonly returned: Stray } | null;
   /** Begun, and no end of it could be written: the database was away. Not the step's failure. */
   owed: { readonly cycleId: string; readonly name: SleepStepName } | null;
-  /** Steps that came no further, by when they are tried again. */
-  readonly rests: Map<SleepStepName, { readonly untilMs: number; readonly inSlices: boolean }>;
+  /** Steps that came no further in slices, by when they are tried again in slices. */
+  readonly rests: Map<SleepStepName, number>;
 }
 
 /** As after a failed cycle: whoever asks every 30 s must not have the same work done every time. */
@@ -164,7 +164,7 @@ export class CycleRun {
         }
         if (end.kind === 'stalled') {
           log.warn({ step: name }, 'a sleep step comes no further; it is left alone for a while');
-          this.#memory.rests.set(name, { untilMs: clock.monotonicMs() + restMs, inSlices: sliceMs !== undefined });
+          this.#memory.rests.set(name, clock.monotonicMs() + restMs);
         }
         return (await this.#end({ ...ended, end: 'deferred', error: null })) ? end.kind : 'lost';
       }
@@ -210,10 +210,9 @@ export class CycleRun {
   }
 
   #rests(name: SleepStepName): boolean {
-    const rest = this.#memory.rests.get(name);
-    if (!rest || this.#request.trigger === 'forced' || this.#deps.clock.monotonicMs() >= rest.untilMs) return false;
     // What two seconds are too short for may well come further in a night.
-    return !rest.inSlices || this.#request.sliceMs !== undefined;
+    if (this.#request.sliceMs === undefined) return false;
+    return this.#deps.clock.monotonicMs() < (this.#memory.rests.get(name) ?? 0);
   }
 
   /** False: the signal came first. */

@@ -3,7 +3,7 @@ import { isConnectionFailure } from '../db/errors.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { aborted } from './aborted.ts';
-import { LeadershipLostError, StepOverError } from './errors.ts';
+import { LeadershipLostError, StepOverError, StepStalledError } from './errors.ts';
 import type { JsonValue, SleepStep, StepContext, StepEnd } from './step.ts';
 
 /** What somebody who wakes the daemon waits for at most. */
@@ -39,7 +39,7 @@ export type StepRunEnd =
   | { readonly kind: 'failed'; readonly thrown: unknown }
   /** The signal ended it. */
   | { readonly kind: 'interrupted'; readonly stray: Stray | null }
-  /** It came no further, time after time. */
+  /** It came no further, slice after slice: it may need longer ones. */
   | { readonly kind: 'stalled'; readonly stray: Stray | null }
   /** The database went away, which says nothing about the step. */
   | { readonly kind: 'unreachable'; readonly thrown: unknown }
@@ -70,7 +70,12 @@ export async function runStep(run: StepRun): Promise<StepRunEnd> {
     if (signal.aborted) return { kind: 'interrupted', stray };
     const isFurther = !isSame(before.checkpoint, state.checkpoint) || state.furthest > before.furthest;
     idleGoes = isFurther ? 0 : idleGoes + 1;
-    if (stray || idleGoes >= goesWithoutHeadway) return { kind: 'stalled', stray };
+    if (stray) return { kind: 'stalled', stray };
+    if (idleGoes >= goesWithoutHeadway) {
+      // Without slices nobody had told it to stop.
+      if (run.sliceMs === undefined) return { kind: 'failed', thrown: new StepStalledError(run.step.name) };
+      return { kind: 'stalled', stray };
+    }
     await nextTurn();
     await clock.sleep(betweenSlicesMs, signal);
     if (signal.aborted) return { kind: 'interrupted', stray: null };
@@ -105,7 +110,6 @@ async function oneGo(
 ): Promise<{ readonly end: GoEnd; readonly running: Stray }> {
   const { step, clock, racepoints } = run;
   const over = new AbortController();
-  let isLost = false;
   const context: StepContext = {
     cycleId: run.cycleId,
     signal,
@@ -114,8 +118,7 @@ async function oneGo(
     racepoints,
     async save(checkpoint) {
       if (over.signal.aborted) throw new StepOverError(step.name);
-      isLost ||= !(await run.keep(checkpoint));
-      if (isLost) throw new LeadershipLostError();
+      if (!(await run.keep(checkpoint))) throw new LeadershipLostError();
       state.checkpoint = checkpoint;
       await racepoints.reach('cycle:step-saved', { step: step.name, checkpoint });
     },
@@ -131,9 +134,7 @@ async function oneGo(
     .then((): GoEnd => ({ kind: 'ignores' }));
   const end = await Promise.race([ended, ignores]);
   over.abort();
-  // Whatever a step makes of the refusal, nothing that it did since was kept.
-  const lost: GoEnd = { kind: 'threw', thrown: new LeadershipLostError() };
-  return { end: isLost ? lost : end, running: ended.then(() => undefined) };
+  return { end, running: ended.then(() => undefined) };
 }
 
 async function startStep(step: SleepStep, context: StepContext): Promise<StepEnd> {
