@@ -25,3 +25,13 @@ export class BuildTooLongError extends EngramdError {
     super(`building ${what} took longer than ${Math.round(limitMs / 1000)} s and was ended`);
   }
 }
+
+/** The process lets go of what it builds, to park or to end; somebody who still wants it asks again. */
+export class BuildStoppedError extends EngramdError {
+  readonly code = 'BUILD_STOPPED';
+  override readonly retryable = true;
+
+  constructor() {
+    super('the build was ended, since the process lets go of everything');
+  }
+}

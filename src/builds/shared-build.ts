@@ -2,7 +2,7 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
-import { type BuildOutcome, BuildWaitTimeoutError } from './build-outcome.ts';
+import { type BuildOutcome, BuildStoppedError, BuildWaitTimeoutError } from './build-outcome.ts';
 import type { BuildKey, BuildStore, SavedBuild } from './build-store.ts';
 import type { Freshness } from './freshness.ts';
 import { type LeadOptions, lead } from './lead-build.ts';
@@ -47,7 +47,10 @@ export interface SharedBuildOptions<T> {
  */
 export interface SharedBuild<T> {
   get(key: BuildKey, options: { readonly signal: AbortSignal }): Promise<T>;
-  /** Ends rebuilds that go on behind what was handed out, and waits for whatever still has a lease to give back. */
+  /**
+   * Ends every build, those of callers with a BuildStoppedError, and waits until no lease is left to give back. Whoever
+   * asks after that is served as ever.
+   */
   stop(): Promise<void>;
 }
 
@@ -62,9 +65,16 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
   const behind = createSingleFlight<void>({ clock, waitMs: 0, buildMs, rounds: 1 });
   const leading: LeadOptions<T> = { ...options, usable: (key) => usable(key, 'fresh') };
   const rebuilds = new Set<string>();
-  const leads = new Set<Promise<unknown>>();
+  const underWay = new Set<Promise<unknown>>();
   const failedAtMs = new Map<string, number>();
-  const stopping = new AbortController();
+  let stopping = new AbortController();
+
+  function remember<R>(work: Promise<R>): Promise<R> {
+    underWay.add(work);
+    const forget = () => underWay.delete(work);
+    work.then(forget, forget);
+    return work;
+  }
 
   /** What is saved and at least as good as asked. Bytes that cannot be read are as good as none. */
   async function usable(key: BuildKey, asked: 'fresh' | 'stale'): Promise<{ value: T; freshness: Freshness } | null> {
@@ -81,28 +91,23 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
   }
 
   /** Remembered, since a caller that is freed does not wait until the lease has been given back. */
-  async function leadOnce(key: BuildKey, signal: AbortSignal) {
-    const led = lead(leading, key, signal);
-    leads.add(led);
-    try {
-      return await led;
-    } finally {
-      leads.delete(led);
-    }
+  function leadOnce(key: BuildKey, signal: AbortSignal) {
+    return remember(lead(leading, key, AbortSignal.any([signal, stopping.signal])));
   }
 
   /** Builds, or waits until another daemon has. */
   async function buildOrAwait(key: BuildKey, signal: AbortSignal) {
     const deadlineMs = clock.monotonicMs() + waitMs;
+    const ending = AbortSignal.any([signal, stopping.signal]);
     for (;;) {
-      signal.throwIfAborted();
+      ending.throwIfAborted();
       const led = await leadOnce(key, signal);
       if (led) return led;
       const found = await usable(key, 'fresh');
       if (found) return { value: found.value, outcome: 'loaded' as const };
       const leftMs = deadlineMs - clock.monotonicMs();
       if (leftMs <= 0) throw new BuildWaitTimeoutError(nameOf(key), waitMs);
-      await clock.sleep(Math.min(pollMs, leftMs), signal);
+      await clock.sleep(Math.min(pollMs, leftMs), ending);
     }
   }
 
@@ -124,7 +129,7 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
         { signal: stopping.signal },
       )
       .catch((thrown: unknown) => {
-        if (stopping.signal.aborted) return;
+        if (thrown instanceof BuildStoppedError) return;
         failedAtMs.set(name, clock.monotonicMs());
         onOutcome('failed', key);
         log.warn({ ...key, error: errorMessage(thrown) }, 'a rebuild failed; what there is goes on being used');
@@ -154,18 +159,21 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
     async get(key, { signal }) {
       signal.throwIfAborted();
       try {
-        const { value, outcome } = await found(key, signal);
+        const { value, outcome } = await remember(found(key, signal));
         onOutcome(outcome, key);
         return value;
       } catch (thrown) {
-        if (!signal.aborted) onOutcome(thrown instanceof BuildWaitTimeoutError ? 'timed_out' : 'failed', key);
+        if (!signal.aborted && !(thrown instanceof BuildStoppedError))
+          onOutcome(thrown instanceof BuildWaitTimeoutError ? 'timed_out' : 'failed', key);
         throw thrown;
       }
     },
 
     async stop() {
-      stopping.abort();
-      await Promise.allSettled(leads);
+      stopping.abort(new BuildStoppedError());
+      // Those who waited for one another go one after the other.
+      while (underWay.size > 0) await Promise.allSettled(underWay);
+      stopping = new AbortController();
     },
   };
 }

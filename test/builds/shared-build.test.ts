@@ -231,6 +231,37 @@ describe('the fuse', () => {
   });
 });
 
+describe('a process that lets go of everything', () => {
+  it('ends the build of a caller, who is told so, and serves the next one as ever', async () => {
+    const a = daemon();
+    const hold = a.races.hold('build:leading');
+    const calls = Promise.allSettled([a.shared.get(key, { signal }), a.shared.get(key, { signal })]);
+    await hold.reached;
+    const stopped = a.shared.stop();
+    hold.release();
+    await stopped;
+    for (const end of await calls) expect(end).toMatchObject({ status: 'rejected', reason: { code: 'BUILD_STOPPED' } });
+    expect([a.builds(), await saved(), a.outcomes]).toEqual([0, undefined, []]);
+    expect(await a.shared.get(key, { signal })).toBe('built 1');
+  });
+
+  it('ends a rebuild behind what was handed out, and begins another when it is back', async () => {
+    const a = daemon();
+    await a.shared.get(key, { signal });
+    a.state.freshness = 'stale';
+    const hold = a.races.hold('build:leading');
+    await a.shared.get(key, { signal });
+    await hold.reached;
+    const stopped = a.shared.stop();
+    hold.release();
+    await stopped;
+    expect([a.builds(), await saved()]).toEqual([1, 'built 1']);
+    expect(await a.shared.get(key, { signal })).toBe('built 1');
+    await expect.poll(saved).toBe('built 2');
+    await a.shared.stop();
+  });
+});
+
 describe('what is saved', () => {
   it('and cannot be read is made again, with a warning', async () => {
     await daemon().shared.get(key, { signal });

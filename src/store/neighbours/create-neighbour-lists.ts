@@ -46,7 +46,7 @@ interface Lists {
  */
 const boundsMs = { leaseMs: 30_000, pollMs: 500, waitMs: 300_000, buildMs: 1_200_000, retryMs: 600_000 };
 
-/** @returns the lists, and what ends the builds that nobody waits for. */
+/** @returns the lists, and what ends all builds; whoever asks after that is served as ever. */
 export function createNeighbourLists(options: NeighbourListsOptions): NeighbourLists & { stop(): Promise<void> } {
   const { db, metrics, floorOf } = options;
   const startWorker = options.startWorker ?? startNeighbourWorker;
