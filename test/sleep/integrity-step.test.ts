@@ -228,7 +228,8 @@ describe('what it deletes', () => {
       { step: 'drain' },
       { step: 'topics' },
     ]);
-    await ask('truncate engram.sleep_cycles, engram.sleep_steps, engram.step_failures, engram.digests');
+    await ask('delete from engram.sleep_cycles');
+    await ask('delete from engram.step_failures');
   });
 
   test('processes that ended long ago and are named nowhere', async () => {

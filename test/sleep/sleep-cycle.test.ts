@@ -7,7 +7,8 @@ beforeAll(async () => {
   database = await createTestDatabase();
 });
 afterEach(async () => {
-  await database.db.query('truncate engram.sleep_cycles, engram.sleep_steps, engram.step_failures, engram.digests');
+  await database.db.query('delete from engram.sleep_cycles');
+  await database.db.query('delete from engram.step_failures');
 });
 afterAll(() => database.drop());
 
