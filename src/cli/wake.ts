@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { LoadedConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
-import { ControlSilentError } from '../daemon/control/control-client.ts';
+import { ControlRefusedError, ControlSilentError } from '../daemon/control/control-client.ts';
 import { writeWakeSignal } from '../daemon/life/wake-signal.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { sendControl } from './ask-daemon.ts';
@@ -34,10 +34,9 @@ export function addWake(program: Command, context: CommandContext): void {
         const reply = await sendControl(loaded, { type: 'wake', reason }, signal);
         if (reply) return globals.json ? terminal.json(reply) : terminal.out(reply.note);
         await startAwake(loaded.config, reason, clock);
-        const started = await awaitDaemon(loaded, clock, signal);
-        const state = started.life?.state ?? null;
-        if (globals.json) terminal.json({ started: true, state });
-        else terminal.out(`the service has started the daemon${state === null ? '' : `; it is ${stateWords[state]}`}`);
+        const { state } = await wakeStarted(loaded, reason, clock, signal);
+        if (globals.json) terminal.json({ ok: true, type: 'wake', state, started: true });
+        else terminal.out(`the service has started the daemon; it is ${stateWords[state]}`);
       });
     });
 }
@@ -57,16 +56,17 @@ async function startAwake(config: Config, by: string, clock: Clock): Promise<voi
   );
 }
 
-async function awaitDaemon(loaded: LoadedConfig, clock: Clock, signal: AbortSignal) {
+/** One that was starting already may have looked for the signal before it was there: it is told again. */
+async function wakeStarted(loaded: LoadedConfig, reason: string, clock: Clock, signal: AbortSignal) {
   const untilMs = clock.monotonicMs() + startMs;
   for (;;) {
     signal.throwIfAborted();
-    const reply = await sendControl(loaded, { type: 'status' }, signal).catch((thrown: unknown) => {
+    const reply = await sendControl(loaded, { type: 'wake', reason }, signal).catch((thrown: unknown) => {
       // It listens before it is ready for everything.
-      if (thrown instanceof ControlSilentError) return undefined;
+      if (thrown instanceof ControlSilentError || thrown instanceof ControlRefusedError) return undefined;
       throw thrown;
     });
-    if (reply) return reply.status;
+    if (reply) return reply;
     if (clock.monotonicMs() >= untilMs) {
       throw new DaemonUnreachableError(
         `the service was told to start, and no daemon answers after ${startMs / 1000} s; engramd service status and its log say more`,

@@ -1,4 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { StatusDocument } from '../../src/api/status-board.ts';
@@ -119,6 +121,24 @@ describe('with a daemon', () => {
     expect((await daemon.run('status')).stdout).toMatch(/^state +awake for .*: activity$/m);
     expect(JSON.parse((await daemon.run('status', '--json')).stdout)).toEqual(statusOf());
     await daemon.close();
+  });
+
+  test('status asks over HTTP where the control socket is gone', async () => {
+    const dataDir = join(folder, 'http-only');
+    mkdirSync(dataDir);
+    const instanceId = statusOf().instance_id;
+    const http = createServer((request, response) => {
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify(request.url === '/healthz' ? { instance_id: instanceId } : statusOf({ due: 7 })));
+    });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const startedAt = '2026-03-04T08:00:00.000Z';
+    await writeDaemonFile(dataDir, { url, pid: process.pid, instanceId, version: '0.1.0', startedAt });
+    const run = await runCommand(addStatus, ['status', '--json', '--data-dir', dataDir]);
+    expect(JSON.parse(run.stdout)).toMatchObject({ due: 7 });
+    http.closeAllConnections();
+    http.close();
   });
 
   describe('sleep --wait', () => {
