@@ -21,6 +21,8 @@ const noLook: Look = { workableRows: 'unknown', jobsActive: 'unknown', cycle: 'n
 export interface LifeMemory {
   row(): LifeRow;
   remember(row: LifeRow): void;
+  /** What the clock of the database shows, as far as this one's has gone on: a machine that was suspended has gone on, too. */
+  databaseNow(): Date;
   look(): Look;
   rememberLook(look: Look): void;
   /** The last tick of this process; `why`: what it came to nothing for. */
@@ -88,6 +90,7 @@ export function createLifeMemory(deps: {
       readMs = clock.monotonicMs();
       readAt = clock.now();
     },
+    databaseNow: () => new Date(row.now.getTime() + clock.now().getTime() - readAt.getTime()),
     look: () => look,
     rememberLook(next) {
       look = next;

@@ -281,7 +281,7 @@ class DaemonLife implements Life {
   /** One timer, to what is due next. */
   async #parkedLook(isNudged: boolean): Promise<number> {
     const { nextDue } = this.#memory.look();
-    const now = this.#deps.clock.now();
+    const now = this.#memory.databaseNow();
     if (!isNudged) this.#deps.onParkedMinute();
     if (nextDue !== null && nextDue.at <= now && !isNudged) {
       await this.#parking.unpark();
@@ -309,6 +309,7 @@ class DaemonLife implements Life {
         this.#memory.ticked(null);
       }
       if (term !== null && led !== null) this.#conduct(term, led);
+      else this.#maintenance.end(row);
       metrics.ticks.inc({ outcome: led === null ? 'followed' : 'led' });
       metrics.tickTimestamp.set(clock.now().getTime() / 1000);
       this.#note(metrics);
@@ -412,16 +413,17 @@ class DaemonLife implements Life {
   }
 
   async #hibernate(): Promise<void> {
-    const { onExit, clock } = this.#deps;
+    const { onExit } = this.#deps;
     if (onExit !== null) {
       if (!this.#hasExited) onExit();
       this.#hasExited = true;
       return;
     }
     const look = this.#memory.look();
-    const earliest = new Date(clock.now().getTime() + parkedLookMs);
+    const now = this.#memory.databaseNow();
+    const earliest = new Date(now.getTime() + parkedLookMs);
     // What is due and was not done now, by whoever leads or because it cannot be, is no reason to get up at once again.
-    if (look.nextDue !== null && look.nextDue.at <= clock.now()) {
+    if (look.nextDue !== null && look.nextDue.at <= now) {
       this.#memory.rememberLook({ ...look, nextDue: { ...look.nextDue, at: earliest } });
     }
     await this.#parking.park();

@@ -13,6 +13,8 @@ export interface Maintenance {
     readonly jobsActive: Counted;
     readonly mayRun: boolean;
   }): void;
+  /** Another daemon leads: what is left is its to do. */
+  end(row: LifeRow): void;
   isRunning(): boolean;
 }
 
@@ -31,16 +33,21 @@ export function createMaintenance(deps: { readonly handOut: HandOutSwitch; reado
     return isDue || (sinceMs !== null && jobsActive !== 0);
   }
 
+  function end(row: LifeRow): void {
+    if (sinceMs === null) return;
+    sinceMs = null;
+    if (isAsleep(row.state)) handOut.close(graceMs);
+  }
+
   return {
+    end,
     look(found) {
       if (found.mayRun && isAsleep(found.row.state) && hasWork(found)) {
         sinceMs ??= clock.monotonicMs();
         handOut.open();
-        return;
+      } else {
+        end(found.row);
       }
-      if (sinceMs === null) return;
-      sinceMs = null;
-      if (isAsleep(found.row.state)) handOut.close(graceMs);
     },
     isRunning: () => sinceMs !== null,
   };
