@@ -293,6 +293,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
       onExit: () => options.onHibernated?.(),
       onParkedMinute: checkEmbedded,
+      onStatus: (text) => options.notify?.status(text),
       releasers,
       clock,
       log,

@@ -41,6 +41,7 @@ type Options = DaemonResources &
     | 'connectionString'
     | 'onExit'
     | 'onParkedMinute'
+    | 'onStatus'
     | 'random'
     | 'clock'
     | 'log'

@@ -39,6 +39,8 @@ export interface LifeDeps {
   readonly onExit: (() => void) | null;
   /** Told when this process ticks (the next tick is so far away), and with null when it does not any more. */
   readonly onTick: (nextMs: number | null) => void;
+  /** What a supervisor may show, in a few words; told again and again. */
+  readonly onStatus: (text: string) => void;
   /** Looked at once a minute while parked: what nobody else looks at then. */
   readonly onParkedMinute: () => void;
   readonly clock: Clock;
@@ -273,6 +275,8 @@ class DaemonLife implements Life {
       const isNudged = this.#nudged.signal.aborted;
       this.#nudged = new AbortController();
       if (this.#stopped.signal.aborted) return;
+      // While it ticks nothing is late: a database that says nothing is no reason to be restarted.
+      this.#deps.onTick(null);
       waitMs = this.#parking.isParked() ? await this.#parkedLook(isNudged) : await this.#tick();
       if (!this.#parking.isParked()) this.#deps.onTick(waitMs);
     }
@@ -433,6 +437,7 @@ class DaemonLife implements Life {
     const { log, metrics, racepoints, onTick } = this.#deps;
     onTick(null);
     metrics.parked.set(1);
+    this.#deps.onStatus('hibernating, parked');
     const { nextDue } = this.#memory.look();
     log.info({ nextDue }, 'parked: everything is released but the sockets and one connection');
     await racepoints.reach('park:released');
@@ -445,6 +450,7 @@ class DaemonLife implements Life {
 
   #note(metrics: Metrics): void {
     const view = this.view();
+    this.#deps.onStatus(`${view.state} since ${view.since.toISOString()}: ${view.reason}`);
     for (const state of lifecycleStates) metrics.lifecycleState.set({ state }, state === view.state ? 1 : 0);
     if (view.activityAgeSeconds !== null) {
       metrics.activityTimestamp.set(this.#deps.clock.now().getTime() / 1000 - view.activityAgeSeconds);

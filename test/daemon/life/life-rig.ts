@@ -171,6 +171,7 @@ export async function createLifeRig(): Promise<LifeRig> {
         onExit: null,
         onTick: () => undefined,
         onParkedMinute: () => undefined,
+        onStatus: () => undefined,
         clock: systemClock,
         log,
         metrics: createMetrics(),
