@@ -1,10 +1,14 @@
-import { createServer, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 
 /** A socket that the supervisor listens on for us, by the convention of systemd. */
 export interface InheritedListener {
   /** Hands over who has connected so far, and from then on whoever connects. */
   accept(onConnection: (socket: Socket) => void): void;
+  /**
+   * Has `server` listen in our place, which is what an HTTP server needs to give up on clients that never finish. At most one.
+   */
+  moveTo(server: Server): Promise<void>;
   /** Takes no more connections. Those that stand stay; the address stays the supervisor's. */
   close(): void;
 }
@@ -75,6 +79,14 @@ async function listenOn(fd: number): Promise<{ isUnix: boolean; listener: Inheri
           socket.resume();
         };
         for (const socket of early.splice(0)) handOver(socket);
+      },
+      async moveTo(other) {
+        // It takes the handle over, not the address, which may have been the supervisor's for days.
+        await new Promise<void>((resolve) => other.listen(server, resolve));
+        for (const socket of early.splice(0)) {
+          other.emit('connection', socket);
+          socket.resume();
+        }
       },
       close() {
         server.close();
