@@ -1,4 +1,4 @@
-/** What a build is of. Keys are coarse on purpose: see {@link sizeClass}. */
+/** What a build is of. How large the bank is stands beside the key, not in it: see {@link isSameSize}. */
 export interface BuildKey {
   readonly bankId: string;
   readonly kind: string;

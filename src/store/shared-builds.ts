@@ -103,3 +103,18 @@ export function createBuildStore(db: Queryable): BuildStore {
     },
   };
 }
+
+/**
+ * What nobody has asked for in thirty days: of a model that was left. What is asked for is built again each day, if not for
+ * being stale then by the next night.
+ */
+export async function pruneSharedBuilds(db: Queryable): Promise<number> {
+  // A scan: a handful of rows a bank. Leases stay with their builds, and go when neither is of use: their fences are
+  // compared with nothing else.
+  const { rowCount } = await db.query(
+    `with old as (delete from engram.shared_builds where built_at < now() - interval '30 days' returning bank_id, kind, key)
+     delete from engram.build_leases l using old
+     where l.bank_id = old.bank_id and l.kind = old.kind and l.key = old.key and l.expires_at < now()`,
+  );
+  return rowCount;
+}

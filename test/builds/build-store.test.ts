@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { BuildKey, BuildStore } from '../../src/builds/build-store.ts';
 import type { Database } from '../../src/db/database.ts';
-import { createBuildStore } from '../../src/store/shared-builds.ts';
+import { createBuildStore, pruneSharedBuilds } from '../../src/store/shared-builds.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 let database: TestDatabase;
@@ -97,4 +97,23 @@ it('knows neither other keys and banks, nor a bank that is not there', async () 
   expect(await store.claim({ ...key, bankId: randomUUID() }, a, minute)).toBeNull();
   await db.query('delete from engram.banks where id = $1', [key.bankId]);
   expect(await store.load(key)).toBeNull();
+});
+
+it('forgets what was built thirty days ago, and what it was leased with', async () => {
+  const young = { ...key, key: 'young' };
+  for (const of of [key, young]) {
+    await store.claim(of, a, minute);
+    await store.save(of, 1, build('saved'));
+    await store.release(of, a, 1);
+  }
+  const age = (of: BuildKey, days: number) =>
+    db.query(
+      'update engram.shared_builds set built_at = now() - make_interval(days => $3) where bank_id = $1 and key = $2',
+      [of.bankId, of.key, days],
+    );
+  await age(key, 31);
+  await age(young, 29);
+  expect(await pruneSharedBuilds(db)).toBe(1);
+  expect([await store.load(key), (await store.load(young))?.rows]).toEqual([null, 3]);
+  expect(await store.claim(key, b, minute)).toEqual({ fence: 1 });
 });

@@ -724,6 +724,7 @@ const exempt: Record<string, string> = {
   'digest-rows:costOfNight': 'totals over all banks',
   'budget-ledger:readLedger': 'one budget a database',
   'cost-report:sampleBacklog': 'totals over all banks',
+  'shared-builds:pruneSharedBuilds': 'by age over all banks',
   'neighbours/neighbour-rows:readSeenXid': 'reads no table',
   'neighbours/neighbour-rows:readDimensions': 'models belong to no bank',
   'model-breakers:breakerOf': 'reads no table',

@@ -20,6 +20,7 @@ import {
   pruneStepFailures,
   pruneVerdicts,
 } from '../../store/prune.ts';
+import { pruneSharedBuilds } from '../../store/shared-builds.ts';
 import { pruneVectorTombstones } from '../../store/vectors/vector-tombstones.ts';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -45,6 +46,7 @@ const prunings: readonly ((db: Database) => Promise<number>)[] = [
   pruneIdempotencyKeys,
   pruneModelBreakers,
   pruneVectorTombstones,
+  pruneSharedBuilds,
   (db) => pruneStepFailures(db, sleepStepNames),
   pruneSleepSteps,
   pruneInstances,

@@ -143,7 +143,8 @@ create table engram.sweep_marks (
 create table engram.shared_builds (
   bank_id text not null references engram.banks (id) on delete cascade,
   kind text not null,
-  -- Of what it was built from: target, model, size class.
+  -- Of what it was built from: the model, and what is asked of it. Whether the bank is still of about that size is judged by
+  -- `rows`: a size in the key would make a bank at the edge of one miss at each row that comes and goes.
   key text not null,
   fence bigint not null,
   built_at timestamptz not null default now(),
