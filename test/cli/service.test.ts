@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { installService, type ServiceDeps, uninstallService } from '../../src/cli/service/install.ts';
@@ -154,18 +154,19 @@ describe('install', () => {
     expect(existsSync(dataDir)).toBe(false);
   });
 
-  it('takes back the folders it made for a unit path that cannot be written', async () => {
+  it('takes back files and folders that it made before it came to a path that cannot be written', async () => {
     const plan = planOf('linux');
     const [first] = plan.files;
     if (!first) throw new Error('no file');
     // A file stands where the last one needs a folder.
     writeFileSync(join(home, 'blocked'), '');
-    const files = [first, { path: join(home, 'blocked/engramd.socket'), content: 'x' }];
+    const beside = { path: join(home, 'engramd.service'), content: 'x' };
+    const files = [first, beside, { path: join(home, 'blocked/engramd.socket'), content: 'x' }];
     const { deps } = recorded();
     await expect(installService({ ...plan, files }, deps, { isForced: true })).rejects.toThrow(
       /blocked\/engramd\.socket cannot be written/,
     );
-    expect(existsSync(join(home, '.config'))).toBe(false);
+    expect(readdirSync(home)).toEqual(['blocked']);
   });
 
   it('refuses to replace a file of somebody else, unless forced', async () => {

@@ -67,11 +67,6 @@ export function writeServiceFiles(files: readonly PlacedFile[]): void {
       parts.push({ part, path });
       writeSynced(part, content);
     }
-    for (const { path } of parts) {
-      at = path;
-      // The one thing that a rename still trips over, found before the first is moved.
-      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error('a directory stands there');
-    }
     for (const { part, path } of parts) renameSync(part, path);
   } catch (cause) {
     for (const { part } of parts) rmSync(part, { force: true });
