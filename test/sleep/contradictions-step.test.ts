@@ -22,6 +22,13 @@ beforeEach(async () => {
      from unnest(array['a', 'b', 'c']) as b`,
     [model.dimensions, model.id],
   );
+  // Nothing there can contradict anything: what changed is retired, or about to be written again.
+  await bench.rows(
+    `insert into engram.observations (bank_id, id, text, tags, embedding, embedding_model, scope_epoch, retired_at, needs_replan_at)
+     select 'still', gen_random_uuid(), 'it was so', '{}', array_fill(0::real, array[$1::int]), $2, 0, retired, replan
+     from (values (now(), null), (null, now())) as v (retired, replan)`,
+    [model.dimensions, model.id],
+  );
   await settled();
 });
 
