@@ -138,7 +138,7 @@ describe.skipIf(!started)('the image', () => {
   });
 
   test('stops within its grace period in the middle of work, and nothing is lost', async () => {
-    await call('POST', '/v1/banks/orders/memories', manyMemories(0, 300));
+    await call('POST', '/v1/banks/orders/memories', manyMemories(0, 150));
     await call('POST', '/v1/banks/orders/consolidations', {});
     await given().container.stop({ t: graceSeconds });
     const { State } = await given().container.inspect();
@@ -147,12 +147,12 @@ describe.skipIf(!started)('the image', () => {
 
     await given().container.start();
     await untilHealthy();
-    expect(await memoriesIn('orders')).toBe(300);
+    expect(await memoriesIn('orders')).toBe(150);
     expect(await memoriesIn('studio')).toBe(3);
   });
 
   test('survives docker kill in the middle of work, and a restart', async () => {
-    await call('POST', '/v1/banks/orders/memories', manyMemories(300, 300));
+    await call('POST', '/v1/banks/orders/memories', manyMemories(150, 150));
     await call('POST', '/v1/banks/orders/consolidations', {});
     await given().container.kill();
     await vi.waitFor(async () => expect((await given().container.inspect()).State.Running).toBe(false));
@@ -160,7 +160,7 @@ describe.skipIf(!started)('the image', () => {
 
     await given().container.start();
     await untilHealthy();
-    expect(await memoriesIn('orders')).toBe(600);
+    expect(await memoriesIn('orders')).toBe(300);
     const asked = { query: 'When is the standup?', limit: 3 };
     const { items } = await call<RecallResult>('POST', '/v1/banks/studio/recall', asked);
     expect(items[0]?.text).toBe('The standup is at 10:00.');
@@ -169,7 +169,7 @@ describe.skipIf(!started)('the image', () => {
       timeout: 120_000,
       interval: 500,
     });
-    expect(await memoriesIn('orders')).toBe(600);
+    expect(await memoriesIn('orders')).toBe(300);
   });
 
   test('hibernates though it is probed each second and scraped; parks where ending itself would end the container', async () => {
