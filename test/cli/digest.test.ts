@@ -91,6 +91,7 @@ it('says so where no night ended on the day, and refuses a day that is none', as
     stderr: 'no night ended on 2001-02-03\n',
     thrown: null,
   });
+  expect((await run('--date', '2099-01-01', '--json')).stdout).toBe('{"digests":[]}\n');
   const { stderr, thrown } = await run('--date', '2026-02-30');
   expect(thrown).toBeInstanceOf(CommanderError);
   expect(stderr).toContain('expected a day, YYYY-MM-DD');

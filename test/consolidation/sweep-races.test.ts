@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { curationOf } from '../curation/curation-bench.ts';
 import { applyOps, seen } from './apply-directly.ts';
-import { observe } from './decide.ts';
+import { decide, observe } from './decide.ts';
 import { somebodyWaitsForALock } from './lock-waits.ts';
 import { liveTexts, observation, observations, states } from './store-view.ts';
 import { folds, fresh, good, sweep, sweepMark, sweepNow, warm } from './sweep-bench.ts';
-import { createOp, createWorkbench, memoryAlias, type Workbench } from './workbench.ts';
+import { createOp, createWorkbench, memoryAlias, observationAlias, type Workbench } from './workbench.ts';
 
 let bench: Workbench;
 beforeAll(async () => {
@@ -76,6 +77,25 @@ describe('between the verdict and the fold', () => {
     expect(await sweep(bench)).toMatchObject({ folds: 0, missed: 1 });
     expect(await observation(bench, fresh)).toMatchObject({ isLive: true, canonicalId: null });
     expect(await observation(bench, warm)).toMatchObject({ needsReplan: true });
+  });
+
+  it('a memory under it is forgotten, though its text stays: the reason may quote it, and is not kept', async () => {
+    const { id: memoryId } = await decide(bench, warm, (batch, memory) => [
+      { op: 'reinforce', target: observationAlias(batch, warm), memories: [memory], reason: 'same' },
+    ]);
+    expect((await observation(bench, warm)).sources).toHaveLength(2);
+    const { forget } = await curationOf(bench);
+    const { signal } = new AbortController();
+    beforeTheFold(async () => {
+      await forget({ bankId: bench.bankId, memoryId, signal });
+      // Looked at again by now, and found to hold as it is.
+      say();
+      await bench.consolidate();
+      say([warm, fresh]);
+    });
+    expect(await sweep(bench)).toMatchObject({ folds: 0, missed: 1 });
+    expect(await observation(bench, warm)).toMatchObject({ isLive: true, sources: [expect.anything()] });
+    expect(await sweep(bench), 'judged anew').toMatchObject({ folds: 1, missed: 0 });
   });
 
   it('the bank is deleted: the sweep is done, and nothing of it comes back', async () => {

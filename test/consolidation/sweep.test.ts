@@ -1,11 +1,13 @@
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BuildTooLongError } from '../../src/builds/build-outcome.ts';
+import { rememberVerdicts } from '../../src/consolidation/remember-verdicts.ts';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import type { ReadonlyNeighbours } from '../../src/store/neighbours/neighbour-lists.ts';
 import { lossFigures } from '../../src/store/observations.ts';
 import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
 import { wordVector } from '../support/fake-embedder.ts';
+import { AskingDecider } from './asking-decider.ts';
 import { observe } from './decide.ts';
 import { changes, eventKinds, liveTexts, observation, observations } from './store-view.ts';
 import { folds, fresh, good, sweep, sweepMark, sweepNow, two, warm } from './sweep-bench.ts';
@@ -85,6 +87,18 @@ describe('observations that say the same', () => {
       expect(await sweep(bench)).toMatchObject({ pairs: 0 });
     },
   );
+
+  it('judged to contradict each other are listed by the search for contradictions, which pays for no verdict again', async () => {
+    await twins(warm, fresh);
+    const asking = new AskingDecider(bench.database.db);
+    asking.adjudicate_ = () => 'contradicts';
+    const decider = rememberVerdicts(asking, { db: bench.database.db });
+    const beside = await bench.engineBeside({ decider });
+    expect(await sweep(bench, {}, beside)).toMatchObject({ pairs: 1, folds: 0 });
+    const { signal } = new AbortController();
+    expect(await beside.findContradictions({ bankId: bench.bankId, signal })).toMatchObject({ pairs: 1, conflicts: 1 });
+    expect(asking.pairs).toEqual([[warm, fresh]]);
+  });
 
   it('do not count as a loss, however many they are (L18)', async () => {
     const things = ['bread', 'wine', 'paper', 'rope', 'cloth'];

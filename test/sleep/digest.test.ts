@@ -87,6 +87,10 @@ describe('a digest', () => {
     expect(text).not.toContain('99 euro');
     expect(text).toMatch(/Questions for you \(1\):\n- Which of these holds, .*Oslo/);
     expect(text).toMatch(/engramd conflicts resolve [0-9a-f-]{36} --bank bench-\d+ --keep/);
+    await bench.rows("update engram.conflicts set status = 'resolved', resolution = 'both' where bank_id = $1", [
+      bench.bankId,
+    ]);
+    expect(await told(digest), 'it has been answered').not.toContain('Questions');
   });
 
   it('no longer holds what was forgotten since, not even of yesterday', async () => {
@@ -200,9 +204,11 @@ describe('two nights', () => {
     await observe(bench, 'Ana drinks tea');
     const first = await night();
     const second = await night();
-    await bench.rows('update engram.change_sets set created_at = d.to_at from engram.digests d where d.id = $1', [
-      first.id,
-    ]);
+    await bench.rows(
+      `update engram.change_sets set created_at = date_trunc('milliseconds', d.to_at)
+       from engram.digests d where d.id = $1`,
+      [first.id],
+    );
     expect(await told(first)).toContain('nothing changed');
     expect(await told(second)).toContain('- `Ana drinks tea`');
   });
