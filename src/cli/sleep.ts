@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EngramdError } from '../telemetry/engramd-error.ts';
 import { askStatus, noDaemon, sendControl, tellDaemon } from './ask-daemon.ts';
+import { DaemonUnreachableError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
 import { secondsBetween } from './duration.ts';
 import { type Life, showTook } from './status-view/life-words.ts';
@@ -16,7 +17,11 @@ interface SleepOptions {
   readonly reason?: string;
 }
 
-const pollMs = 500;
+const noEnd = () =>
+  new DaemonUnreachableError('the daemon ended before it told how its cycle did; engramd wake and engramd status tell');
+
+/** A daemon that hibernates by ending tells of the end of its cycle for a moment only. */
+const pollMs = 200;
 
 export function addSleep(program: Command, context: CommandContext): void {
   program
@@ -46,20 +51,20 @@ async function sleepAndWait(
   noteWarnings(context, loaded);
   const asJson = globals.json === true;
   await context.interruptible(async (signal) => {
-    const readLife = async (): Promise<Life> => {
+    const readLife = async (otherwise: () => Error): Promise<Life> => {
       const status = await askStatus(loaded, signal);
-      if (!status) throw noDaemon(loaded);
+      if (!status) throw otherwise();
       if (!status.life) throw new NoNightError('this daemon does not tell of its life');
       return status.life;
     };
-    const night = createNightWatch(await readLife());
+    const night = createNightWatch(await readLife(() => noDaemon(loaded)));
     const reply = await sendControl(loaded, request, signal);
     if (!reply) throw noDaemon(loaded);
     if (!asJson) terminal.out(reply.note);
     // Deeper it does not get: nothing was begun, and nothing will end.
     if (reply.state === 'hibernation') return asJson ? terminal.json(reply) : undefined;
     for (;;) {
-      const { lines, progress, end } = night.look(await readLife());
+      const { lines, progress, end } = night.look(await readLife(noEnd));
       if (!asJson) for (const line of lines) terminal.out(line);
       if (end) return tell(context, end, asJson);
       if (!asJson) terminal.progress(progress);

@@ -28,7 +28,8 @@ export function addStatus(program: Command, context: CommandContext): void {
         if (!status) throw noDaemon(loaded);
         if (options.watch) {
           const asJson = globals.json === true;
-          return watchStatus({ ask, terminal, stdout: process.stdout, asJson, clock, signal }, status);
+          const isOnScreen = terminal.isInteractive && context.env.TERM !== 'dumb';
+          return watchStatus({ ask, terminal, stdout: process.stdout, isOnScreen, asJson, clock, signal }, status);
         }
         if (globals.json) return terminal.json(status);
         const rows = statusRows(status, clock.now(), terminal);

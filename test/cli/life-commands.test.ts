@@ -14,6 +14,7 @@ import { writeDaemonFile } from '../../src/daemon/daemon-file.ts';
 import { consumeWakeSignal } from '../../src/daemon/life/wake-signal.ts';
 import { writeServiceMarker } from '../../src/daemon/service-marker.ts';
 import type { ControlResult, LifeControl } from '../../src/lifecycle/life-view.ts';
+import type { Clock } from '../../src/telemetry/clock.ts';
 import { createControlFixture } from '../daemon/control/control-fixture.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
 import { cycleOf, drained, lifeOf, statusOf, stepOf } from './life-documents.ts';
@@ -94,6 +95,8 @@ async function daemonWith(lives: readonly Life[], result: Partial<ControlResult>
     asked,
     run: (name: keyof typeof commands, ...args: string[]) =>
       runCommand(commands[name], [name, '--data-dir', fixture.folder, ...args]),
+    runOn: (clock: Clock, name: keyof typeof commands, ...args: string[]) =>
+      runCommand(commands[name], [name, '--data-dir', fixture.folder, ...args], { clock }),
     close: () => fixture.close(),
   };
 }
@@ -189,6 +192,19 @@ describe('with a daemon', () => {
       expect(run.error).toMatchObject({ code: 'NO_NIGHT', exitCode: 1 });
       expect(String(run.error)).toContain('woken before its cycle was over (activity)');
       await daemon.close();
+    });
+
+    test('says that the end was not told where the daemon is gone before it', async () => {
+      const daemon = await daemonWith([lifeOf(), pending, running]);
+      let looks = 0;
+      const clock = hastyClock(() => {
+        looks += 1;
+        if (looks === 3) void daemon.close();
+      });
+      const run = await daemon.runOn(clock, 'sleep', '--wait');
+      expect(run.error).toMatchObject({ exitCode: 3 });
+      expect(run.stdout).toContain('drain … done');
+      expect(String(run.error)).toMatch(/ended before it told how its cycle did|closed the connection/);
     });
 
     test('does not wait in hibernation, where nothing is begun', async () => {

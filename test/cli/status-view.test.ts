@@ -295,6 +295,7 @@ describe('a screen of its own', () => {
           },
           terminal,
           stdout,
+          isOnScreen: true,
           asJson: false,
           clock: end === 'signal' ? hastyClock() : { ...hastyClock(), now: () => (asked === 3 ? brokenClock() : now) },
           signal: over.signal,
@@ -330,6 +331,7 @@ describe('a watch without a terminal', () => {
         },
         terminal: createTerminal(stdout, new PassThrough(), {}),
         stdout,
+        isOnScreen: false,
         asJson,
         clock: { ...hastyClock(), now: () => now },
         signal: over.signal,
@@ -412,8 +414,8 @@ describe('a night that is waited for', () => {
       [lifeOf({ state: 'hibernation' }), 'the daemon hibernates without a cycle'],
     ] as const) {
       const night = createNightWatch(lifeOf());
-      const ends = Array.from({ length: 20 }, () => night.look(life).end);
-      expect(ends.slice(0, 19)).toEqual(Array.from({ length: 19 }, () => undefined));
+      const ends = Array.from({ length: 50 }, () => night.look(life).end);
+      expect(ends.slice(0, 49)).toEqual(Array.from({ length: 49 }, () => undefined));
       expect(ends.at(-1)).toEqual({ kind: 'no_cycle', why });
     }
   });

@@ -18,7 +18,7 @@ export type NightEnd =
  * The state is moved and told by different daemons, one of which may hear of it late. So many looks without a trace of the
  * forced sleep, or in hibernation without its cycle, and it is taken for what it looks like.
  */
-const patientLooks = 20;
+const patientLooks = 50;
 
 /** Follows a forced sleep to the end of its cycle. `before` is how it was when the sleep was asked for. */
 export function createNightWatch(before: Life): { look(life: Life): NightLook } {

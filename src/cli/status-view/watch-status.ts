@@ -11,6 +11,8 @@ interface WatchOptions {
   readonly ask: () => Promise<Status | undefined>;
   readonly terminal: Terminal;
   readonly stdout: ScreenStream;
+  /** A terminal that can be drawn on. */
+  readonly isOnScreen: boolean;
   /** A document for each change, one a line. */
   readonly asJson: boolean;
   readonly clock: Clock;
@@ -29,8 +31,8 @@ interface Look {
 
 /** Looks once a second until the signal: a view on a terminal, elsewhere a line for each change. */
 export async function watchStatus(options: WatchOptions, first: Status): Promise<void> {
-  const { terminal, stdout, asJson, clock } = options;
-  if (terminal.isInteractive && !asJson) return watchOnScreen(options, first);
+  const { terminal, stdout, isOnScreen, asJson, clock } = options;
+  if (isOnScreen && !asJson) return watchOnScreen(options, first);
   for await (const { status, silence, changes } of looks(options, first)) {
     if (asJson && status && silence === null && changes.length > 0) stdout.write(`${JSON.stringify(status)}\n`);
     if (asJson) continue;
