@@ -72,6 +72,24 @@ describe('the way down', () => {
     await stateIs('sleep');
   });
 
+  it('never begins a night under a running drain: what another daemon has in hand is waited for', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    // A job that was fetched between the look and the move.
+    daemon.races.at('life:before-transition', () => {
+      daemon.work = { rows: 0, jobsActive: 1, nextAt: null };
+    });
+    await asleep();
+    let looks = 0;
+    await until(() => {
+      looks += 1;
+      expect(looks).toBeGreaterThan(20);
+    });
+    expect(daemon.cycle.runs).toEqual([]);
+    daemon.work = noWork;
+    await until(() => expect(daemon.cycle.runs).toHaveLength(1));
+  });
+
   it('hands the next tick over, and runs none twice', async () => {
     const [one, other] = [await rig.daemon(), await rig.daemon()];
     await one.life.start(cold);
