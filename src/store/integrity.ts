@@ -51,12 +51,19 @@ export async function countFoldedChains(db: Queryable, bankId: string): Promise<
 export async function countMisfitVectors(db: Queryable, bankId: string): Promise<number> {
   // The bank's rows once. Vectors of more than 2 kB lie outside their rows, uncompressed (0001-memories.sql), where n reals
   // are 20 + 4n bytes: the length of what is kept says how many, without reading 200 MB as array_length() would.
-  const misfits = (table: 'memories' | 'observations') =>
-    `select count(*) from engram.${table} r join engram.embedding_models m on m.id = r.embedding_model
-     where r.bank_id = $1 and r.embedding is not null and case
-       when 4 * m.dimensions >= 2000 then pg_column_size(r.embedding) <> 20 + 4 * m.dimensions
-       else array_length(r.embedding, 1) is distinct from m.dimensions end`;
-  return count(db, `select (${misfits('memories')}) + (${misfits('observations')}) as n`, bankId);
+  return count(
+    db,
+    `select (
+       select count(*) from engram.memories r join engram.embedding_models m on m.id = r.embedding_model
+       where r.bank_id = $1 and r.embedding is not null and case
+         when 4 * m.dimensions >= 2000 then pg_column_size(r.embedding) <> 20 + 4 * m.dimensions
+         else array_length(r.embedding, 1) is distinct from m.dimensions end) + (
+       select count(*) from engram.observations r join engram.embedding_models m on m.id = r.embedding_model
+       where r.bank_id = $1 and r.embedding is not null and case
+         when 4 * m.dimensions >= 2000 then pg_column_size(r.embedding) <> 20 + 4 * m.dimensions
+         else array_length(r.embedding, 1) is distinct from m.dimensions end) as n`,
+    bankId,
+  );
 }
 
 /** Pending memories that rest for more than a week, which no rest of ours is: the longest is a day. */

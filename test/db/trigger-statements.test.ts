@@ -235,6 +235,14 @@ async function furnish(bankId: string): Promise<void> {
     ["insert into engram.events (bank_id, kind) values ($1, 'test')"],
     ["insert into engram.contradiction_marks (bank_id, seen_xid) values ($1, '1')"],
     ["insert into engram.sweep_marks (bank_id, seen_xid) values ($1, '1')"],
+    [
+      `insert into engram.shared_builds (bank_id, kind, key, fence, rows, seen_xid, is_complete, payload)
+       values ($1, 'neighbours', 'k', 1, 1, '1', true, '\\x00')`,
+    ],
+    [
+      `insert into engram.build_leases (bank_id, kind, key, holder, fence, expires_at)
+       values ($1, 'neighbours', 'k', gen_random_uuid(), 1, now())`,
+    ],
     ["insert into engram.model_answers (bank_id, request_hash, answer, subject_ids) values ($1, 'x', '{}', '{}')"],
     ["insert into engram.verdicts (bank_id, key, verdict, subject_ids) values ($1, 'x', 'same', '{}')"],
     [

@@ -26,6 +26,7 @@ import * as erasureScrub from '../../src/store/erasure-scrub.ts';
 import * as erasures from '../../src/store/erasures.ts';
 import * as evidence from '../../src/store/evidence.ts';
 import * as idempotency from '../../src/store/idempotency.ts';
+import * as integrity from '../../src/store/integrity.ts';
 import * as invalidation from '../../src/store/invalidation.ts';
 import * as lineage from '../../src/store/lineage.ts';
 import * as memories from '../../src/store/memories.ts';
@@ -550,6 +551,11 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => contradictionPairs.conflictedWith(db, b, v.live, [v.rival]),
     gives: new Set(),
   },
+  'integrity:markUnsupported': { call: (b, _, db) => integrity.markUnsupported(db, b), gives: 0 },
+  'integrity:countFoldedChains': { call: (b, _, db) => integrity.countFoldedChains(db, b), gives: 0 },
+  'integrity:countMisfitVectors': { call: (b, _, db) => integrity.countMisfitVectors(db, b), gives: 0 },
+  'integrity:countFarAttempts': { call: (b, _, db) => integrity.countFarAttempts(db, b), gives: 0 },
+  'integrity:countStrandedProposals': { call: (b, _, db) => integrity.countStrandedProposals(db, b), gives: 0 },
   'erasure:lockScopes': { call: (b, _, db) => erasure.lockScopes(db, b, [tags]), gives: new Map() },
   'erasure:lockForErasure': {
     call: (b, v, db) => erasure.lockForErasure(db, b, { memoryId: v.pending, members: v.memories, sources: [] }),
@@ -716,6 +722,22 @@ const cases: Record<string, Case> = {
 
 /** What is exported and takes no id of a bank's, and why it is not a case. */
 const exempt: Record<string, string> = {
+  'changed-banks:nextChangedBank': 'asks for any bank on purpose, and gives its name',
+  'demand:hasNewWork': 'whether anything waits, over all banks',
+  'due-work:notifyOfWork': 'reads no table',
+  'instances:lastExitOn': 'instances belong to no bank',
+  'prune:pruneInstances': 'instances belong to no bank',
+  'prune:pruneSleepSteps': 'cycles belong to no bank',
+  'prune:pruneStepFailures': 'steps belong to no bank',
+  'sleep-cycles:openCycle': 'cycles belong to no bank',
+  'sleep-cycles:beginStep': 'cycles belong to no bank',
+  'sleep-cycles:saveStep': 'cycles belong to no bank',
+  'sleep-cycles:endStep': 'cycles belong to no bank',
+  'sleep-cycles:finishCycle': 'cycles belong to no bank',
+  'sleep-history:latestCycle': 'cycles belong to no bank',
+  'sleep-history:hasOpenCycle': 'cycles belong to no bank',
+  'sleep-history:stepFailures': 'steps belong to no bank',
+  'sleep-history:cycleTotals': 'cycles belong to no bank',
   'digests:makeDigest': 'totals over all banks',
   'digests:listDigests': 'nights belong to no bank',
   'digests:findDigest': 'nights belong to no bank',
