@@ -165,9 +165,9 @@ describe('a build', () => {
       find();
     });
     const { lists, of } = daemon({ startWorker });
-    await expect(db.tx({ label: 'holder' }, () => lists.of(bank, model.id, { signal }))).rejects.toThrow(
-      HeldConnectionError,
-    );
+    const underLease = db.tx({ label: 'holder' }, () => lists.of(bank, model.id, { signal }));
+    await expect(underLease).rejects.toThrow(HeldConnectionError);
+    await expect(underLease).rejects.toThrow('neighbour lists');
     expect((await of(bank))?.rows).toBe(60);
     expect(used).toEqual([0]);
   });

@@ -123,6 +123,35 @@ describe('a read that fails', () => {
     });
   });
 
+  it('ends where its thread has, instead of going on for nobody', async () => {
+    await addWide(300);
+    const { bank: small } = await addSmallBank(db);
+    const workers: Worker[] = [];
+    const startWorker = () => {
+      const worker = startMatrixWorker();
+      workers.push(worker);
+      return worker;
+    };
+    const statements: number[] = [];
+    const tx: Database['tx'] = (options, work) =>
+      db.tx(options, (inner) => {
+        const read = statements.push(0) - 1;
+        const ask: typeof inner.query = async (text, values) => {
+          const result = await inner.query(text, values);
+          statements[read] = (statements[read] ?? 0) + 1;
+          // The first page of the second read is there.
+          if (read === 1 && statements[read] === 2) await workers[0]?.terminate();
+          return result as never;
+        };
+        return work({ ...inner, query: ask });
+      });
+    await withIndex({ db: { ...db, tx }, startWorker }, async (index) => {
+      await index.nearest([queryFor(small)]);
+      expect(await idsOf(index, query())).toHaveLength(300);
+      expect(statements).toEqual([2, 2, 3]);
+    });
+  });
+
   it('a complete cache overwritten by a partial one: the complete one stays', async () => {
     await addWide(2);
     const reads = failing();
@@ -150,6 +179,24 @@ describe('dead rows in the structure and its count', () => {
     );
     return rows[0]?.count;
   };
+
+  it('is right before the thread has told how large it is', async () => {
+    const bank = await addBank(db);
+    await addObservations(db, bank, [...live, ...dead]);
+    const startWorker = () => {
+      const worker = startMatrixWorker();
+      const { on } = worker;
+      const silent = (event: string, listener: (message: { kind: string }) => void) =>
+        on.call(worker, event, (message: { kind: string }) => {
+          if (message.kind !== 'resized') listener(message);
+        });
+      return Object.assign(worker, { on: silent as typeof on });
+    };
+    await withIndex({ db, startWorker }, async (index) => {
+      expect(await idsOf(index, queryFor(bank, { limit: 100 }))).toHaveLength(10);
+      expect(index.cached().liveRows).toBe(10);
+    });
+  });
 
   it.each(['memories', 'observations'] as const)(
     'of %s are neither found nor counted, then or later',
