@@ -22,9 +22,14 @@ const reasons: Readonly<Record<string, string>> = {
  * @throws ListenError
  */
 export async function listen(app: App, config: Config, inherited: readonly InheritedListener[] = []): Promise<string> {
-  // The supervisor listens at what its unit says, which is the settings' to say as well.
-  for (const listener of inherited) listener.accept((socket) => app.server.emit('connection', socket));
-  if (inherited.length > 0) return urlOf(config, config.httpPort);
+  const [first, ...further] = inherited;
+  if (first) {
+    await first.moveTo(app.server);
+    // A server listens once; a second address of the unit is served beside it.
+    for (const listener of further) listener.accept((socket) => app.server.emit('connection', socket));
+    // The supervisor listens at what its unit says, which is the settings' to say as well.
+    return urlOf(config, config.httpPort);
+  }
   const host = hostOf(config);
   try {
     await app.listen({ host, port: config.httpPort });

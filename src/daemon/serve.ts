@@ -40,6 +40,12 @@ export async function serve(options: ServeOptions): Promise<{ readonly url: stri
   const { id: instanceId, version, startedAt } = appDeps.instance;
 
   const url = await listen(app, config, inheritedHttp);
+  const [, ...further] = inheritedHttp;
+  if (further.length > 0) {
+    releasers.add('further sockets', stopBoundsMs.daemonFile, async () => {
+      for (const listener of further) listener.close();
+    });
+  }
   const control = await startControlServer({
     at: inheritedControl.length > 0 ? { inherited: inheritedControl } : { path: config.socket },
     handlers: { status, life: life.control },
