@@ -64,10 +64,7 @@ export async function serve(options: ServeOptions): Promise<{ readonly url: stri
   });
   releasers.add('daemon.json', stopBoundsMs.daemonFile, () => removeDaemonFile(config.dataDir, instanceId));
 
-  await life.start({
-    wakeSignal: consumeWakeSignal(config.dataDir) !== undefined,
-    socketActivated: inheritedControl.length + inheritedHttp.length > 0,
-  });
+  await life.start(consumeWakeSignal(config.dataDir) !== undefined);
   const watchdog = startWatchdog({
     socketPath: config.socket,
     logPath: killLogPath(config.dataDir),

@@ -49,13 +49,6 @@ export interface LifeDeps {
   readonly racepoints: Racepoints;
 }
 
-/** Why somebody started this process, as far as can be told. */
-export interface BootDemand {
-  readonly wakeSignal: boolean;
-  /** The supervisor holds our sockets, and started us because somebody connected. */
-  readonly socketActivated: boolean;
-}
-
 /** The daemon's life: when it works, sleeps and wakes. */
 export interface Life {
   readonly activity: Activity;
@@ -64,7 +57,11 @@ export interface Life {
   /** Reads the row once more, unless parked. */
   refresh(): Promise<void>;
   isParked(): boolean;
-  start(demand: BootDemand): Promise<void>;
+  /**
+   * @param hasWakeSignal whether somebody started this process in order to have it awake. Otherwise a start in
+   *   HIBERNATION looks for new rows, and serves whoever comes, the connections that a supervisor took among them.
+   */
+  start(hasWakeSignal: boolean): Promise<void>;
   /** A notification of the database. */
   heard(channel: string, payload: string): void;
   /** The listening connection was lost and is back: what was said meanwhile was said to nobody. */
@@ -168,14 +165,14 @@ class DaemonLife implements Life {
     this.#memory.remember(await readLife(this.#deps.db));
   }
 
-  async start(demand: BootDemand): Promise<void> {
+  async start(hasWakeSignal: boolean): Promise<void> {
     const { db, clock, thresholds } = this.#deps;
     const row = this.#memory.row();
     if (row.state === 'hibernation') {
       this.#mayParkAtMs = clock.monotonicMs() + Math.min(bootGraceMs, thresholds.drowsyAfterSeconds * 1000);
     }
-    if (demand.wakeSignal) await this.#wake('wake_signal');
-    else if (isAsleep(row.state) && (demand.socketActivated || (await hasNewWork(db, row.since)))) {
+    if (hasWakeSignal) await this.#wake('wake_signal');
+    else if (isAsleep(row.state) && (await hasNewWork(db, row.since))) {
       await this.#wake('demand_at_boot');
     }
     await this.#leadership.start();

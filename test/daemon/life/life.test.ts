@@ -8,7 +8,7 @@ beforeEach(async () => {
 });
 afterEach(() => rig.close());
 
-const cold = { wakeSignal: false, socketActivated: false };
+const cold = false;
 const until = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
 const stateIs = (state: string) => until(async () => expect((await rig.row()).state).toBe(state));
 const asleep = async () => {
@@ -196,15 +196,12 @@ describe('a start in HIBERNATION', () => {
     expect(daemon.isHandingOut()).toBe(false);
   });
 
-  it.each([
-    ['the wake signal', { wakeSignal: true, socketActivated: false }, 'wake_signal'],
-    ['a connection that the supervisor took', { wakeSignal: false, socketActivated: true }, 'demand_at_boot'],
-  ])('wakes for %s', async (_, demand, reason) => {
+  it('wakes for the wake signal', async () => {
     await hibernating();
     const daemon = await rig.daemon();
-    await daemon.life.start(demand);
+    await daemon.life.start(true);
     expect((await rig.row()).state).toBe('wake');
-    expect(await rig.transitions()).toEqual([`hibernation → wake: ${reason}`]);
+    expect(await rig.transitions()).toEqual(['hibernation → wake: wake_signal']);
   });
 
   it('wakes for rows that came meanwhile, not for those that were left', async () => {
