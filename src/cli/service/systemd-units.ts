@@ -101,14 +101,14 @@ function systemState(options: SystemdOptions): readonly string[] {
 
 /**
  * `systemd-analyze security` gives it less than 2.0. What it still minds: the network, that V8 writes code, and
- * /proc/sys, where the boot's id stands, which locks are told apart by.
+ * /proc/sys, where the boot's id stands, which locks are told apart by. Not PrivateUsers: where there are no user
+ * namespaces, as in many containers, the service would not start (217/USER), and a user without rights gains little by it.
  */
 const hardening = [
   'ProtectSystem=strict',
   'ProtectHome=yes',
   'PrivateTmp=yes',
   'PrivateDevices=yes',
-  'PrivateUsers=yes',
   'PrivateMounts=yes',
   'ProtectHostname=yes',
   'ProtectClock=yes',
