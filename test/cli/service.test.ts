@@ -10,6 +10,7 @@ import { readServiceStatus } from '../../src/cli/service/service-status.ts';
 import { showPlan } from '../../src/cli/service/show-plan.ts';
 import { startThroughSupervisor } from '../../src/cli/service/supervisor.ts';
 import { readServiceMarker, writeServiceMarker } from '../../src/daemon/service-marker.ts';
+import { engramd } from '../support/engramd-process.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
 
 const scratch = createScratchFolder();
@@ -232,6 +233,15 @@ describe('a dry run', () => {
     expect(shown).toContain('$ systemctl --user enable --now engramd.service engramd.socket engramd.timer');
     expect(shown).toContain('loginctl enable-linger');
     expect(existsSync(join(home, '.config'))).toBe(false);
+  });
+
+  it('is a command that ends well anywhere', async () => {
+    const args = ['service', 'install', '--dry-run', '--user', '--data-dir', dataDir, '--json'];
+    const { code, stdout, stderr } = await engramd(args, { HOME: home });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { files } = JSON.parse(stdout) as ServicePlan;
+    expect(files[0]?.content).toContain(process.execPath);
+    expect(readdirSync(home)).toEqual([]);
   });
 
   it('shows what would change', async () => {
