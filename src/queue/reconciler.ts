@@ -1,12 +1,6 @@
 import type { Database } from '../db/database.ts';
 import { banksWithWork, type DueWork } from '../store/due-work.ts';
-import {
-  pruneAttempts,
-  pruneIdempotencyKeys,
-  pruneModelAnswers,
-  pruneModelBreakers,
-  pruneVerdicts,
-} from '../store/prune.ts';
+import { pruneIdempotencyKeys } from '../store/prune.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -45,17 +39,15 @@ export interface Reconciler {
   run(): Promise<void>;
 }
 
-/** Pruning need not happen more often. */
+/**
+ * What grows by the hour whether anybody sleeps or not; the rest is the night's to prune. Once an hour is enough.
+ */
 const maintenanceEveryMs = 3_600_000;
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { db, boss, scheduler, clock, log, metrics } = deps;
   const maintenance: readonly Maintenance[] = [
     { name: 'idempotency keys', run: pruneIdempotencyKeys },
-    { name: 'attempts', run: pruneAttempts },
-    { name: 'model answers', run: pruneModelAnswers },
-    { name: 'verdicts', run: pruneVerdicts },
-    { name: 'model breakers', run: pruneModelBreakers },
     ...deps.maintenance,
   ];
   let maintainedMs: number | undefined;
