@@ -265,6 +265,18 @@ describe('a process that lets go of everything', () => {
     expect(await a.shared.get(key, { signal })).toBe('built 1');
   });
 
+  it('ends the wait of a caller for the build of another daemon', async () => {
+    const [a, b] = [daemon(), daemon()];
+    const hold = a.races.hold('build:leading');
+    const built = a.shared.get(key, { signal });
+    await hold.reached;
+    const waiting = expect(b.shared.get(key, { signal })).rejects.toMatchObject({ code: 'BUILD_STOPPED' });
+    await b.shared.stop();
+    await waiting;
+    hold.release();
+    expect(await built).toBe('built 1');
+  });
+
   it('ends a rebuild behind what was handed out, and begins another when it is back', async () => {
     const a = daemon();
     await a.shared.get(key, { signal });
