@@ -106,6 +106,11 @@ describe('what rules and dashboard name is in a scrape', () => {
 });
 
 describe('the alerts', () => {
+  it('lead to a heading of the README', () => {
+    const headings = new Set(readFileSync(new URL('../README.md', deploy), 'utf8').match(/(?<=^### )Engramd\w+$/gm));
+    expect([...headings].sort()).toEqual(rules.map(({ alert }) => alert).sort());
+  });
+
   it('lead to a heading of their own', () => {
     for (const { alert, annotations } of rules)
       expect(annotations.runbook_url, alert).toBe(`README.md#${alert.toLowerCase()}`);

@@ -48,7 +48,7 @@ describe('the way down', () => {
     await daemon.life.start(cold);
     await rig.idleFor(3600);
     await stateIs('drowsy');
-    expect(daemon.life.view()).toMatchObject({ skipped: 'unknown_work', heldBy: 'unknown_work' });
+    await until(() => expect(daemon.life.view()).toMatchObject({ skipped: 'unknown_work', heldBy: 'unknown_work' }));
     expect((await rig.row()).tickSkipped).toBe('unknown_work');
     expect(rig.logged.join('')).toContain('does not count as nothing');
     daemon.work = noWork;
