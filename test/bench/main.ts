@@ -6,10 +6,23 @@ interface Bench {
 }
 
 const benches: Readonly<Record<string, Bench>> = {
+  failover: {
+    about: 'kills the daemon that leads; how long until another one does (--short: three times)',
+    load: () => import('./failover.ts'),
+  },
   golden: {
     about:
       'judges the golden pairs with the rules decider and the local embedder, by kind (--missed: ids of the tuning part)',
     load: () => import('./golden.ts'),
+  },
+  idle: {
+    about:
+      'a parked daemon: CPU, queries and connections with nobody asking, and with probes; wake to first answer; memory (--short: a quick look)',
+    load: () => import('./idle.ts'),
+  },
+  interrupt: {
+    about: 'a request in the middle of each step of the sleep cycle: how long until the step has yielded (--short)',
+    load: () => import('./interrupt.ts'),
   },
   locomo: {
     about: 'consolidates and asks conversations of LoCoMo (--data DIR); recall against raw memories and folds',

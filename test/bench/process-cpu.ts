@@ -5,7 +5,9 @@ const ticksPerSecond = 100;
 
 interface Times {
   readonly parent: number;
+  /** With children that ended. */
   readonly seconds: number;
+  readonly ownSeconds: number;
 }
 
 function timesOf(pid: string): Times | null {
@@ -14,11 +16,19 @@ function timesOf(pid: string): Times | null {
     // The command stands in parentheses and may hold anything; fields are counted from behind it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     // utime, stime, and those of children that ended: cutime, cstime.
-    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-    return { parent: Number(fields[1]), seconds: ticks / ticksPerSecond };
+    const seconds = (to: number) =>
+      fields.slice(11, to).reduce((sum, field) => sum + Number(field), 0) / ticksPerSecond;
+    return { parent: Number(fields[1]), seconds: seconds(15), ownSeconds: seconds(13) };
   } catch {
     return null;
   }
+}
+
+/** CPU seconds of a process with all its threads, and of nothing that it started. */
+export function cpuOfProcess(pid: number): number {
+  const times = timesOf(String(pid));
+  if (!times) throw new Error(`/proc tells nothing of process ${pid}`);
+  return times.ownSeconds;
 }
 
 /** CPU seconds of a process, its living descendants and those that ended; undefined where /proc is not there. */
