@@ -19,6 +19,7 @@ import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
+import { releaseLeadershipOfStopped } from '../store/leader.ts';
 import type { StartNeighbourWorker } from '../store/neighbours/neighbour-thread.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import type { StartWorker } from '../store/vectors/matrix-thread.ts';
@@ -182,6 +183,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     deadIds: embedded ? 'all' : deadId === undefined ? [] : [deadId],
     ...(deadId && deathReason !== null && { reasons: { [deadId]: deathReason } }),
   });
+  await releaseLeadershipOfStopped(db);
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();

@@ -55,3 +55,12 @@ export async function releaseLeadership(db: Queryable, instanceId: string, fence
     [instanceId, fence],
   );
 }
+
+/** Nobody has to wait for the end of a lease whose holder is known to have stopped: it died, and its successor has said so. */
+export async function releaseLeadershipOfStopped(db: Queryable): Promise<void> {
+  // One row; primary key of instances.
+  await db.query(
+    `update engram.leader l set instance_id = null, acquired_at = null, expires_at = null
+     from engram.instances i where i.id = l.instance_id and i.stopped_at is not null`,
+  );
+}

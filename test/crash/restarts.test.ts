@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, test } from 'vitest';
+import { appendKill, killLogPath } from '../../src/daemon/watchdog/kill-log.ts';
 import { expectAppliedOnce, readStory } from './bank-state.ts';
 import { poison } from './daemon-orders.ts';
 import { killDaemons, startDaemon, urlOf } from './daemon-process.ts';
@@ -167,6 +168,18 @@ describe.concurrent('after SIGKILL', { timeout: 120_000 }, () => {
     await lane.daemon.set({ point: 'batch:recalled', visit: 1, does: 'die' });
     await lane.deliver(bank, load, 'load');
     await lane.askOnce(bank);
+    await soon('die', lane.daemon.exited);
+    const [dead] = (await lane.db.query<{ id: string }>('select id from engram.instances')).rows;
+    // As its watchdog would have written before the kill.
+    appendKill(killLogPath(lane.home.dataDir), {
+      at: new Date(),
+      pid: lane.daemon.pid,
+      instanceId: dead?.id ?? '',
+      strikes: 3,
+      reason: 'no answer for 15 s',
+      stack: null,
+      killed: true,
+    });
     await lane.revive();
     // The first death of a job's worker is no reason to wait: it may be at work already, but it does not pause.
     expect((await consolidationJob(lane, bank))?.startsIn ?? 0).toBeLessThan(1);
@@ -175,7 +188,7 @@ describe.concurrent('after SIGKILL', { timeout: 120_000 }, () => {
       'select stop_reason as reason, stopped_at is not null as stopped from engram.instances order by started_at',
     );
     expect(instances).toEqual([
-      { reason: 'died without a stop', stopped: true },
+      { reason: 'killed by its watchdog: no answer for 15 s', stopped: true },
       { reason: null, stopped: false },
     ]);
     const { rows: runs } = await lane.db.query<{ outcome: string | null }>(

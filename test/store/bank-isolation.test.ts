@@ -790,6 +790,7 @@ const exempt: Record<string, string> = {
   'leader:acquireLeadership': 'one leader a database',
   'leader:renewLeadership': 'one leader a database',
   'leader:releaseLeadership': 'one leader a database',
+  'leader:releaseLeadershipOfStopped': 'one leader a database',
   'lifecycle:readLife': 'one life a database',
   'lifecycle:claimTick': 'one life a database',
   'lifecycle:moveState': 'one life a database',
