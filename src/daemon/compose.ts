@@ -35,9 +35,8 @@ import { readDaemonFile } from './daemon-file.ts';
 import { reasonOfDeath } from './exit-reasons.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import type { Life } from './life/life.ts';
-import type { OpenedLife } from './life/open-life.ts';
 import { closeHttp } from './listen.ts';
-import { openDaemonLife } from './open-daemon-life.ts';
+import { type OpenedDaemonLife, openDaemonLife } from './open-daemon-life.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
 import { openModels } from './open-models.ts';
@@ -276,7 +275,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   });
 
   let watchdog: Watchdog | undefined;
-  let opened: OpenedLife | undefined;
+  let opened: OpenedDaemonLife | undefined;
   if (mode === 'daemon' && switchLoop) {
     opened = await openDaemonLife({
       config,
@@ -313,7 +312,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     embedder,
     decider,
     engine,
-    queue,
+    queue: opened?.requestQueue ?? queue,
     curation,
     embeddings: {
       ...createEmbeddingSwitcher({

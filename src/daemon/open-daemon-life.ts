@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
+import type { ApiQueue } from '../api/app-deps.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
-import { lastExitOn } from '../store/instances.ts';
+import { lastExitOn, parkInstance, unparkInstance } from '../store/instances.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { RuntimeProbe } from '../telemetry/runtime-probe.ts';
 import type { Heartbeat } from './heartbeat.ts';
@@ -12,6 +13,7 @@ import { type OpenedLife, type OpenLifeOptions, openLife } from './life/open-lif
 import type { ParkedPart } from './life/parking.ts';
 import { openSleep, type SleepDeps } from './open-sleep.ts';
 import type { Releasers } from './releasers.ts';
+import { createRequestsFirst, type RequestsFirst } from './requests-first.ts';
 import { readServiceMarker } from './service-marker.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 import type { SwitchLoop } from './switch-loop.ts';
@@ -50,8 +52,13 @@ type Options = DaemonResources &
   > &
   Pick<SleepDeps, 'startNeighbourWorker' | 'newId'> & { readonly releasers: Releasers };
 
+export interface OpenedDaemonLife extends OpenedLife {
+  /** The queue as requests see it. */
+  readonly requestQueue: ApiQueue;
+}
+
 /** Puts the daemon's life together: its sleep cycle, what it lets go of to park, and how deep it may hibernate. */
-export async function openDaemonLife(options: Options): Promise<OpenedLife> {
+export async function openDaemonLife(options: Options): Promise<OpenedDaemonLife> {
   const { config, db, queue, switchLoop, probe, watchdog, releasers, log } = options;
   const { kind, warning } = hibernationMode({
     hibernate: config.hibernate,
@@ -62,7 +69,13 @@ export async function openDaemonLife(options: Options): Promise<OpenedLife> {
   if (warning !== null) log.warn(warning);
   const sleep = openSleep(options);
   releasers.add('builds', stopBoundsMs.builds, () => sleep.stop());
-  const opened = await openLife({
+  const first: RequestsFirst = createRequestsFirst({
+    queue,
+    inFlight: () => opened.life.activity.inFlight(),
+    whenUp: () => opened.life.whenUp(),
+    clock: options.clock,
+  });
+  const opened: OpenedLife = await openLife({
     ...options,
     queue: {
       openHandOut: () => queue.openHandOut(),
@@ -74,7 +87,7 @@ export async function openDaemonLife(options: Options): Promise<OpenedLife> {
       },
     },
     cycle: sleep.cycle,
-    parts: partsOf(options, sleep.stop),
+    parts: partsOf(options, { stopBuilds: sleep.stop, requestsFirst: first.wait }),
     mode: kind,
     onTick: (nextMs) => watchdog()?.ticked(nextMs),
     needsOperator: () => watchdog()?.view().needsOperator ?? null,
@@ -83,12 +96,18 @@ export async function openDaemonLife(options: Options): Promise<OpenedLife> {
   releasers.add('listener', stopBoundsMs.listener, () => opened.listener.stop());
   releasers.add('life', stopBoundsMs.life, () => opened.life.stop());
   probe.enable();
-  return opened;
+  return { ...opened, requestQueue: first.queue };
 }
 
 /** In the order in which they go: what asks the database before what it is asked through. */
-function partsOf(resources: DaemonResources, stopBuilds: () => Promise<void>): ParkedPart[] {
-  const { db, queue, vectors, embedder, heartbeat, switchLoop, probe, watchdog } = resources;
+function partsOf(
+  resources: DaemonResources & { readonly instanceId: string },
+  {
+    stopBuilds,
+    requestsFirst,
+  }: { readonly stopBuilds: () => Promise<void>; readonly requestsFirst: () => Promise<void> },
+): ParkedPart[] {
+  const { db, queue, vectors, embedder, heartbeat, switchLoop, probe, watchdog, instanceId } = resources;
   return [
     // The last word of status is not that of half a minute ago.
     { name: 'status', release: async () => void (await resources.refreshStatus()) },
@@ -99,6 +118,13 @@ function partsOf(resources: DaemonResources, stopBuilds: () => Promise<void>): P
       restore: async () => switchLoop.start(),
     },
     { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
+    // A row that is parked holds no job: after the queue, and before it on the way back.
+    {
+      name: 'instance row',
+      release: () => parkInstance(db, instanceId),
+      restore: () => unparkInstance(db, instanceId),
+    },
+    { name: 'requests first', release: async () => undefined, restore: requestsFirst },
     { name: 'builds', release: stopBuilds },
     { name: 'vectors', release: () => vectors.release() },
     { name: 'embedder', release: () => embedder.release() },

@@ -5,7 +5,7 @@ import { inQuietHours, type QuietHours } from '../../lifecycle/quiet-hours.ts';
 import { isAsleep, lifecycleStates, type TransitionReason } from '../../lifecycle/states.ts';
 import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
 import { hasNewWork } from '../../store/demand.ts';
-import { parkInstance, touchInstance, unparkInstance } from '../../store/instances.ts';
+import { touchInstance } from '../../store/instances.ts';
 import { type LifeRow, readLife, wakeUp } from '../../store/lifecycle.ts';
 import type { Clock } from '../../telemetry/clock.ts';
 import { errorMessage } from '../../telemetry/engramd-error.ts';
@@ -57,6 +57,8 @@ export interface Life {
   /** Reads the row once more, unless parked. */
   refresh(): Promise<void>;
   isParked(): boolean;
+  /** Resolves when all that parking let go of is back; at once where nothing was. */
+  whenUp(): Promise<void>;
   /**
    * @param hasWakeSignal whether somebody started this process in order to have it awake. Otherwise a start in
    *   HIBERNATION looks for new rows, and serves whoever comes, the connections that a supervisor took among them.
@@ -129,11 +131,6 @@ class DaemonLife implements Life {
           release: () => this.#leadership.stop(),
           restore: () => this.#leadership.start(),
         },
-        {
-          name: 'instance row',
-          release: () => parkInstance(deps.db, deps.instanceId),
-          restore: () => unparkInstance(deps.db, deps.instanceId),
-        },
         ...deps.parts,
       ],
       onParked: () => this.#onParked(),
@@ -158,6 +155,10 @@ class DaemonLife implements Life {
 
   isParked(): boolean {
     return this.#parking.isParked();
+  }
+
+  whenUp(): Promise<void> {
+    return this.#parking.unpark();
   }
 
   async refresh(): Promise<void> {
