@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { callControl } from '../../src/daemon/control/control-client.ts';
 import type { ControlReply, ControlRequest } from '../../src/daemon/control/protocol.ts';
@@ -31,11 +32,14 @@ export interface IdleDaemon {
 
 const ownName = 'engramd-bench';
 
+/** As it is installed: a worker thread from `.ts` files takes its time to be read. */
+const built = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
 export async function startIdleDaemon(env: Readonly<Record<string, string>>): Promise<IdleDaemon> {
   const dataDir = mkdtempSync(join(tmpdir(), 'engramd-bench-'));
   // As root, the server runs as somebody else, who has to get in.
   chmodSync(dataDir, 0o711);
-  const { child, ended, file } = await startDaemon(dataDir, env);
+  const { child, ended, file } = await startDaemon(dataDir, env, [], built);
   const layout = embeddedLayout(dataDir);
   const found = findPostmaster(layout.data);
   if (found.kind !== 'ours') throw new Error(`the embedded server is ${found.kind}`);

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startScriptedModelProcess } from '../support/scripted-model/process.ts';
 import { askStatus, type IdleDaemon, rssMiB, startIdleDaemon } from './idle-daemon.ts';
@@ -12,6 +14,8 @@ const shortPlan = { quietMs: 30_000, wakes: 5, memories: 100 };
 type Plan = typeof plan;
 
 const bounds = { quietCpu: 0.001, askedCpu: 0.01, probeP99Ms: 20, wakeP95Ms: 300, wakeLocalP95Ms: 600 };
+
+const buildTask = fileURLToPath(new URL('../tasks/build.ts', import.meta.url));
 
 /** Short enough for a bench; what is measured is what comes after. */
 const shortLife = { ENGRAMD_DROWSY_AFTER: '1s', ENGRAMD_SLEEP_AFTER: '2s', ENGRAMD_HIBERNATE_AFTER: '3s' };
@@ -38,8 +42,12 @@ interface Wakes {
 
 /** What a daemon costs that hibernates, and how fast it is back. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { short: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({
+    args,
+    options: { short: { type: 'boolean', default: false }, wakes: { type: 'boolean', default: false } },
+  });
   const sizes = values.short ? shortPlan : plan;
+  execFileSync(process.execPath, [buildTask], { stdio: 'ignore' });
   const model = await startScriptedModelProcess({});
   try {
     const local = await startIdleDaemon({ ENGRAMD_EMBEDDER: 'local', ...shortLife });
@@ -47,8 +55,10 @@ export async function run(args: string[]): Promise<void> {
     const wakes: Wakes[] = [];
     try {
       await seed(local, sizes);
-      stillness.push(await stayStill('nobody asks', local, sizes, async () => []));
-      stillness.push(await stayStill('probes and scrapes', local, sizes, (until) => ask(local, until)));
+      if (!values.wakes) {
+        stillness.push(await stayStill('nobody asks', local, sizes, async () => []));
+        stillness.push(await stayStill('probes and scrapes', local, sizes, (until) => ask(local, until)));
+      }
       wakes.push(await wakeAndRecall('local', bounds.wakeLocalP95Ms, local, sizes));
     } finally {
       await local.stop();

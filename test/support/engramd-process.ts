@@ -57,8 +57,9 @@ export async function startDaemon(
   dataDir: string,
   env: Env = {},
   args: readonly string[] = [],
+  entry = main,
 ): Promise<RunningDaemon> {
-  const process = spawnEngramd(['run', '--data-dir', dataDir, '--http-port', '0', ...args], env);
+  const process = spawnEngramd(['run', '--data-dir', dataDir, '--http-port', '0', ...args], env, entry);
   let isOver = false;
   void process.ended.then(() => {
     isOver = true;
