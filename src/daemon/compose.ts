@@ -294,6 +294,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
       onExit: () => options.onHibernated?.(),
       onParkedMinute: checkEmbedded,
+      onFatal: (error) => options.onFatal?.(error),
       onStatus: (text) => options.notify?.status(text),
       releasers,
       clock,

@@ -43,6 +43,7 @@ type Options = DaemonResources &
     | 'connectionString'
     | 'onExit'
     | 'onParkedMinute'
+    | 'onFatal'
     | 'onStatus'
     | 'random'
     | 'clock'
@@ -82,12 +83,13 @@ export async function openDaemonLife(options: Options): Promise<OpenedDaemonLife
       hint: (bankId) => queue.hint(bankId),
       async workable() {
         const counts = await queue.workable();
-        // A change of the embedding model is no job, and no less under way.
-        return switchLoop.isBusy() ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
+        // A change of the embedding model is no job, and no less under way. It goes on where it was: a force need not wait.
+        const holds = switchLoop.isBusy() && !opened.life.view().isSleepForced;
+        return holds ? { ...counts, jobsActive: counts.jobsActive + 1 } : counts;
       },
     },
     cycle: sleep.cycle,
-    parts: partsOf(options, { stopBuilds: sleep.stop, requestsFirst: first.wait }),
+    parts: (leadership) => partsOf(options, { leadership, stopBuilds: sleep.stop, requestsFirst: first.wait }),
     mode: kind,
     onTick: (nextMs) => watchdog()?.ticked(nextMs),
     needsOperator: () => watchdog()?.view().needsOperator ?? null,
@@ -102,30 +104,33 @@ export async function openDaemonLife(options: Options): Promise<OpenedDaemonLife
 /** In the order in which they go: what asks the database before what it is asked through. */
 function partsOf(
   resources: DaemonResources & { readonly instanceId: string },
-  {
-    stopBuilds,
-    requestsFirst,
-  }: { readonly stopBuilds: () => Promise<void>; readonly requestsFirst: () => Promise<void> },
+  own: {
+    readonly leadership: ParkedPart;
+    readonly stopBuilds: () => Promise<void>;
+    readonly requestsFirst: () => Promise<void>;
+  },
 ): ParkedPart[] {
   const { db, queue, vectors, embedder, heartbeat, switchLoop, probe, watchdog, instanceId } = resources;
   return [
     // The last word of status is not that of half a minute ago.
     { name: 'status', release: async () => void (await resources.refreshStatus()) },
-    { name: 'heartbeat', release: () => heartbeat.stop(), restore: async () => heartbeat.start() },
     {
       name: 'switch of embeddings',
       release: () => switchLoop.stop(),
       restore: async () => switchLoop.start(),
     },
     { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
-    // A row that is parked holds no job: after the queue, and before it on the way back.
+    // On the way back all that tells others of this process comes before the queue: it may wait for long, and a row that is
+    // parked holds no job.
+    own.leadership,
+    { name: 'heartbeat', release: () => heartbeat.stop(), restore: async () => heartbeat.start() },
     {
       name: 'instance row',
       release: () => parkInstance(db, instanceId),
       restore: () => unparkInstance(db, instanceId),
     },
-    { name: 'requests first', release: async () => undefined, restore: requestsFirst },
-    { name: 'builds', release: stopBuilds },
+    { name: 'requests first', release: async () => undefined, restore: own.requestsFirst },
+    { name: 'builds', release: own.stopBuilds },
     { name: 'vectors', release: () => vectors.release() },
     { name: 'embedder', release: () => embedder.release() },
     { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },

@@ -12,6 +12,7 @@ export interface RequestsFirst {
 /** Starting the queue is some fifteen statements, which a recall beside it would wait for: 100 ms of its 300. */
 const longestMs = 1000;
 const lookEveryMs = 20;
+const longestStartMs = 10_000;
 
 export function createRequestsFirst(deps: {
   readonly queue: ApiQueue;
@@ -27,7 +28,8 @@ export function createRequestsFirst(deps: {
   async function up(): Promise<void> {
     waiting += 1;
     try {
-      await deps.whenUp();
+      // A queue that does not come back says why itself.
+      await Promise.race([deps.whenUp(), clock.sleep(longestStartMs)]);
     } finally {
       waiting -= 1;
     }

@@ -12,7 +12,7 @@ const longestWaitMs = 60_000;
 
 export interface SwitchLoop {
   start(): void;
-  /** Whether the last look found rows to embed, and did. */
+  /** Whether the last look found rows to embed, and did, or another daemon at it. */
   isBusy(): boolean;
   /** Looks now: a switch has been asked for. */
   nudge(): void;
@@ -43,7 +43,7 @@ export function createSwitchLoop(deps: {
       await embedder.current();
       const step = await reEmbedder.step(stopped.signal);
       lastError = null;
-      isBusy = step.kind === 'embedded';
+      isBusy = step.kind === 'embedded' || step.kind === 'elsewhere';
       switch (step.kind) {
         case 'none':
         case 'elsewhere':

@@ -27,11 +27,11 @@ export interface InstanceActivity {
 
 const noActivity: InstanceActivity = { lastActivityAgeMs: null, requestsInFlight: 0 };
 
-/** Says that the instance is alive, by the database's clock. Its activity never moves back. */
+/** Says that the instance is alive and up, by the database's clock. Its activity never moves back. */
 export async function touchInstance(db: Queryable, id: string, activity = noActivity): Promise<void> {
   // Primary key. What has stopped stays as it was: a beat may be on its way while a process ends.
   await db.query(
-    `update engram.instances set seen_at = now(), requests_in_flight = $3,
+    `update engram.instances set seen_at = now(), requests_in_flight = $3, parked_at = null,
        last_activity_at = greatest(last_activity_at, now() - $2::float8 * interval '1 ms')
      where id = $1 and stopped_at is null`,
     [id, activity.lastActivityAgeMs, activity.requestsInFlight],

@@ -77,7 +77,7 @@ export async function readLife(db: Queryable): Promise<LifeRow> {
      cross join (select max(last_activity_at) as last_activity_at from engram.instances) active
      cross join (
        select max(started_at) filter (where role = 'daemon') as started_at,
-         coalesce(sum(requests_in_flight), 0)::integer as requests_in_flight
+         coalesce(sum(requests_in_flight) filter (where parked_at is null), 0)::integer as requests_in_flight
        from engram.instances
        where stopped_at is null and (parked_at is not null or seen_at > now() - interval '30 s')) alive
      left join engram.leader d on d.expires_at > now()`,

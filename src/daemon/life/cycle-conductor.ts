@@ -73,6 +73,9 @@ export function createCycleConductor(deps: {
 
   return {
     begin(request) {
+      // Who forces a sleep wants all of a night: it takes the place of one that is past its drain, or spares a step.
+      if (running && request.trigger === 'forced' && running.trigger !== 'forced')
+        end('a forced cycle takes its place');
       if (running || clock.monotonicMs() < notBeforeMs) return;
       const controller = new AbortController();
       running = { controller, trigger: request.trigger, over: Promise.resolve() };

@@ -8,17 +8,18 @@ import { hasNewWork } from '../../store/demand.ts';
 import { touchInstance } from '../../store/instances.ts';
 import { type LifeRow, readLife, wakeUp } from '../../store/lifecycle.ts';
 import type { Clock } from '../../telemetry/clock.ts';
-import { errorMessage } from '../../telemetry/engramd-error.ts';
+import { type EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Racepoints } from '../../telemetry/racepoints.ts';
 import { type Activity, createActivity } from './activity.ts';
 import { createCycleConductor } from './cycle-conductor.ts';
 import { createHandOutSwitch, type OpensHandOut } from './hand-out.ts';
+import { wasAskedTooLately } from './late-request.ts';
 import { createLeadership, type Term } from './leadership.ts';
 import { createLifeControl } from './life-control.ts';
 import { createLifeMemory, type LifeMemory } from './life-memory.ts';
-import { createMaintenance } from './maintenance.ts';
+import { createMaintenance, isForbidden } from './maintenance.ts';
 import { tickEveryMs, untilNextTickMs } from './pace.ts';
 import { createParking, type ParkedPart } from './parking.ts';
 import { type LeaderDeps, type Led, lead, lookAround, noteTransition, type WorkableCounts } from './tick.ts';
@@ -31,12 +32,14 @@ export interface LifeDeps {
     workable(): Promise<WorkableCounts>;
   };
   readonly cycle: SleepCycle;
-  /** What a parked process does without, in the order in which it lets go; the leadership goes before all of it. */
-  readonly parts: readonly ParkedPart[];
+  /** What a parked process does without, in the order in which it lets go. */
+  readonly parts: (leadership: ParkedPart) => readonly ParkedPart[];
   readonly thresholds: IdleThresholds;
   readonly quietHours: QuietHours | undefined;
   /** Hibernation ends the process instead: told once, when the row says so and nobody is being answered. */
   readonly onExit: (() => void) | null;
+  /** This process cannot get up again. */
+  readonly onFatal: (error: EngramdError) => void;
   /** Told when this process ticks (the next tick is so far away), and with null when it does not any more. */
   readonly onTick: (nextMs: number | null) => void;
   /** What a supervisor may show, in a few words; told again and again. */
@@ -81,6 +84,7 @@ const parkedLookMs = 60_000;
 /** Batches in flight when sleep is forced. */
 const forcedGraceMs = 30_000;
 const graceMs = 5000;
+const getsUpFor: ReadonlySet<string> = new Set(['wake', 'pause', 'resume']);
 /** A start in hibernation waits this long for somebody who wants it, at most as long as it takes to grow drowsy. */
 const bootGraceMs = 90_000;
 
@@ -125,16 +129,14 @@ class DaemonLife implements Life {
     this.#maintenance = createMaintenance({ handOut: this.#handOut, clock });
     this.#conductor = createCycleConductor({ ...deps, onOver: () => this.#nudge() });
     this.#parking = createParking({
-      parts: [
-        {
-          name: 'leadership',
-          release: () => this.#leadership.stop(),
-          restore: () => this.#leadership.start(),
-        },
-        ...deps.parts,
-      ],
+      parts: deps.parts({
+        name: 'leadership',
+        release: () => this.#leadership.stop(),
+        restore: () => this.#leadership.start(),
+      }),
       onParked: () => this.#onParked(),
       onUp: () => this.#onUp(),
+      onFatal: deps.onFatal,
       clock,
       log,
     });
@@ -190,9 +192,11 @@ class DaemonLife implements Life {
       void this.#deps.queue.hint(payload);
       return;
     }
-    // A parked process follows a wake alone: nothing else that is said is for it.
-    if (payload === 'wake' && this.#parking.isParked()) void this.#parking.unpark();
-    else if (!this.#parking.isParked()) this.#nudge();
+    // A wake holds for a process that is on its way to park as well, whatever it has read before.
+    if (payload === 'wake') this.#distrustRow();
+    // A pause or its end changes what is due: one look, and it parks again. Nothing else that is said is for the parked.
+    if (getsUpFor.has(payload)) void this.#parking.unpark();
+    if (!this.#parking.isParked()) this.#nudge();
   }
 
   reconnected(): void {
@@ -220,6 +224,12 @@ class DaemonLife implements Life {
     else if (await hasNewWork(db, parkedSince)) this.#wanted('rows_by_sql');
     // The look has taken a connection of the pool.
     if (this.#parking.isParked()) await db.rest();
+  }
+
+  /** What was read before this is over. */
+  #distrustRow(): void {
+    this.#wakes.begun += 1;
+    this.#wakes.done += 1;
   }
 
   #nudge(): void {
@@ -331,6 +341,7 @@ class DaemonLife implements Life {
       memory: this.#memory,
       workable: () => this.#deps.queue.workable(),
       isCycleRunning: () => this.#conductor.isRunning(),
+      askedCount: () => this.activity.count(),
     };
   }
 
@@ -349,13 +360,11 @@ class DaemonLife implements Life {
   /** Does what the row says, whoever wrote it. */
   #follow(row: LifeRow): void {
     if (this.#stopped.signal.aborted) return;
-    // A request that came after the row was moved, while this process still took it for awake.
-    const ageMs = this.activity.ageMs();
-    const inStateMs = row.now.getTime() - row.since.getTime();
-    if (row.state !== 'wake' && ageMs !== null && ageMs < inStateMs) {
+    if (wasAskedTooLately(row, this.activity.ageMs(), this.#deps.thresholds)) {
       this.#wanted('activity');
       return;
     }
+    if (isForbidden(row)) this.#maintenance.end(row);
     if (row.pause !== null) void this.#conductor.halt('paused');
     switch (row.state) {
       case 'wake':
@@ -401,7 +410,7 @@ class DaemonLife implements Life {
     // Somebody came meanwhile: what was read is over.
     if (wakes !== this.#wakes.begun) return soonMs;
     if (this.#maintenance.isRunning()) return maintenanceLookMs;
-    if (row.state === 'hibernation' && !this.#conductor.isRunning()) {
+    if (row.state === 'hibernation' && this.#deps.thresholds.hibernates && !this.#conductor.isRunning()) {
       const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();
       if (graceLeftMs > 0) return Math.min(tickEveryMs, graceLeftMs);
       if (this.activity.inFlight() === 0) {

@@ -27,9 +27,8 @@ export function createMaintenance(deps: { readonly handOut: HandOutSwitch; reado
   let sinceMs: number | null = null;
 
   function hasWork({ row, workableRows, jobsActive }: Parameters<Maintenance['look']>[0]): boolean {
-    if (sinceMs !== null && clock.monotonicMs() - sinceMs >= longestMs) return false;
-    // What a forced sleep left waits for somebody who comes, or for the next cycle.
-    const isDue = row.honouredForceAt === null && workableRows !== 'unknown' && workableRows > 0;
+    if (isForbidden(row) || (sinceMs !== null && clock.monotonicMs() - sinceMs >= longestMs)) return false;
+    const isDue = workableRows !== 'unknown' && workableRows > 0;
     return isDue || (sinceMs !== null && jobsActive !== 0);
   }
 
@@ -51,4 +50,9 @@ export function createMaintenance(deps: { readonly handOut: HandOutSwitch; reado
     },
     isRunning: () => sinceMs !== null,
   };
+}
+
+/** A pause hands out nothing; what a forced sleep left waits for somebody who comes, or for the next cycle. */
+export function isForbidden(row: LifeRow): boolean {
+  return row.pause !== null || row.forceAgeSeconds !== null || row.honouredForceAt !== null;
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../telemetry/clock.ts';
-import { errorMessage } from '../../telemetry/engramd-error.ts';
+import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
 
 /** One thing that a parked process does without. Both directions may be called again and again, in turn. */
@@ -33,6 +33,8 @@ export function createParking(deps: {
   /** Each time that everything is released, or back. */
   readonly onParked: () => Promise<void>;
   readonly onUp: () => void;
+  /** A part can never come back to this process, e.g. since another daemon has migrated the queue past it. */
+  readonly onFatal: (error: EngramdError) => void;
   readonly clock: Clock;
   readonly log: Log;
 }): Parking {
@@ -58,6 +60,10 @@ export function createParking(deps: {
       try {
         return await part.restore?.();
       } catch (thrown) {
+        if (isFinal(thrown)) {
+          deps.onFatal(thrown);
+          return;
+        }
         log.warn({ error: errorMessage(thrown), part: part.name }, 'did not come back; tried again');
         await clock.sleep(pauseMs, stopped.signal);
         pauseMs = Math.min(2 * pauseMs, longestPauseMs);
@@ -115,4 +121,9 @@ export function createParking(deps: {
       await working;
     },
   };
+}
+
+/** What exits with 2 or 4 at a start does so here: no retry mends a newer schema. */
+function isFinal(thrown: unknown): thrown is EngramdError {
+  return thrown instanceof EngramdError && !thrown.retryable && thrown.exitCode !== 1;
 }

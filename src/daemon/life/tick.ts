@@ -31,6 +31,8 @@ export interface LeaderDeps {
   readonly memory: LifeMemory;
   readonly cycle: SleepCycle;
   readonly isCycleRunning: () => boolean;
+  /** Requests dispatched so far. */
+  readonly askedCount: () => number;
   readonly workable: () => Promise<WorkableCounts>;
   readonly thresholds: IdleThresholds;
   readonly quietHours: QuietHours | undefined;
@@ -62,6 +64,7 @@ interface Counts {
  */
 export async function lead(deps: LeaderDeps, term: Term, row: LifeRow): Promise<Led | null> {
   const { db, instanceId, memory } = deps;
+  const asked = deps.askedCount();
   const counts = await count(deps, row);
   const cycleFacts = await cycleFactsOf(deps, row);
   const first = decide(deps, counts, cycleFacts);
@@ -69,7 +72,7 @@ export async function lead(deps: LeaderDeps, term: Term, row: LifeRow): Promise<
   const { tick } = row;
   if (!(await claimTick(db, { instanceId, fence: term.fence, tick, skipped }))) return null;
   memory.ticked(skipped);
-  const moved = await carryOut(deps, term, row, first.idle);
+  const moved = await carryOut(deps, term, row, first.idle, asked);
   memory.remember(moved);
   const last = moved.state === row.state ? first : decide(deps, counts, { ...cycleFacts, ...stateOf(moved) });
   rememberLook(deps, moved, counts, { ...cycleFacts, ...stateOf(moved) }, last);
@@ -170,7 +173,13 @@ function stateOf(row: LifeRow): { readonly state: LifecycleState; readonly wasFo
 }
 
 /** Hop by hop, each an event of its own. A hop that misses ends it: somebody woke the daemon meanwhile. */
-async function carryOut(deps: LeaderDeps, term: Term, row: LifeRow, idle: IdleDecision): Promise<LifeRow> {
+async function carryOut(
+  deps: LeaderDeps,
+  term: Term,
+  row: LifeRow,
+  idle: IdleDecision,
+  asked: number,
+): Promise<LifeRow> {
   if (idle.to === 'stay') return row;
   const { db, instanceId, log, metrics, racepoints } = deps;
   let { state, version } = row;
@@ -178,6 +187,8 @@ async function carryOut(deps: LeaderDeps, term: Term, row: LifeRow, idle: IdleDe
     const to = transition(state, event);
     if (to === null || to === 'wake') break;
     await racepoints.reach('life:before-transition', { from: state, to });
+    // Somebody came since it was decided. A force does not mind.
+    if (deps.askedCount() !== asked && row.forceAgeSeconds === null && row.honouredForceAt === null) break;
     const move = { instanceId, fence: term.fence, version, from: state, to, reason: event.reason };
     const moved = await moveState(db, move);
     if (moved === null) break;

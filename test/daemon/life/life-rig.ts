@@ -153,7 +153,8 @@ export async function createLifeRig(): Promise<LifeRig> {
           },
         },
         cycle,
-        parts: [
+        parts: (leadership) => [
+          leadership,
           {
             name: 'part',
             release: async () => void did.push('releases'),
@@ -171,6 +172,7 @@ export async function createLifeRig(): Promise<LifeRig> {
         onExit: null,
         onTick: () => undefined,
         onParkedMinute: () => undefined,
+        onFatal: () => undefined,
         onStatus: () => undefined,
         clock: systemClock,
         log,

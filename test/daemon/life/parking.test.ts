@@ -10,6 +10,7 @@ function rig(parts: (done: string[]) => readonly ParkedPart[]) {
     parts: parts(done),
     onParked: async () => void done.push('parked'),
     onUp: () => void done.push('up'),
+    onFatal: (error) => void done.push(error.message),
     clock,
     log: silentLog,
   });
