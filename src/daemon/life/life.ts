@@ -409,6 +409,8 @@ class DaemonLife implements Life {
   async #afterTick(row: LifeRow, led: Led | null, wakes: number): Promise<number> {
     // Somebody came meanwhile: what was read is over.
     if (wakes !== this.#wakes.begun) return soonMs;
+    // Who has just got up for what is due has not asked for the lease yet. It is told when everything is back.
+    if (!this.#parking.isUp()) return maintenanceLookMs;
     if (this.#maintenance.isRunning()) return maintenanceLookMs;
     if (row.state === 'hibernation' && this.#deps.thresholds.hibernates && !this.#conductor.isRunning()) {
       const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();

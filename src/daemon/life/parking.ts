@@ -13,6 +13,8 @@ export interface ParkedPart {
 /** Whether this process has let go of everything but its sockets and one connection. */
 export interface Parking {
   isParked(): boolean;
+  /** Whether nothing is released, or on its way. */
+  isUp(): boolean;
   /** Resolves when the process is parked, or somebody wants it up meanwhile. */
   park(): Promise<void>;
   /** Resolves when everything is back. Requests need not wait for it: pool, vectors and embedder come with their first use. */
@@ -107,6 +109,7 @@ export function createParking(deps: {
 
   return {
     isParked: () => isParked,
+    isUp: () => wanted === 'up' && released === 0,
     park() {
       wanted = 'parked';
       return settle();

@@ -11,6 +11,8 @@ afterEach(() => rig.close());
 const cold = false;
 const until = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
 const stateIs = (state: string) => until(async () => expect((await rig.row()).state).toBe(state));
+const soonParked = { drowsyAfterSeconds: 0.05, sleepAfterSeconds: 1, hibernateAfterSeconds: 2, hibernates: true };
+const hibernate = () => rig.database.db.query("update engram.lifecycle set state = 'hibernation', since = now()");
 const asleep = async () => {
   await rig.idleFor(1800);
   await stateIs('sleep');
@@ -151,9 +153,8 @@ describe('who comes', () => {
       (daemon: Awaited<ReturnType<LifeRig['daemon']>>) => void daemon.life.control.wake(null),
     ],
   ])('%s wakes what is parked', async (_, reason, come) => {
-    await rig.database.db.query("update engram.lifecycle set state = 'hibernation', since = now()");
-    const thresholds = { drowsyAfterSeconds: 0.05, sleepAfterSeconds: 1, hibernateAfterSeconds: 2, hibernates: true };
-    const daemon = await rig.daemon({ thresholds });
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: soonParked });
     daemon.cycle.lastCleanAt = new Date();
     await daemon.life.start(cold);
     await until(() => expect(daemon.life.isParked()).toBe(true));
@@ -177,6 +178,120 @@ describe('who comes', () => {
     await stateIs('wake');
     other.life.heard('engramd_life', 'wake');
     await until(() => expect(other.isHandingOut()).toBe(true));
+  });
+});
+
+describe('what is not seen at once', () => {
+  it('a request between the decision and the move keeps it where it is', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    const held = daemon.races.hold('life:before-transition');
+    await rig.idleFor(600);
+    await held.reached;
+    daemon.life.activity.begin('/v1/recall')();
+    held.release();
+    daemon.nudge();
+    await until(() => expect(daemon.life.view().heldBy).toBe('idle_wait'));
+    expect(await rig.transitions()).toEqual([]);
+  });
+
+  it('a request of a moment before, which whoever moved the row had not heard of, wakes', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    daemon.life.activity.begin('/v1/recall')();
+    await rig.database.db.query("update engram.lifecycle set state = 'sleep', since = now(), version = version + 1");
+    daemon.nudge();
+    await stateIs('wake');
+    expect(await rig.transitions()).toEqual(['sleep → wake: activity']);
+  });
+
+  it('a wake that is heard while parking turns it round', async () => {
+    const releasing = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    await hibernate();
+    const daemon = await rig.daemon({
+      thresholds: soonParked,
+      parts: (leadership) => [
+        leadership,
+        {
+          name: 'slow',
+          async release() {
+            releasing.resolve();
+            await held.promise;
+          },
+        },
+      ],
+    });
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    await releasing.promise;
+    await wakeUp(rig.database.db, { instanceId: daemon.id, reason: 'wake_command' });
+    daemon.life.heard('engramd_life', 'wake');
+    held.resolve();
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    expect(daemon.life.isParked()).toBe(false);
+  });
+
+  it('rows that came while nobody listened wake when the listener is back; without any it stays parked', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: soonParked });
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    daemon.life.reconnected();
+    const { db } = rig.database;
+    const connections = () =>
+      db
+        .query<{ n: number }>('select count(*)::int as n from pg_stat_activity where application_name = $1', [
+          `life ${daemon.id}`,
+        ])
+        .then(({ rows }) => rows[0]?.n);
+    await until(async () => expect(await connections()).toBe(0));
+    expect(daemon.life.isParked()).toBe(true);
+    await db.query("insert into engram.banks (id) values ('b')");
+    await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
+    daemon.life.reconnected();
+    await stateIs('wake');
+    expect(await rig.transitions()).toEqual(['hibernation → wake: rows_by_sql']);
+  });
+
+  it('a request that is being answered is not parked over', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: { ...soonParked, drowsyAfterSeconds: 0.3 } });
+    daemon.cycle.lastCleanAt = new Date();
+    // Its wake cannot be told yet.
+    const lock = Promise.withResolvers<void>();
+    const locked = Promise.withResolvers<void>();
+    const holding = rig.database.db.tx({ label: 'hold' }, async (tx) => {
+      await tx.query('select from engram.lifecycle for update');
+      locked.resolve();
+      await lock.promise;
+    });
+    await locked.promise;
+    await daemon.life.start(cold);
+    const release = daemon.life.activity.begin('/v1/recall');
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(daemon.life.isParked()).toBe(false);
+    lock.resolve();
+    await holding;
+    release();
+    await stateIs('wake');
+  });
+});
+
+describe('without hibernation', () => {
+  it('a row that hibernates is not parked for', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: { ...soonParked, hibernates: false } });
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    const { tick } = await rig.row();
+    await until(async () => {
+      daemon.nudge();
+      expect((await rig.row()).tick).toBeGreaterThan(tick + 3);
+    });
+    expect(daemon.life.isParked()).toBe(false);
+    expect(daemon.did).not.toContain('releases');
   });
 });
 
@@ -304,6 +419,39 @@ describe('a pause', () => {
       expect(restarted.isHandingOut()).toBe(true);
     });
     expect(restarted.life.view()).toMatchObject({ paused: null });
+  });
+});
+
+describe('a pause that ends', () => {
+  it('brings what is parked back for one look: what rested meanwhile is due', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: soonParked });
+    daemon.cycle.lastCleanAt = new Date();
+    await setPause(rig.database.db, null);
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect(daemon.life.view().nextDue).toBeNull();
+    daemon.work = { rows: 2, jobsActive: 0, nextAt: null };
+    await daemon.life.control.resume();
+    daemon.life.heard('engramd_life', 'resume');
+    await until(() => expect(daemon.isHandingOut()).toBe(true));
+    expect((await rig.row()).state).toBe('hibernation');
+    daemon.work = noWork;
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+  });
+
+  it('leaves no connection behind a control message to what is parked', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: soonParked });
+    daemon.cycle.lastCleanAt = new Date();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.life.isParked()).toBe(true));
+    expect((await daemon.life.control.forceSleep(null)).note).toBe('It hibernates already.');
+    const { rows } = await rig.database.db.query<{ n: number }>(
+      'select count(*)::int as n from pg_stat_activity where application_name = $1',
+      [`life ${daemon.id}`],
+    );
+    expect(rows).toEqual([{ n: 0 }]);
   });
 });
 

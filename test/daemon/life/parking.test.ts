@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { createParking, type ParkedPart } from '../../../src/daemon/life/parking.ts';
+import { QueueSchemaNewerError } from '../../../src/queue/errors.ts';
 import { silentLog } from '../../../src/telemetry/log.ts';
 import { createDrivenClock } from '../../support/driven-clock.ts';
 
@@ -95,4 +96,17 @@ it('is wanted up at the very end of parking', async () => {
   const { done, parking } = rig((into) => [part(into, 'pool')]);
   await parking.park().then(() => parking.unpark());
   expect(done).toEqual(['-pool', 'parked', '+pool', 'up']);
+});
+
+it('gives up on a part that can never come back, and says so', async () => {
+  const { done, parking } = rig(() => [
+    {
+      name: 'queue',
+      release: async () => undefined,
+      restore: () => Promise.reject(new QueueSchemaNewerError('a newer engramd has migrated it')),
+    },
+  ]);
+  await parking.park();
+  await parking.unpark();
+  expect(done).toEqual(['parked', 'a newer engramd has migrated it', 'up']);
 });
