@@ -83,7 +83,7 @@ export function createLeadership(deps: {
   }
 
   async function loop({ signal }: AbortController): Promise<void> {
-    for (;;) {
+    while (!signal.aborted) {
       await clock.sleep(renewEveryMs, signal);
       if (signal.aborted) return;
       await ask();
@@ -102,9 +102,10 @@ export function createLeadership(deps: {
     async start() {
       if (running !== null) return;
       stopped = new AbortController();
-      running = Promise.resolve();
-      await ask();
-      running = loop(stopped);
+      const current = stopped;
+      const asked = ask();
+      running = asked.then(() => loop(current));
+      await asked;
     },
     async stop() {
       if (running === null) return;

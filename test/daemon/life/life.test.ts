@@ -422,6 +422,28 @@ describe('a pause', () => {
   });
 });
 
+describe('two that park', () => {
+  it('each know what is next, and a follower does not get up again and again for what the leader does', async () => {
+    await hibernate();
+    const [leader, follower] = [
+      await rig.daemon({ thresholds: { ...soonParked, hibernates: false } }),
+      await rig.daemon({ thresholds: soonParked }),
+    ];
+    for (const daemon of [leader, follower]) {
+      daemon.cycle.lastCleanAt = new Date();
+      daemon.work = { rows: 3, jobsActive: 0, nextAt: null };
+    }
+    await leader.life.start(cold);
+    await until(() => expect(leader.isHandingOut()).toBe(true));
+    await follower.life.start(cold);
+    await until(() => expect(follower.life.isParked()).toBe(true));
+    const { nextDue, stampedAt } = follower.life.view();
+    expect(nextDue?.what).toBe('work');
+    expect((nextDue?.at.getTime() ?? 0) - stampedAt.getTime()).toBeGreaterThan(50_000);
+    expect(follower.isHandingOut()).toBe(false);
+  });
+});
+
 describe('a pause that ends', () => {
   it('brings what is parked back for one look: what rested meanwhile is due', async () => {
     await hibernate();
