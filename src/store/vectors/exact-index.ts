@@ -102,6 +102,10 @@ class ExactVectorIndex implements ExactIndex {
     // Nothing was made; a matrix that is asked for no more goes by itself.
   }
 
+  warm(): void {
+    this.#currentThread().start();
+  }
+
   async release(): Promise<void> {
     await Promise.allSettled(this.#inFlight);
     const thread = this.#thread;

@@ -45,6 +45,8 @@ export interface VectorIndex {
   prepare(model: { readonly id: string; readonly dimensions: number }): Promise<void>;
   /** Takes away what {@link prepare} made for a model that is no longer in use; what is left of its vectors is still found. */
   drop(model: { readonly id: string }): Promise<void>;
+  /** Begins what the first search after a release would have to wait for. */
+  warm?(): void;
   /** Drops caches and threads, after the searches that are under way; the next call builds them again. */
   release(): Promise<void>;
 }
