@@ -48,6 +48,18 @@ describe('a thread that ends', () => {
     });
   });
 
+  it('is started ahead of the first search, once, and is the one that it uses', async () => {
+    const { state, startWorker } = endingWorkers(0);
+    await withIndex({ db, startWorker }, async (index) => {
+      index.warm?.();
+      index.warm?.();
+      expect(state.started).toBe(1);
+      const { bank, id } = await addSmallBank(db);
+      expect(await idsOf(index, queryFor(bank))).toEqual([id]);
+      expect(state.started).toBe(1);
+    });
+  });
+
   it('between two searches is not noticed', async () => {
     const workers: Worker[] = [];
     const startWorker = () => {
