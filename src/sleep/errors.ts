@@ -35,3 +35,12 @@ export class StepStalledError extends EngramdError {
     super(`the step ${step} came no further, though nothing interrupted it`);
   }
 }
+
+/** A step did not return within the hour that it has, nor when it was told to. */
+export class StepHangsError extends EngramdError {
+  readonly code = 'STEP_HANGS';
+
+  constructor(step: string) {
+    super(`the step ${step} did not return within an hour, nor when it was told to`);
+  }
+}

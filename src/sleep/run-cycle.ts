@@ -35,8 +35,13 @@ export interface CycleDeps {
 export interface CycleMemory {
   /** The step at hand. */
   current: { readonly cycleId: string; readonly step: SleepStepName; progress: Progress } | null;
-  /** A step that ignored its signal and runs on: no other begins before it has returned. */
-  stray: { readonly cycleId: string; readonly step: SleepStepName; readonly returned: Stray } | null;
+  /** A step that ignored its signal and runs on: no other begins before it has returned, or is given up. */
+  stray: {
+    readonly cycleId: string;
+    readonly step: SleepStepName;
+    readonly returned: Stray;
+    readonly givenUpMs: number;
+  } | null;
   /** Begun, and no end of it could be written: the database was away. Not the step's failure. */
   owed: { readonly cycleId: string; readonly name: SleepStepName } | null;
   /** Steps that came no further in slices, by when they are tried again in slices. */
@@ -45,6 +50,8 @@ export interface CycleMemory {
 
 /** As after a failed cycle: whoever asks every 30 s must not have the same work done every time. */
 const restMs = 10 * 60_000;
+/** What has not returned so long after it was told to never will. It can keep nothing any more, and steps bear being done twice. */
+const strayMs = 60 * 60_000;
 const noProgress: Progress = { done: null, total: null, note: null };
 
 /** One run: goes on with the open cycle, or begins one. */
@@ -71,8 +78,9 @@ export class CycleRun {
     const cycle = await db.tx({ label: 'sleep cycle' }, (tx) => openCycle(tx, this.#writer, wanted));
     if (cycle === null) return { kind: 'lost_leadership' };
     if (cycle.abandoned) log.warn('a sleep cycle that nobody went on with for twelve hours was given up');
-    log.info({ cycleId: cycle.id, trigger, resumes: cycle.isResumed }, 'sleep cycle');
-    await racepoints.reach('cycle:begun', { cycleId: cycle.id, resumes: cycle.isResumed });
+    const { isResumed: resumes, startsOver } = cycle;
+    log.info({ cycleId: cycle.id, trigger, resumes, startsOver }, 'sleep cycle');
+    await racepoints.reach('cycle:begun', { cycleId: cycle.id, resumes });
     await this.#settleOwed();
     return this.#runSteps(cycle);
   }
@@ -151,6 +159,7 @@ export class CycleRun {
       case 'failed': {
         const error = shortError(end.thrown);
         log.warn({ step: name, error }, 'a sleep step failed; the others go on');
+        if (end.stray) this.#leaveBehind(cycleId, name, end.stray);
         return (await this.#end({ ...ended, end: 'failed', error })) ? 'ended' : 'lost';
       }
       case 'unreachable':
@@ -158,10 +167,7 @@ export class CycleRun {
         throw end.thrown;
       case 'interrupted':
       case 'stalled': {
-        if (end.stray) {
-          log.error({ step: name }, 'a sleep step does not listen to its signal; no other begins before it returns');
-          this.#memory.stray = { cycleId, step: name, returned: end.stray };
-        }
+        if (end.stray) this.#leaveBehind(cycleId, name, end.stray);
         if (end.kind === 'stalled') {
           log.warn({ step: name }, 'a sleep step comes no further; it is left alone for a while');
           this.#memory.rests.set(name, clock.monotonicMs() + restMs);
@@ -215,18 +221,27 @@ export class CycleRun {
     return this.#deps.clock.monotonicMs() < (this.#memory.rests.get(name) ?? 0);
   }
 
-  /** False: the signal came first. */
+  #leaveBehind(cycleId: string, step: SleepStepName, returned: Stray): void {
+    const { clock, log } = this.#deps;
+    log.error({ step }, 'a sleep step does not listen to its signal; no other begins before it returns');
+    this.#memory.stray = { cycleId, step, returned, givenUpMs: clock.monotonicMs() + strayMs };
+  }
+
+  /** Or given up. False: the signal came first. */
   async #strayIsBack(): Promise<boolean> {
     const { stray } = this.#memory;
     if (!stray) return true;
+    const { clock, log } = this.#deps;
     const { signal } = this.#request;
-    const interrupted = Promise.withResolvers<'interrupted'>();
-    const onAbort = () => interrupted.resolve('interrupted');
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-    const first = await Promise.race([stray.returned, interrupted.promise]);
-    signal.removeEventListener('abort', onAbort);
+    const over = new AbortController();
+    const ending = AbortSignal.any([signal, over.signal]);
+    const leftMs = Math.max(0, stray.givenUpMs - clock.monotonicMs());
+    const givenUp = clock.sleep(leftMs, ending).then(() => (signal.aborted ? 'interrupted' : 'given up'));
+    const first = await Promise.race([stray.returned, givenUp]);
+    over.abort();
     if (first === 'interrupted') return false;
+    if (first === 'given up')
+      log.error({ step: stray.step }, 'a sleep step never returned; the others go on without it');
     this.#memory.stray = null;
     return true;
   }

@@ -3,11 +3,16 @@ import { isConnectionFailure } from '../db/errors.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { aborted } from './aborted.ts';
-import { LeadershipLostError, StepOverError, StepStalledError } from './errors.ts';
+import { LeadershipLostError, StepHangsError, StepOverError, StepStalledError } from './errors.ts';
 import type { JsonValue, SleepStep, StepContext, StepEnd } from './step.ts';
 
 /** What somebody who wakes the daemon waits for at most. */
 const interruptMs = 2000;
+/**
+ * A night has no slices, and yet a step that waits for what never comes must not keep the daemon asleep for ever. One that
+ * has come further by then goes on from its checkpoint, as after a slice.
+ */
+const longestGoMs = 60 * 60_000;
 /** Between slices: whoever waits for the database or a worker gets there first. */
 const betweenSlicesMs = 200;
 /** A step that comes no further in so many goes will not in the next one either. */
@@ -36,7 +41,7 @@ export interface StepRun {
 
 export type StepRunEnd =
   | { readonly kind: 'done'; readonly note: string | null }
-  | { readonly kind: 'failed'; readonly thrown: unknown }
+  | { readonly kind: 'failed'; readonly thrown: unknown; readonly stray: Stray | null }
   /** The signal ended it. */
   | { readonly kind: 'interrupted'; readonly stray: Stray | null }
   /** It came no further, slice after slice: it may need longer ones. */
@@ -64,17 +69,19 @@ export async function runStep(run: StepRun): Promise<StepRunEnd> {
       if (end.thrown instanceof LeadershipLostError) return { kind: 'lost' };
       if (isConnectionFailure(end.thrown)) return { kind: 'unreachable', thrown: end.thrown };
       // One that is told to stop may do so by throwing.
-      if (!go.signal.aborted) return { kind: 'failed', thrown: end.thrown };
+      if (!go.signal.aborted) return { kind: 'failed', thrown: end.thrown, stray: null };
     }
     const stray = end.kind === 'ignores' ? running : null;
+    const hadItsHour = run.sliceMs === undefined && go.signal.aborted;
     if (signal.aborted) return { kind: 'interrupted', stray };
     const isFurther = !isSame(before.checkpoint, state.checkpoint) || state.furthest > before.furthest;
     idleGoes = isFurther ? 0 : idleGoes + 1;
-    if (stray) return { kind: 'stalled', stray };
-    if (idleGoes >= goesWithoutHeadway) {
-      // Without slices nobody had told it to stop.
-      if (run.sliceMs === undefined) return { kind: 'failed', thrown: new StepStalledError(run.step.name) };
-      return { kind: 'stalled', stray };
+    const mostIdleGoes = hadItsHour ? 1 : goesWithoutHeadway;
+    if (stray || idleGoes >= mostIdleGoes) {
+      if (run.sliceMs !== undefined) return { kind: 'stalled', stray };
+      // It had all the time that it wanted.
+      const { name } = run.step;
+      return { kind: 'failed', thrown: stray ? new StepHangsError(name) : new StepStalledError(name), stray };
     }
     await nextTurn();
     await clock.sleep(betweenSlicesMs, signal);
@@ -82,18 +89,16 @@ export async function runStep(run: StepRun): Promise<StepRunEnd> {
   }
 }
 
-/** The signal of one go: aborted with that of the run, or at the end of the slice. */
-function openGo({ signal, sliceMs, clock }: StepRun): { readonly signal: AbortSignal; close(): void } {
+/** The signal of one go: aborted with that of the run, or when its time is over. */
+function openGo({ signal, sliceMs = longestGoMs, clock }: StepRun): { readonly signal: AbortSignal; close(): void } {
   const end = new AbortController();
   const abort = () => end.abort(signal.reason);
   const over = new AbortController();
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
-  if (sliceMs !== undefined) {
-    void clock.sleep(sliceMs, over.signal).then(() => {
-      if (!over.signal.aborted) end.abort(new Error('the slice is over'));
-    });
-  }
+  void clock.sleep(sliceMs, over.signal).then(() => {
+    if (!over.signal.aborted) end.abort(new Error('the slice is over'));
+  });
   return {
     signal: end.signal,
     close() {

@@ -25,12 +25,20 @@ export interface OpenedCycle {
   readonly id: string;
   /** False: this call began it. */
   readonly isResumed: boolean;
+  /** Gone on with, from its first step: it was begun before the force that this run is of. */
+  readonly startsOver: boolean;
   /** Whether one that nobody went on with was given up for it. */
   readonly abandoned: boolean;
   readonly steps: readonly OpenedStep[];
 }
 
-/** Goes on with the open cycle, or begins one. Null: somebody else leads. */
+/**
+ * Goes on with the open cycle, or begins one. Null: somebody else leads.
+ *
+ * A force that finds one open has all of its steps done again, whatever an earlier night, or an earlier force, did of them:
+ * its drain may have ended before what it was forced for was written. The same force that goes on after a crash has not.
+ * The cycle stays the same one, so that what was started is completed and none is given up for it.
+ */
 export async function openCycle(
   tx: Tx,
   writer: CycleWriter,
@@ -53,9 +61,10 @@ export async function openCycle(
      on conflict ((true)) where finished_at is null do nothing`,
     [wanted.id, wanted.trigger, wanted.isForced, writer.instanceId],
   );
+  // Of one that was begun just now there is nothing to do again.
+  const startsOver = wanted.isForced && (await takeForForce(tx, wanted.trigger)) && begun === 0;
   const { rows: cycles } = await tx.query<{ id: string }>(
-    'update engram.sleep_cycles set is_forced = is_forced or $1 where finished_at is null returning id',
-    [wanted.isForced],
+    'select id from engram.sleep_cycles where finished_at is null',
   );
   const id = cycles[0]?.id;
   if (id === undefined) throw new Error('the open cycle ended under the lock of the leader');
@@ -74,7 +83,26 @@ export async function openCycle(
     'select name, status from engram.sleep_steps where cycle_id = $1 order by position',
     [id],
   );
-  return { id, isResumed: begun === 0, abandoned: abandoned > 0, steps };
+  return { id, isResumed: begun === 0, startsOver, abandoned: abandoned > 0, steps };
+}
+
+/** Makes the open cycle that of the force at hand, with nothing of it done. False: it was already, and is left as it is. */
+async function takeForForce(tx: Tx, trigger: string): Promise<boolean> {
+  // One row each, and the steps of one cycle. One that is running is so for whoever owes its end.
+  const { rowCount } = await tx.query(
+    `with forced as (
+       update engram.sleep_cycles c set is_forced = true, forced_at = l.honoured_force_at, trigger = $1
+       from engram.lifecycle l
+       where c.finished_at is null and (not c.is_forced or c.forced_at is distinct from l.honoured_force_at)
+       returning c.id),
+     reset as (
+       update engram.sleep_steps s set status = case s.status when 'running' then s.status else 'pending' end,
+         checkpoint = null, started_at = null, finished_at = null, done = null, total = null, note = null, error = null
+       from forced where s.cycle_id = forced.id)
+     select from forced`,
+    [trigger],
+  );
+  return rowCount > 0;
 }
 
 /** Three in a row. */

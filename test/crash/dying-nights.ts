@@ -18,7 +18,11 @@ import type { RacepointName } from '../../src/telemetry/racepoints.ts';
 export type Death = { readonly point: RacepointName; readonly step?: string } | null;
 
 export interface DyingNights {
-  readonly nights: readonly { readonly connectionString: string; readonly death: Death }[];
+  readonly nights: readonly {
+    readonly connectionString: string;
+    readonly trigger: 'idle' | 'forced';
+    readonly death: Death;
+  }[];
 }
 
 const [given] = process.argv.slice(2);
@@ -54,7 +58,7 @@ function createStep(db: Database, name: SleepStep['name']): SleepStep {
   };
 }
 
-async function sleepOn(connectionString: string, death: Death): Promise<void> {
+async function sleepOn({ connectionString, trigger, death }: DyingNights['nights'][number]): Promise<void> {
   const metrics = createMetrics();
   const shared = { clock: systemClock, log: silentLog, metrics };
   const db = createDatabase({ connectionString, poolMax: 1, applicationName: 'engramd-test', ...shared });
@@ -83,11 +87,11 @@ async function sleepOn(connectionString: string, death: Death): Promise<void> {
     newId: randomUUID,
   });
   const signal = new AbortController().signal;
-  const ended = await cycle.run({ fence: rows[0]?.fence ?? 0, trigger: 'idle', signal });
+  const ended = await cycle.run({ fence: rows[0]?.fence ?? 0, trigger, signal });
   say({ ended, history: await cycle.history() });
   await db.close();
 }
 
 // A process that is killed writes none at its end, and loading the modules is most of what it costs here.
 flushCompileCache();
-await Promise.all(nights.map(({ connectionString, death }) => sleepOn(connectionString, death)));
+await Promise.all(nights.map(sleepOn));

@@ -10,7 +10,8 @@ import { cyclePoints } from './points.ts';
 
 /*
  * SIGKILL of a sleep cycle at every racepoint of every step. Three nights are slept at once, each on a database of its
- * own, and die together: the first at the beginning of each step, the second in its middle, the third at its end.
+ * own, and die together: the first at the beginning of each step, the second in its middle, the third at its end. The
+ * second is of a forced sleep, which does its steps no more often for that.
  */
 
 const entry = new URL('./dying-nights.ts', import.meta.url).pathname;
@@ -21,13 +22,18 @@ let databases: TestDatabase[] = [];
 beforeAll(async () => {
   databases = await Promise.all(inSteps.map(() => createTestDatabase({ poolMax: 1 })));
   for (const { db } of databases) await db.query('create table night_work (step text, piece int)');
+  await databases[1]?.db.query('update engram.lifecycle set honoured_force_at = now()');
 });
 afterAll(async () => {
   await Promise.all(databases.map((database) => database.drop()));
 });
 
 async function sleep(deaths: readonly Death[]) {
-  const nights = databases.map(({ connectionString }, index) => ({ connectionString, death: deaths[index] ?? null }));
+  const nights = databases.map(({ connectionString }, index) => ({
+    connectionString,
+    trigger: index === 1 ? ('forced' as const) : ('idle' as const),
+    death: deaths[index] ?? null,
+  }));
   const child = fork(entry, [JSON.stringify({ nights } satisfies DyingNights)], {
     execArgv: [],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],

@@ -114,7 +114,7 @@ test('a forced run that goes on with a cycle does what was passed over in it', a
   steps[2].acts(() => ({ kind: 'done' }));
   broken.acts(() => ({ kind: 'done' }));
   expect(await bench.run({ trigger: 'forced' })).toMatchObject(outcome('clean'));
-  expect(await bench.cycle.latest()).toMatchObject({ trigger: 'idle', isForced: true });
+  expect(await bench.cycle.latest()).toMatchObject({ trigger: 'forced', isForced: true });
 });
 
 test('deaths count: a step that took its process along three times is left alone', async () => {
@@ -151,7 +151,8 @@ test('a database that goes away is no failure of the step that noticed', async (
   expect(await bench.cycle.history()).toMatchObject({ started: 1, completed: 1 });
 });
 
-test('nor where the database is away for the end of the step as well, night after night', async () => {
+/** Each run finds the database away when the second step ends. */
+async function createAway(runs: number) {
   let isAway = false;
   const db: Database = {
     ...database.db,
@@ -161,13 +162,28 @@ test('nor where the database is away for the end of the step as well, night afte
   const steps = [scriptedStep('drain'), scriptedStep('dedup'), scriptedStep('digest')] as const;
   const bench = await createCycleBench(database, steps, { db });
   bench.race.at('cycle:before-step-end', ({ step }) => {
-    isAway = step === 'dedup' && steps[1].runs() < 5;
+    isAway = step === 'dedup' && steps[1].runs() <= runs;
   });
-  for (let times = 0; times < 4; times += 1) {
+  for (let times = 0; times < runs; times += 1) {
     await expect(bench.run()).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
     isAway = false;
   }
+  return { steps, bench };
+}
+
+test('nor where the database is away for the end of the step as well, night after night', async () => {
+  const { steps, bench } = await createAway(4);
   expect(await failureRows(database)).toEqual([{ step: 'dedup', failures: 1, running: true, hours: null }]);
   expect(await bench.run()).toMatchObject(outcome('clean'));
   expect(steps.map((step) => step.runs())).toEqual([1, 5, 1]);
+});
+
+test('nor where the night that comes after that one is forced, and does all of it again', async () => {
+  const { steps, bench } = await createAway(1);
+  steps[1].acts(() => {
+    throw new Error('broken');
+  });
+  expect(await bench.run({ trigger: 'forced' })).toMatchObject(outcome('failed'));
+  expect(await failureRows(database)).toMatchObject([{ step: 'dedup', failures: 1, running: false }]);
+  expect(steps.map((step) => step.runs())).toEqual([2, 2, 1]);
 });

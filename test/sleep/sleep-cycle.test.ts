@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createDrivenClock } from '../support/driven-clock.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { aborted, createCycleBench, failureRows, lead, scriptedStep, stepRows } from './cycle-bench.ts';
 
@@ -9,6 +10,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await database.db.query('delete from engram.sleep_cycles');
   await database.db.query('delete from engram.step_failures');
+  await database.db.query('update engram.lifecycle set honoured_force_at = null');
 });
 afterAll(() => database.drop());
 
@@ -201,8 +203,9 @@ describe('an interruption', () => {
     const clock = {
       now: () => new Date(),
       monotonicMs: () => 0,
-      // What is waited for passes at once.
-      sleep: async (ms: number) => void waits.push(ms),
+      // What is waited for passes at once, but for the hours that a step has.
+      sleep: async (ms: number, signal?: AbortSignal) =>
+        ms > 2000 && signal ? aborted({ signal }) : void waits.push(ms),
     };
     const bench = await createCycleBench(database, steps, { clock });
     const goOn = Promise.withResolvers<void>();
@@ -229,6 +232,157 @@ describe('an interruption', () => {
     expect(await third).toMatchObject({ kind: 'finished', outcome: 'clean' });
     expect(await late.promise).toMatchObject({ code: 'STEP_OVER' });
     expect((await stepRows(database))[0]).toMatchObject({ runs: 2, checkpoint: null });
+  });
+});
+
+describe('a force', () => {
+  /** A force reaches SLEEP. */
+  const force = () => database.db.query('update engram.lifecycle set honoured_force_at = clock_timestamp()');
+  const untilItStops = (stop: AbortController) => async (context: Parameters<typeof aborted>[0]) => {
+    stop.abort();
+    await aborted(context);
+    return { kind: 'deferred' } as const;
+  };
+
+  /** Steps of which the third was interrupted, in a run of that kind. */
+  async function interruptedNight(trigger: 'idle' | 'starved' | 'forced') {
+    const steps = quiet();
+    const bench = await createCycleBench(database, steps);
+    const stop = new AbortController();
+    steps[2]?.acts(untilItStops(stop));
+    expect(await bench.run({ trigger, signal: stop.signal })).toMatchObject({ kind: 'interrupted' });
+    steps[2]?.acts(() => ({ kind: 'done' }));
+    expect(runsOf(steps)).toEqual([1, 1, 1, 0, 0]);
+    return { steps, bench };
+  }
+
+  test.for(['idle', 'starved'] as const)(
+    'a forced sleep that skips the drain: a night begun as %s and interrupted past it is done again from the drain on, and counts once',
+    async (trigger) => {
+      const { steps, bench } = await interruptedNight(trigger);
+      await force();
+      expect(await bench.run({ trigger: 'forced' })).toMatchObject({ kind: 'finished', outcome: 'clean' });
+      expect(runsOf(steps)).toEqual([2, 2, 2, 1, 1]);
+      expect(await bench.cycle.latest()).toMatchObject({ trigger: 'forced', isForced: true });
+      expect(await bench.cycle.history()).toMatchObject({ started: 1, completed: 1 });
+    },
+  );
+
+  test('a forced sleep that skips the drain: not after a force of yesterday that was interrupted past it either', async () => {
+    await force();
+    const { steps, bench } = await interruptedNight('forced');
+    await force();
+    await bench.run({ trigger: 'forced' });
+    expect(runsOf(steps)).toEqual([2, 2, 2, 1, 1]);
+  });
+
+  test('does what failed again, and the drain gets its whole time: no step has its old checkpoint', async () => {
+    const steps = quiet();
+    const bench = await createCycleBench(database, steps);
+    const stop = new AbortController();
+    steps[0]?.acts(async (context) => {
+      await context.save({ usedMs: 599_000 });
+      throw new Error('broken');
+    });
+    steps[1]?.acts(async (context) => {
+      await context.save('half');
+      return untilItStops(stop)(context);
+    });
+    await bench.run({ signal: stop.signal });
+    const checkpoints: unknown[] = [];
+    for (const step of steps) {
+      step.acts(({ checkpoint }) => {
+        checkpoints.push(checkpoint);
+        return { kind: 'done' };
+      });
+    }
+    expect(await bench.run({ trigger: 'forced' })).toMatchObject({ kind: 'finished', outcome: 'clean' });
+    expect(checkpoints).toEqual([null, null, null, null, null]);
+  });
+
+  test('that dies in the middle of its cycle is gone on with where it was, by the next leader and by a night', async () => {
+    await force();
+    const { steps, bench } = await interruptedNight('forced');
+    const doomed = bench.race.hold('cycle:step-begun', ({ step }) => step === 'integrity');
+    const dying = bench.run({ trigger: 'forced' });
+    await doomed.reached;
+    const next = await createCycleBench(database, steps);
+    doomed.release();
+    expect(await dying).toEqual({ kind: 'lost_leadership' });
+    const stop = new AbortController();
+    steps[4]?.acts(untilItStops(stop));
+    expect(await next.run({ trigger: 'forced', signal: stop.signal })).toMatchObject({ kind: 'interrupted' });
+    await database.db.query('update engram.lifecycle set honoured_force_at = null');
+    steps[4]?.acts(() => ({ kind: 'done' }));
+    expect(await next.run()).toMatchObject({ kind: 'finished', outcome: 'clean' });
+    expect((await stepRows(database)).map(({ runs }) => runs)).toEqual([1, 1, 2, 2, 2]);
+    expect(await next.cycle.history()).toMatchObject({ started: 1, completed: 1 });
+  });
+});
+
+describe('a step that hangs, with nobody to interrupt it', () => {
+  const clock = createDrivenClock();
+  const hour = 3_600_000;
+
+  test('is told to stop after an hour and has failed, and the others go on', async () => {
+    const steps = quiet();
+    const bench = await createCycleBench(database, steps, { clock });
+    const hangs = Promise.withResolvers<void>();
+    steps[1]?.acts(async (context) => {
+      hangs.resolve();
+      await aborted(context);
+      return { kind: 'deferred' };
+    });
+    const night = bench.run();
+    await hangs.promise;
+    await clock.advance(hour - 1);
+    expect(bench.cycle.isRunning()).toBe(true);
+    await clock.advance(1);
+    expect(await night).toMatchObject({ kind: 'finished', outcome: 'failed' });
+    expect(runsOf(steps)).toEqual([1, 1, 1, 1, 1]);
+    expect((await bench.cycle.latest())?.steps[1]?.error).toContain('came no further');
+    expect(await bench.cycle.quarantine()).toMatchObject([{ step: 'dedup', failures: 1 }]);
+  });
+
+  test('and has come further in its hour goes on from there', async () => {
+    const steps = quiet();
+    const bench = await createCycleBench(database, steps, { clock });
+    const works = Promise.withResolvers<void>();
+    const checkpoints: unknown[] = [];
+    steps[1]?.acts(async (context, run) => {
+      checkpoints.push(context.checkpoint);
+      if (run === 2) return { kind: 'done' };
+      await context.save('further');
+      works.resolve();
+      await aborted(context);
+      return { kind: 'deferred' };
+    });
+    const night = bench.run();
+    await works.promise;
+    expect(await clock.drive(night, () => checkpoints.length < 2)).toMatchObject({ outcome: 'clean' });
+    expect(checkpoints).toEqual([null, 'further']);
+  });
+
+  test('and does not listen either has failed as well; the others wait another hour for it, and no longer', async () => {
+    const steps = quiet();
+    const bench = await createCycleBench(database, steps, { clock });
+    const hangs = Promise.withResolvers<void>();
+    steps[0]?.acts(() => {
+      hangs.resolve();
+      return new Promise(() => undefined);
+    });
+    const night = bench.run();
+    await hangs.promise;
+    await clock.advance(hour + 2000);
+    expect(await night).toMatchObject({ kind: 'interrupted' });
+    expect(await bench.cycle.quarantine()).toMatchObject([{ step: 'drain', failures: 1 }]);
+    const again = bench.run();
+    await clock.advance(hour - 1);
+    expect(runsOf(steps)).toEqual([1, 0, 0, 0, 0]);
+    await clock.advance(1);
+    expect(await again).toMatchObject({ kind: 'finished', outcome: 'failed' });
+    expect(runsOf(steps)).toEqual([1, 1, 1, 1, 1]);
+    expect((await bench.cycle.latest())?.steps[0]?.error).toContain('did not return within an hour');
   });
 });
 

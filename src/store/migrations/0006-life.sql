@@ -68,6 +68,8 @@ create table engram.sleep_cycles (
   id uuid primary key,
   trigger text not null,
   is_forced boolean not null,
+  -- Which force it was begun by, or began over for: that of engram.lifecycle.honoured_force_at.
+  forced_at timestamptz,
   instance_id uuid not null references engram.instances (id),
   started_at timestamptz not null default now(),
   -- Grows while it is worked on: a cycle nobody goes on with is given up, not resumed days later.
