@@ -6,7 +6,7 @@ export interface Workable {
   readonly banks: readonly string[];
   /** Jobs in somebody's hands, over all daemons. */
   readonly jobsActive: number;
-  /** When the first of what rests becomes workable; null: nothing rests. */
+  /** When the first of what rests becomes workable, by the database's clock; null: nothing rests. */
   readonly nextAt: Date | null;
   /** Why due rows are not workable, in a few words (`the endpoint refuses the key`); null where nothing keeps any. */
   readonly heldBy: string | null;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDrainStep } from '../../src/sleep/steps/drain-step.ts';
+import { readServerFacts } from '../../src/store/server-facts.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { addMemories, consolidateAll, createRig, jobRows, type Rig } from '../queue/queue-rig.ts';
 import { createScriptedEngine, untilAborted } from '../queue/scripted-engine.ts';
@@ -19,6 +20,7 @@ const engine = createScriptedEngine({
 });
 /** Looks ten times as often. */
 const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 10, signal) };
+const databaseNow = async () => (await readServerFacts(database.db)).now;
 beforeAll(async () => {
   database = await createTestDatabase({ poolMax: 3 });
   rig = createRig(database.db, { engine });
@@ -38,7 +40,7 @@ const pending = async () =>
 
 test('every bank is worked off, and then nothing is handed out any more', async () => {
   for (const bank of ['a', 'b', 'c']) await addMemories(database.db, bank, { count: 4, ageSeconds: 60 });
-  const step = createDrainStep({ queue: rig.queue, clock });
+  const step = createDrainStep({ queue: rig.queue, clock, databaseNow });
   expect(await step.run(stepContext())).toEqual({ kind: 'done', note: '12 rows worked off' });
   expect(await pending()).toEqual([]);
   expect(rig.queue.isHandOutOpen()).toBe(false);
@@ -48,7 +50,7 @@ test('every bank is worked off, and then nothing is handed out any more', async 
 test('interrupted, the slice in hand is called off: its memories stay pending, its job waits, no retry is burned', async () => {
   await addMemories(database.db, 'held', { count: 3, ageSeconds: 60 });
   const stop = new AbortController();
-  const step = createDrainStep({ queue: rig.queue, clock: systemClock });
+  const step = createDrainStep({ queue: rig.queue, clock: systemClock, databaseNow });
   const ended = step.run(stepContext({ signal: stop.signal }));
   for (const before = engine.calls.length; engine.calls.length === before; ) await systemClock.sleep(10);
   stop.abort();

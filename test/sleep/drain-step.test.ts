@@ -9,6 +9,9 @@ import { stepContext } from './step-context.ts';
 /** A queue that is as the test says, and what was asked of it. */
 function createHandQueue(workable: Partial<Workable> = {}) {
   const clock = createDrivenClock();
+  /** What the database's clock is before that of the host. */
+  let skewMs = 0;
+  const databaseNow = () => new Date(clock.now().getTime() + skewMs);
   const asked: string[] = [];
   const closed: number[] = [];
   let isClosed = Promise.resolve();
@@ -34,7 +37,11 @@ function createHandQueue(workable: Partial<Workable> = {}) {
     clock,
     asked,
     closed,
-    step: createDrainStep({ queue, clock }),
+    databaseNow,
+    step: createDrainStep({ queue, clock, databaseNow: async () => databaseNow() }),
+    skew: (ms: number) => {
+      skewMs = ms;
+    },
     opened: () => state.opened,
     is: (next: Partial<Workable>) => {
       state.now = { ...state.now, ...next };
@@ -133,6 +140,27 @@ describe('the backlog', () => {
     await bench.pass(1);
     expect(await ended).toEqual({ kind: 'done', note: '2 rows worked off' });
   });
+
+  test.for([-5, 5])(
+    'the same where the clock of the database is %i minutes before that of the host',
+    async (minutes) => {
+      const bench = createHandQueue({ heldBy: 'their bank is being written to' });
+      bench.skew(minutes * 60_000);
+      const inSeconds = (seconds: number) => new Date(bench.databaseNow().getTime() + seconds * 1000);
+      bench.is({ nextAt: inSeconds(36) });
+      expect(await bench.step.run(stepContext())).toMatchObject({ kind: 'done' });
+      expect(bench.opened()).toBe(0);
+      bench.is({ nextAt: inSeconds(28) });
+      const ended = bench.step.run(stepContext());
+      await bench.pass(10);
+      expect(await bench.isPending(ended)).toBe(true);
+      bench.is({ rows: 2, banks: ['a'], nextAt: null, heldBy: null });
+      await bench.pass(2);
+      bench.is({ rows: 0, banks: [] });
+      await bench.pass(1);
+      expect(await ended).toEqual({ kind: 'done', note: '2 rows worked off' });
+    },
+  );
 
   test('what is always about to become workable, and never does, is waited for once', async () => {
     const bench = createHandQueue({ heldBy: 'an endpoint that comes and goes' });

@@ -1,6 +1,7 @@
 import type { ConsolidationEngine } from '../../consolidation/engine.ts';
 import type { Database } from '../../db/database.ts';
 import type { NeighbourLists } from '../../store/neighbours/neighbour-lists.ts';
+import { readServerFacts } from '../../store/server-facts.ts';
 import type { Clock } from '../../telemetry/clock.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { DrainPort } from '../drain-port.ts';
@@ -24,7 +25,7 @@ export interface SleepStepsDeps {
 /** The night, in its order: first what is new, then what is the same, what cannot be, what is broken, and what to tell. */
 export function createSleepSteps(deps: SleepStepsDeps): readonly SleepStep[] {
   return [
-    createDrainStep(deps),
+    createDrainStep({ ...deps, databaseNow: async () => (await readServerFacts(deps.db)).now }),
     createDedupStep(deps),
     createContradictionsStep(deps),
     createIntegrityStep(deps),

@@ -23,6 +23,8 @@ const callOffMs = 1500;
 interface DrainDeps {
   readonly queue: DrainPort;
   readonly clock: Clock;
+  /** The clock that times of the queue are of; that of this host may be another one by minutes. */
+  readonly databaseNow: () => Promise<Date>;
 }
 
 /**
@@ -55,7 +57,7 @@ class Drain {
   async run(): Promise<StepEnd> {
     const { queue } = this.#deps;
     const first = await queue.workable();
-    if (this.#isOver(first)) return done(first, this.#workedOff);
+    if (await this.#isOver(first)) return done(first, this.#workedOff);
     if (this.#usedMs() >= longestMs) return outOfTime(first);
     const handOut = queue.openHandOut();
     try {
@@ -70,7 +72,7 @@ class Drain {
     const { signal, save } = this.#context;
     for (let now = first; ; now = await queue.workable()) {
       this.#tell(now);
-      if (this.#isOver(now)) return done(now, this.#workedOff);
+      if (await this.#isOver(now)) return done(now, this.#workedOff);
       if (this.#usedMs() >= longestMs) return outOfTime(now);
       await this.#ask(now.banks);
       if (!signal.aborted) await clock.sleep(lookEveryMs, signal);
@@ -94,13 +96,13 @@ class Drain {
   }
 
   /** Nothing is workable and nothing in hand, nor will it be in a moment. */
-  #isOver({ rows, jobsActive, nextAt }: Workable): boolean {
-    const { clock } = this.#deps;
+  async #isOver({ rows, jobsActive, nextAt }: Workable): Promise<boolean> {
+    const { clock, databaseNow } = this.#deps;
     if (rows > 0 || jobsActive > 0) {
       this.#restsSinceMs = null;
       return false;
     }
-    if (nextAt === null || nextAt.getTime() - clock.now().getTime() > waitAtMostMs) return true;
+    if (nextAt === null || nextAt.getTime() - (await databaseNow()).getTime() > waitAtMostMs) return true;
     this.#restsSinceMs ??= clock.monotonicMs();
     return clock.monotonicMs() - this.#restsSinceMs >= waitAtMostMs;
   }
