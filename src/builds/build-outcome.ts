@@ -35,3 +35,12 @@ export class BuildStoppedError extends EngramdError {
     super('the build was ended, since the process lets go of everything');
   }
 }
+
+/** The bank was deleted: there is nothing to build of, now or later. */
+export class BuildBankGoneError extends EngramdError {
+  readonly code = 'BUILD_BANK_GONE';
+
+  constructor(what: string) {
+    super(`${what} cannot be built: its bank is gone`);
+  }
+}

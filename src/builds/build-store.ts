@@ -19,13 +19,18 @@ export interface SavedBuild {
 }
 
 /**
+ * The lease on building: a fence above all before it. `held`: somebody builds. `gone`: there is no such bank, and nothing
+ * to wait for.
+ */
+export type Claim = { readonly fence: number } | 'held' | 'gone';
+
+/**
  * Where what is built once a database lies, and who builds it: the port that the gate across daemons works on. Every
  * call is one short statement.
  */
 export interface BuildStore {
   load(key: BuildKey): Promise<SavedBuild | null>;
-  /** The lease on building, if nobody alive has it: a fence above all before it. Null: somebody builds. */
-  claim(key: BuildKey, holder: string, ttlMs: number): Promise<{ readonly fence: number } | null>;
+  claim(key: BuildKey, holder: string, ttlMs: number): Promise<Claim>;
   /** False: the lease was lost. */
   renew(key: BuildKey, holder: string, fence: number, ttlMs: number): Promise<boolean>;
   /** False, and nothing written: the lease was lost, the bank is gone, or what is there is complete and this is not. */

@@ -1,4 +1,5 @@
 import { errorMessage } from '../telemetry/engramd-error.ts';
+import { BuildBankGoneError } from './build-outcome.ts';
 import type { BuildKey } from './build-store.ts';
 import type { Built, SharedBuildOptions } from './shared-build.ts';
 
@@ -13,6 +14,7 @@ export interface LeadOptions<T>
 
 /**
  * Builds and saves under the lease, which is renewed meanwhile. Null: somebody else has the lease.
+ * @throws BuildBankGoneError, what the build threw
  *
  * A lease that is lost on the way ends the build: its successor is at it, and what this one made could not be saved.
  */
@@ -23,7 +25,8 @@ export async function lead<T>(
 ): Promise<{ readonly value: T; readonly outcome: 'built' | 'loaded' } | null> {
   const { store, racepoints, holder, leaseMs, log } = options;
   const lease = await store.claim(key, holder, leaseMs);
-  if (!lease) return null;
+  if (lease === 'held') return null;
+  if (lease === 'gone') throw new BuildBankGoneError(`${key.kind} of ${key.bankId}`);
   try {
     // Between the look that found nothing and the lease, another may have built and given it back.
     const saved = await options.usable(key);

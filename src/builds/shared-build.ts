@@ -2,7 +2,7 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
-import { type BuildOutcome, BuildStoppedError, BuildWaitTimeoutError } from './build-outcome.ts';
+import { BuildBankGoneError, type BuildOutcome, BuildStoppedError, BuildWaitTimeoutError } from './build-outcome.ts';
 import type { BuildKey, BuildStore, SavedBuild } from './build-store.ts';
 import type { Freshness } from './freshness.ts';
 import { type LeadOptions, lead } from './lead-build.ts';
@@ -46,6 +46,7 @@ export interface SharedBuildOptions<T> {
  * rebuilds: what is too old is handed out as it is, and one rebuild is begun behind it.
  */
 export interface SharedBuild<T> {
+  /** @throws BuildBankGoneError, BuildStoppedError, BuildWaitTimeoutError, the signal's reason, or what the build threw */
   get(key: BuildKey, options: { readonly signal: AbortSignal }): Promise<T>;
   /**
    * Ends every build, those of callers with a BuildStoppedError, and waits until no lease is left to give back. Whoever
@@ -129,7 +130,7 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
         { signal: stopping.signal },
       )
       .catch((thrown: unknown) => {
-        if (thrown instanceof BuildStoppedError) return;
+        if (isNobodysFault(thrown)) return;
         failedAtMs.set(name, clock.monotonicMs());
         onOutcome('failed', key);
         log.warn({ ...key, error: errorMessage(thrown) }, 'a rebuild failed; what there is goes on being used');
@@ -163,7 +164,7 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
         onOutcome(outcome, key);
         return value;
       } catch (thrown) {
-        if (!signal.aborted && !(thrown instanceof BuildStoppedError))
+        if (!signal.aborted && !isNobodysFault(thrown))
           onOutcome(thrown instanceof BuildWaitTimeoutError ? 'timed_out' : 'failed', key);
         throw thrown;
       }
@@ -176,6 +177,10 @@ export function createSharedBuild<T>(options: SharedBuildOptions<T>): SharedBuil
       stopping = new AbortController();
     },
   };
+}
+
+function isNobodysFault(thrown: unknown): boolean {
+  return thrown instanceof BuildStoppedError || thrown instanceof BuildBankGoneError;
 }
 
 function nameOf({ bankId, kind, key }: BuildKey): string {

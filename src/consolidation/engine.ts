@@ -90,8 +90,10 @@ export interface SweepReport {
   readonly rows: number;
   /** Put before the decider. */
   readonly pairs: number;
-  /** Done, or in review mode proposed. */
+  /** Done. */
   readonly folds: number;
+  /** In review mode: folds that wait for a person. */
+  readonly proposed: number;
   /** Folds that something was in the way of by then: looked at again by the next sweep, which begins there. */
   readonly missed: number;
 }

@@ -1,5 +1,5 @@
 import { setImmediate as yieldToRequests } from 'node:timers/promises';
-import { BuildTooLongError, BuildWaitTimeoutError } from '../builds/build-outcome.ts';
+import { BuildBankGoneError, BuildTooLongError, BuildWaitTimeoutError } from '../builds/build-outcome.ts';
 import { RetryLaterError } from '../models/provider-errors.ts';
 import {
   beforeAllRows,
@@ -54,11 +54,15 @@ class Sweep {
   readonly #deps: EngineDeps;
   readonly #request: SweepRequest;
   readonly #looked = new LookedAt();
-  /** Folded by this sweep: what was said of them beside others was said of what they no longer are. */
-  readonly #folded = new Set<string>();
+  /**
+   * Folded by this sweep, or proposed to be: what was said of them beside others was said of what they no longer are, or
+   * will not be.
+   */
+  readonly #settled = new Set<string>();
   #runId: string | null = null;
   #pairs = 0;
   #folds = 0;
+  #proposed = 0;
   #missed = 0;
   #rows = 0;
 
@@ -126,6 +130,8 @@ class Sweep {
     try {
       return await neighbours.of(bankId, this.#deps.embedder.model.id, { signal });
     } catch (thrown) {
+      // Nothing is left to look at, and the next page says so.
+      if (thrown instanceof BuildBankGoneError) return null;
       if (!(thrown instanceof BuildWaitTimeoutError || thrown instanceof BuildTooLongError)) throw thrown;
       // The lists only make it cheaper: the index knows the same.
       this.#deps.log.warn({ bankId, error: errorMessage(thrown) }, 'the search for duplicates goes on without lists');
@@ -147,7 +153,7 @@ class Sweep {
     const same = judged.filter(({ judgement }) => judgement.verdict === 'same');
     for (const one of same.sort(byAge)) {
       const { older, younger } = one.pair;
-      if (this.#folded.has(older.id) || this.#folded.has(younger.id)) continue;
+      if (this.#settled.has(older.id) || this.#settled.has(younger.id)) continue;
       await this.#fold(one);
     }
     await this.#pass(page);
@@ -192,9 +198,10 @@ class Sweep {
     for (let round = 0; round < foldRounds; round += 1) {
       const outcome = await this.#foldOnce(judged);
       if (outcome === 'gone') return;
-      if (outcome === 'folded') {
-        this.#folds += 1;
-        this.#folded.add(judged.pair.younger.id);
+      if (outcome !== 'missed') {
+        if (outcome === 'folded') this.#folds += 1;
+        else this.#proposed += 1;
+        this.#settled.add(judged.pair.younger.id);
         return;
       }
       if (!(await this.#stillReads(judged.pair))) break;
@@ -203,7 +210,7 @@ class Sweep {
   }
 
   /** By the same guards and locks, with the same history, as any other change (laws L2 to L4). */
-  async #foldOnce({ pair, judgement, scopeEpoch }: JudgedPair): Promise<'folded' | 'missed' | 'gone'> {
+  async #foldOnce({ pair, judgement, scopeEpoch }: JudgedPair): Promise<'folded' | 'proposed' | 'missed' | 'gone'> {
     const { decider, embedder, metrics, newId } = this.#deps;
     const { bankId, signal } = this.#request;
     signal.throwIfAborted();
@@ -238,7 +245,8 @@ class Sweep {
       metrics.replans.inc({ reason: miss.reason });
       return 'missed';
     }
-    if (result.applied.length > 0) metrics.ops.inc({ op: 'fold' });
+    if (result.applied.length === 0) return 'proposed';
+    metrics.ops.inc({ op: 'fold' });
     return 'folded';
   }
 
@@ -264,11 +272,14 @@ class Sweep {
   async #finishRun(): Promise<void> {
     if (this.#runId === null) return;
     const run = { bankId: this.#request.bankId, id: this.#runId, outcome: 'drained' };
-    await finishRun(this.#deps.db, { ...run, counts: { pairs: this.#pairs, ops: { fold: this.#folds } } });
+    const proposed = this.#proposed > 0 ? { proposed: this.#proposed } : {};
+    const counts = { pairs: this.#pairs, ops: { fold: this.#folds }, ...proposed };
+    await finishRun(this.#deps.db, { ...run, counts });
   }
 
   #report(end: Pick<SweepReport, 'outcome' | 'retryAt'>): SweepReport {
-    return { ...end, rows: this.#rows, pairs: this.#pairs, folds: this.#folds, missed: this.#missed };
+    const counts = { rows: this.#rows, pairs: this.#pairs, folds: this.#folds, proposed: this.#proposed };
+    return { ...end, ...counts, missed: this.#missed };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { BuildKey, BuildStore, SavedBuild } from '../builds/build-store.ts';
+import type { BuildStore, Claim, SavedBuild } from '../builds/build-store.ts';
 import type { Queryable } from '../db/database.ts';
 
 interface SavedRow {
@@ -38,20 +38,24 @@ export function createBuildStore(db: Queryable): BuildStore {
       };
     },
 
-    async claim({ bankId, kind, key }: BuildKey, holder: string, ttlMs: number) {
+    async claim({ bankId, kind, key }, holder, ttlMs): Promise<Claim> {
       // Primary keys. The bank first, as everywhere: whoever deletes it takes that row and then these.
-      const { rows } = await db.query<{ fence: number }>(
-        `with bank as materialized (select id from engram.banks where id = $1 for key share)
-         insert into engram.build_leases as l (bank_id, kind, key, holder, fence, expires_at)
-           select id, $2, $3, $4, 1, clock_timestamp() + make_interval(secs => $5::float8 / 1000) from bank
-         on conflict (bank_id, kind, key) do update
-           set holder = excluded.holder, fence = l.fence + 1,
-             expires_at = clock_timestamp() + make_interval(secs => $5::float8 / 1000)
-           where l.expires_at <= clock_timestamp()
-         returning fence`,
+      const { rows } = await db.query<{ fence: number | null }>(
+        `with bank as materialized (select id from engram.banks where id = $1 for key share),
+         leased as (
+           insert into engram.build_leases as l (bank_id, kind, key, holder, fence, expires_at)
+             select id, $2, $3, $4, 1, clock_timestamp() + make_interval(secs => $5::float8 / 1000) from bank
+           on conflict (bank_id, kind, key) do update
+             set holder = excluded.holder, fence = l.fence + 1,
+               expires_at = clock_timestamp() + make_interval(secs => $5::float8 / 1000)
+             where l.expires_at <= clock_timestamp()
+           returning fence)
+         select leased.fence from bank left join leased on true`,
         [bankId, kind, key, holder, ttlMs],
       );
-      return rows[0] ?? null;
+      const [bank] = rows;
+      if (!bank) return 'gone';
+      return bank.fence === null ? 'held' : { fence: bank.fence };
     },
 
     async renew({ bankId, kind, key }, holder, fence, ttlMs) {

@@ -35,16 +35,16 @@ const payload = async () => Buffer.from((await store.load(key))?.payload ?? []).
 
 it('gives the lease to one of many who ask at once', async () => {
   const claims = await Promise.all(Array.from({ length: 8 }, () => store.claim(key, randomUUID(), minute)));
-  expect(claims.filter((claim) => claim !== null)).toEqual([{ fence: 1 }]);
+  expect(claims.filter((claim) => claim !== 'held')).toEqual([{ fence: 1 }]);
 });
 
 it('gives a lease that ran out, or was given back, to the next with a higher fence', async () => {
   expect(await store.claim(key, a, minute)).toEqual({ fence: 1 });
-  expect(await store.claim(key, a, minute)).toBeNull();
+  expect(await store.claim(key, a, minute)).toBe('held');
   await runOut();
   expect(await store.claim(key, b, minute)).toEqual({ fence: 2 });
   await store.release(key, a, 1);
-  expect(await store.claim(key, a, minute)).toBeNull();
+  expect(await store.claim(key, a, minute)).toBe('held');
   await store.release(key, b, 2);
   expect(await store.claim(key, a, minute)).toEqual({ fence: 3 });
 });
@@ -94,8 +94,9 @@ it('knows neither other keys and banks, nor a bank that is not there', async () 
     expect(await store.save({ ...key, ...other }, 1, build('strange'))).toBe(false);
     expect(await store.renew({ ...key, ...other }, a, 1, minute)).toBe(false);
   }
-  expect(await store.claim({ ...key, bankId: randomUUID() }, a, minute)).toBeNull();
+  expect(await store.claim({ ...key, bankId: randomUUID() }, a, minute)).toBe('gone');
   await db.query('delete from engram.banks where id = $1', [key.bankId]);
+  expect(await store.claim(key, a, minute)).toBe('gone');
   expect(await store.load(key)).toBeNull();
 });
 

@@ -336,4 +336,19 @@ describe('what is saved', () => {
     expect(await call).toBe('built 1');
     expect(await saved()).toBeUndefined();
   });
+
+  it('of a bank that is gone is waited for by nobody: who asks, and who waits for another daemon, is told so', async () => {
+    const [a, b] = [daemon(), daemon()];
+    const hold = a.races.hold('build:before-save');
+    const call = a.shared.get(key, { signal });
+    await hold.reached;
+    const waiting = b.shared.get(key, { signal });
+    const told = expect(waiting).rejects.toMatchObject({ code: 'BUILD_BANK_GONE' });
+    await db.query('delete from engram.banks where id = $1', [key.bankId]);
+    await told;
+    hold.release();
+    await call;
+    await expect(a.shared.get(key, { signal })).rejects.toMatchObject({ code: 'BUILD_BANK_GONE' });
+    expect([b.builds(), b.outcomes, a.outcomes]).toEqual([0, [], ['built']]);
+  });
 });

@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { BuildTooLongError } from '../../src/builds/build-outcome.ts';
+import { BuildBankGoneError, BuildTooLongError } from '../../src/builds/build-outcome.ts';
 import { rememberVerdicts } from '../../src/consolidation/remember-verdicts.ts';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import type { ReadonlyNeighbours } from '../../src/store/neighbours/neighbour-lists.ts';
@@ -32,7 +32,15 @@ describe('observations that say the same', () => {
   it('are one: the younger is folded into the older, with a change set of its own; a second sweep finds nothing', async () => {
     const ids = await twins(warm, fresh, 'Ana drinks tea');
     const before = await observation(bench, fresh);
-    expect(await sweep(bench)).toEqual({ outcome: 'done', retryAt: null, rows: 3, pairs: 1, folds: 1, missed: 0 });
+    expect(await sweep(bench)).toEqual({
+      outcome: 'done',
+      retryAt: null,
+      rows: 3,
+      pairs: 1,
+      folds: 1,
+      proposed: 0,
+      missed: 0,
+    });
     expect(bench.decider.pairs).toEqual([[warm, fresh]]);
     const [root, folded] = [await observation(bench, warm), await observation(bench, fresh)];
     expect(folded).toEqual({ ...before, isLive: false, version: 2, canonicalId: root.id });
@@ -54,6 +62,20 @@ describe('observations that say the same', () => {
     expect(await sweep(bench)).toMatchObject({ outcome: 'done', pairs: 0 });
     expect(bench.decider.pairs, 'an unchanged store asks nobody').toEqual([]);
     expect(await sweepMark(bench), 'at the horizon, before whatever comes').toMatch(/\/[0-]+$/);
+  });
+
+  it('in review mode are proposed, once each, and nobody is told that they were folded', async () => {
+    await twins(warm, fresh, good);
+    const before = await observations(bench);
+    const review = await bench.engineBeside({ apply: 'review' });
+    expect(await sweep(bench, {}, review)).toMatchObject({ outcome: 'done', rows: 3, folds: 0, proposed: 2 });
+    expect(await observations(bench)).toEqual(before);
+    expect(await folds(bench)).toEqual(['sweep proposed', 'sweep proposed']);
+    const runs = await bench.rows("select counts from engram.runs where bank_id = $1 and trigger = 'sweep'", [
+      bench.bankId,
+    ]);
+    expect(runs).toEqual([{ counts: { pairs: 3, ops: { fold: 0 }, proposed: 2 } }]);
+    expect(await sweep(bench, {}, review)).toMatchObject({ pairs: 0, proposed: 0 });
   });
 
   it('three of them are reached through the oldest', async () => {
@@ -163,7 +185,15 @@ describe('the mark', () => {
     bench.decider.adjudicate_ = () => {
       throw new BudgetSpentError('the budget is spent', retryAt);
     };
-    expect(await sweep(bench)).toEqual({ outcome: 'deferred', retryAt, rows: 0, pairs: 1, folds: 0, missed: 0 });
+    expect(await sweep(bench)).toEqual({
+      outcome: 'deferred',
+      retryAt,
+      rows: 0,
+      pairs: 1,
+      folds: 0,
+      proposed: 0,
+      missed: 0,
+    });
     expect(await sweepMark(bench)).toBeNull();
     bench.decider.adjudicate_ = () => 'same';
     expect(await sweep(bench)).toMatchObject({ outcome: 'done', pairs: 1, folds: 1 });
@@ -307,5 +337,16 @@ describe('a sweep over everything', () => {
     const late = { of: () => Promise.reject(new BuildTooLongError('lists', 1_200_000)) };
     expect(await sweep(bench, { neighbours: late, limit: 1 })).toMatchObject({ rows: 16 });
     expect(bench.logged.join()).toContain('goes on without lists');
+  });
+
+  it('is over at once where the bank is deleted before its lists are built', async () => {
+    await fill();
+    const gone = {
+      of: async (bankId: string) => {
+        await bench.rows('delete from engram.banks where id = $1', [bankId]);
+        throw new BuildBankGoneError('lists');
+      },
+    };
+    expect(await sweep(bench, { neighbours: gone })).toMatchObject({ outcome: 'done', rows: 0, pairs: 0 });
   });
 });

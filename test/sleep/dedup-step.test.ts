@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 
-const quiet: SweepReport = { outcome: 'done', retryAt: null, rows: 0, pairs: 0, folds: 0, missed: 0 };
+const quiet: SweepReport = { outcome: 'done', retryAt: null, rows: 0, pairs: 0, folds: 0, proposed: 0, missed: 0 };
 const worked: SweepReport = { ...quiet, rows: 5, pairs: 4, folds: 1 };
 
 /** The step with an engine that answers as it is told; `turns` lists the banks in the order of their turns. */
@@ -60,7 +60,15 @@ describe('banks take turns', () => {
     const context = stepContext();
     expect(await run(context)).toEqual({ kind: 'done', note: '5 folded, 25 observations looked at' });
     expect(turns).toEqual(['a', 'b', 'c', 'a', 'a']);
-    expect(context.saved.at(-1)).toEqual({ after: 'c', unfinished: [], banks: 3, rows: 25, folds: 5 });
+    expect(context.saved.at(-1)).toEqual({ after: 'c', unfinished: [], banks: 3, rows: 25, folds: 5, proposed: 0 });
+  });
+
+  it('a fold that waits for a person is told as proposed, not as done', async () => {
+    const proposals = { ...worked, folds: 0, proposed: 1 };
+    const some = stepWith((bank) => (bank === 'a' ? worked : proposals));
+    expect(await some.run()).toEqual({ kind: 'done', note: '1 folded, 2 proposed, 15 observations looked at' });
+    const all = stepWith(() => proposals);
+    expect(await all.run()).toEqual({ kind: 'done', note: '3 proposed, 15 observations looked at' });
   });
 
   it('an interrupted step goes on at the bank where it was, and a bank that needs another turn has it', async () => {

@@ -663,8 +663,9 @@ const cases: Record<string, Case> = {
         BuildKey,
       ];
       const lease = await store.claim(ours, uuid(), 60_000);
-      await store.save(ours, lease?.fence ?? 0, build);
-      const given = [await store.load(own), await store.save(own, lease?.fence ?? 0, build)];
+      const fence = typeof lease === 'string' ? 0 : lease.fence;
+      await store.save(ours, fence, build);
+      const given = [await store.load(own), await store.save(own, fence, build)];
       await db.query("delete from engram.shared_builds where bank_id = 'victim'");
       await db.query("delete from engram.build_leases where bank_id = 'victim'");
       return given;

@@ -21,6 +21,7 @@ const checkpointSchema = z.strictObject({
   banks: z.int(),
   rows: z.int(),
   folds: z.int(),
+  proposed: z.int(),
 });
 type Checkpoint = z.output<typeof checkpointSchema>;
 
@@ -52,7 +53,7 @@ class DedupRun {
     this.#deps = deps;
     this.#context = context;
     // One of another build: from the beginning, which costs a look at each bank.
-    const beginning = { after: '', unfinished: [], banks: 0, rows: 0, folds: 0 };
+    const beginning = { after: '', unfinished: [], banks: 0, rows: 0, folds: 0, proposed: 0 };
     this.#at = checkpointSchema.safeParse(context.checkpoint).data ?? beginning;
   }
 
@@ -97,12 +98,13 @@ class DedupRun {
     const isCutShort = report.outcome === 'deferred' && (signal.aborted || report.retryAt !== null);
     // A fold that missed keeps the mark where it is: another turn would begin at the same place.
     const needsMore = report.outcome === 'deferred' && report.missed === 0;
-    const { rows, folds } = this.#at;
-    this.#at = { ...this.#at, rows: rows + report.rows, folds: folds + report.folds };
+    const { rows, folds, proposed } = this.#at;
+    const sums = { rows: rows + report.rows, folds: folds + report.folds, proposed: proposed + report.proposed };
+    this.#at = { ...this.#at, ...sums };
     if (!isCutShort) this.#at = { ...this.#at, ...then(needsMore) };
-    this.#context.progress(this.#at.banks, null, `${this.#at.rows} observations, ${this.#at.folds} folded`);
+    this.#context.progress(this.#at.banks, null, `${this.#at.rows} observations, ${this.#cameTo()}`);
     // What has not come further is not kept as if it had: the cycle tells by this whether the step gets on.
-    if (report.rows + report.folds > 0) await this.#context.save(this.#at);
+    if (report.rows + report.folds + report.proposed > 0) await this.#context.save(this.#at);
   }
 
   /** Null: it failed, or was interrupted. */
@@ -122,9 +124,17 @@ class DedupRun {
     }
   }
 
+  /** Where folds are for a person to decide on, none is done. */
+  #cameTo(): string {
+    const { folds, proposed } = this.#at;
+    const folded = `${folds} folded`;
+    if (proposed === 0) return folded;
+    return folds === 0 ? `${proposed} proposed` : `${folded}, ${proposed} proposed`;
+  }
+
   #note(): string {
-    const { rows, folds } = this.#at;
-    const done = rows === 0 ? 'nothing had changed' : `${folds} folded, ${rows} observations looked at`;
+    const { rows } = this.#at;
+    const done = rows === 0 ? 'nothing had changed' : `${this.#cameTo()}, ${rows} observations looked at`;
     if (this.#closedUntil === null) return done;
     return `${done}; the rest waits: nothing can be decided before ${this.#closedUntil.toISOString()}`;
   }
