@@ -1,5 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+/** Real daemons, killed and left to sleep: most of their time is waiting, and a suite of their own. */
+const processes = ['test/crash/**/*.test.ts', 'test/life/**/*.test.ts'];
+
+const onPostgres = {
+  globalSetup: ['test/support/global-postgres.ts'],
+  setupFiles: ['test/support/lease-backstop.ts'],
+  pool: 'forks' as const,
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+
 export default defineConfig({
   test: {
     projects: [
@@ -7,13 +19,15 @@ export default defineConfig({
         test: {
           name: 'default',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/containers/**'],
-          globalSetup: ['test/support/global-postgres.ts'],
-          setupFiles: ['test/support/lease-backstop.ts'],
-          pool: 'forks',
-          maxWorkers: 2,
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          exclude: ['test/containers/**', ...processes],
+          ...onPostgres,
+        },
+      },
+      {
+        test: {
+          name: 'processes',
+          include: processes,
+          ...onPostgres,
         },
       },
       {
