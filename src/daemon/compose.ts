@@ -289,6 +289,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       probe,
       refreshStatus: () => status.fresh(),
       watchdog: () => watchdog,
+      inherited: options.inherited,
       instanceId,
       connectionString: config.databaseDirectUrl ?? connectionString,
       startNeighbourWorker: options.heavyWork?.startNeighbourWorker,

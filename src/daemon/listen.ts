@@ -1,12 +1,21 @@
+import { type AddressInfo, isIP } from 'node:net';
+import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { App } from './compose.ts';
-import type { InheritedListener } from './control/inherited-sockets.ts';
+import type { InheritedHttp } from './control/inherited-sockets.ts';
 
 /** The address cannot be listened on: taken, not this machine's, or not for this user. */
 class ListenError extends EngramdError {
   readonly code = 'LISTEN';
+}
+
+/** The supervisor would open /v1 to other machines, and nobody has set a token. */
+class OpenSocketError extends EngramdError {
+  readonly code = 'OPEN_SOCKET';
+  override readonly exitCode = 2;
 }
 
 const reasons: Readonly<Record<string, string>> = {
@@ -17,18 +26,31 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /**
- * Starts to listen; the URL under which this machine reaches it, with the port really taken.
+ * Starts to listen; the URL under which this machine reaches it, with the address and port really taken: those of an
+ * inherited socket are its own, whatever the settings say.
  *
- * @throws ListenError
+ * @throws ListenError, OpenSocketError
  */
-export async function listen(app: App, config: Config, inherited: readonly InheritedListener[] = []): Promise<string> {
+export async function listen(
+  app: App,
+  config: Config,
+  options: { readonly inherited: readonly InheritedHttp[]; readonly log: Pick<Log, 'warn'> },
+): Promise<string> {
+  const { inherited, log } = options;
   const [first, ...further] = inherited;
   if (first) {
+    assertClosed(inherited, config);
+    const wanted = inherited.find(({ address }) => isAsSet(address, config));
+    if (!wanted) {
+      log.warn(
+        `the supervisor listens on ${inherited.map(({ address }) => inWords(address)).join(' and ')}, which holds: ` +
+          `ENGRAMD_HTTP_HOST and ENGRAMD_HTTP_PORT say ${inWords({ address: hostOf(config), port: config.httpPort })}`,
+      );
+    }
     await first.moveTo(app.server);
     // A server listens once; a second address of the unit is served beside it.
     for (const listener of further) listener.accept((socket) => app.server.emit('connection', socket));
-    // The supervisor listens at what its unit says, which is the settings' to say as well.
-    return urlOf(config, config.httpPort);
+    return urlOf((wanted ?? first).address);
   }
   const host = hostOf(config);
   try {
@@ -40,14 +62,39 @@ export async function listen(app: App, config: Config, inherited: readonly Inher
     });
   }
   const address = app.server.address();
-  return urlOf(config, typeof address === 'object' && address !== null ? address.port : config.httpPort);
+  return urlOf({
+    address: host,
+    port: typeof address === 'object' && address !== null ? address.port : config.httpPort,
+  });
 }
 
-function urlOf(config: Config, port: number): string {
+type Address = Pick<AddressInfo, 'address' | 'port'>;
+
+/** The settings were judged by their own host when they were loaded; what counts is where it listens. */
+function assertClosed(inherited: readonly InheritedHttp[], config: Config): void {
+  const open = inherited.find(({ address }) => !isLoopback(address.address));
+  if (!open || config.apiToken !== undefined) return;
+  throw new OpenSocketError(
+    `the socket that the supervisor hands down listens on ${inWords(open.address)}, which can be reached from other machines ` +
+      'and needs ENGRAMD_API_TOKEN: set it, or install with a loopback ENGRAMD_HTTP_HOST',
+  );
+}
+
+/** A port of 0 says any; what a name stands for is not asked. */
+function isAsSet({ address, port }: Address, config: Config): boolean {
   const host = hostOf(config);
+  const isHost = isIP(host) === 0 ? host !== 'localhost' || isLoopback(address) : host === address;
+  return isHost && (config.httpPort === 0 || config.httpPort === port);
+}
+
+function urlOf({ address, port }: Address): string {
   // A wildcard is no address to connect to.
-  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+  const reachable = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
+  return `http://${inWords({ address: reachable, port })}`;
+}
+
+function inWords({ address, port }: Address): string {
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 function hostOf(config: Config): string {

@@ -7,7 +7,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { App } from './compose.ts';
 import { startControlServer } from './control/control-server.ts';
-import type { InheritedSockets } from './control/inherited-sockets.ts';
+import type { InheritedControl, InheritedSockets } from './control/inherited-sockets.ts';
+import { isSameSocket } from './control/unix-path.ts';
 import { removeDaemonFile, writeDaemonFile } from './daemon-file.ts';
 import type { Life } from './life/life.ts';
 import { consumeWakeSignal } from './life/wake-signal.ts';
@@ -39,7 +40,7 @@ export async function serve(options: ServeOptions): Promise<{ readonly url: stri
   const { control: inheritedControl = [], http: inheritedHttp = [] } = options.inherited ?? {};
   const { id: instanceId, version, startedAt } = appDeps.instance;
 
-  const url = await listen(app, config, inheritedHttp);
+  const url = await listen(app, config, { inherited: inheritedHttp, log });
   const [, ...further] = inheritedHttp;
   if (further.length > 0) {
     releasers.add('further sockets', stopBoundsMs.daemonFile, async () => {
@@ -66,7 +67,8 @@ export async function serve(options: ServeOptions): Promise<{ readonly url: stri
 
   await life.start(consumeWakeSignal(config.dataDir) !== undefined);
   const watchdog = startWatchdog({
-    socketPath: config.socket,
+    socketPath: controlPath(inheritedControl, options),
+    listenAgain: () => control.listenAgain(),
     logPath: killLogPath(config.dataDir),
     instanceId,
     notify: notify?.watchdog ?? null,
@@ -76,4 +78,15 @@ export async function serve(options: ServeOptions): Promise<{ readonly url: stri
   releasers.add('watchdog', stopBoundsMs.watchdog, () => watchdog.stop());
   await notify?.ready(`${life.view().state}, ${url}`);
   return { url, watchdog };
+}
+
+/** Where the control socket really is: a watchdog that asks elsewhere kills a daemon that is well. */
+function controlPath(inherited: readonly InheritedControl[], { config, log }: ServeOptions): string {
+  const paths = inherited.flatMap(({ path }) => path ?? []);
+  const [first] = paths;
+  if (first === undefined || paths.some((path) => isSameSocket(path, config.socket))) return config.socket;
+  log.warn(
+    `the supervisor listens on the control socket ${first.replace('\0', '@')}: commands look for it where ENGRAMD_SOCKET says, at ${config.socket}`,
+  );
+  return first;
 }

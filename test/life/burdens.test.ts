@@ -1,8 +1,11 @@
 import { afterAll, describe, it, vi } from 'vitest';
+import { callControl } from '../../src/daemon/control/control-client.ts';
+import { readDaemonFile } from '../../src/daemon/daemon-file.ts';
 import { writeServiceMarker } from '../../src/daemon/service-marker.ts';
 import { apiError } from '../support/scripted-model/reply.ts';
 import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { startHanded } from './handed-daemon.ts';
 import { endAll, type LivingDaemon, scratch, shortLife, startLiving } from './living-daemon.ts';
 
 /* Real daemons with much to do, with a companion, or with a supervisor; side by side, each on a database of its own. */
@@ -137,7 +140,10 @@ describe.concurrent('a daemon', () => {
     expect((await second.stop()).code).toBe(0);
   });
 
-  it('of a service may end itself to hibernate; without one it parks and says why', async ({ expect }) => {
+  it('of a service may end itself to hibernate; without its sockets it parks and says why', async ({
+    expect,
+    onTestFinished,
+  }) => {
     const database = await openDatabase();
     const env = { DATABASE_URL: database.connectionString, ENGRAMD_HIBERNATE: 'exit', ...shortLife };
     const dataDir = scratch();
@@ -146,15 +152,27 @@ describe.concurrent('a daemon', () => {
       scope: 'user',
       unit: 'engramd.service',
       hasTimer: true,
-      socket: `${dataDir}/engramd.sock`,
+      socket: `${dataDir}/handed.sock`,
     });
-    const served = await startLiving({ ...env, INVOCATION_ID: 'of a test' }, { dataDir });
-    expect((await served.ended).code).toBe(0);
+    const path = `${dataDir}/handed.sock`;
+    const served = await startHanded(dataDir, path, env);
+    onTestFinished(() => void served.child.kill('SIGKILL'));
+    // It is found, and watched, where the sockets are, and not where its settings say.
+    const url = `http://127.0.0.1:${served.port}`;
+    await expect.poll(() => readDaemonFile(dataDir)?.url, { timeout: 20_000 }).toBe(url);
+    expect(await callControl(path, { type: 'status' }, { timeoutMs: 10_000 })).toMatchObject({ ok: true });
+    const scrape = async () => (await fetch(`${url}/metrics`)).text();
+    await expect.poll(scrape, { timeout: 10_000 }).toMatch(/watchdog_probes\{outcome="good"\} [1-9]/);
+    expect(await served.ended, served.stderr()).toBe(0);
+    expect(served.stderr()).not.toContain('nobody can connect to the control socket');
+    expect(served.stderr()).toMatch(/the control socket [^"]*handed\.sock.*ENGRAMD_SOCKET/);
+    expect(served.stderr()).toMatch(new RegExp(`127\\.0\\.0\\.1:${served.port}, which holds.*ENGRAMD_HTTP_PORT`));
     const reasons = await database.db.query<{ stop_reason: string }>('select stop_reason from engram.instances');
     expect(reasons.rows).toEqual([{ stop_reason: expect.stringMatching(/^hibernation/) }]);
 
     // Started again, as by somebody who connects: it serves, and only then is there time to hibernate again.
-    const alone = await startLiving(env);
+    // By a shell of a service: its INVOCATION_ID is inherited, its sockets are not.
+    const alone = await startLiving({ ...env, INVOCATION_ID: 'of a test' });
     const answer = await fetch(`${alone.file.url}/v1/banks`);
     expect(answer.status).toBe(200);
     expect(alone.output().stderr).toContain('ENGRAMD_HIBERNATE=exit parks instead');

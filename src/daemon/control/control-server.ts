@@ -1,8 +1,9 @@
-import { createServer, type Socket } from 'node:net';
+import { lstatSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { AnswerDeps } from './answer-line.ts';
 import { type Connection, serveConnection } from './connection.ts';
 import type { InheritedListener } from './inherited-sockets.ts';
-import { listenOnPath } from './listen-on-path.ts';
+import { listenOnPath, SocketPathError } from './listen-on-path.ts';
 
 export interface ControlServerOptions extends AnswerDeps {
   /** Where to listen: a path of our own, or what the supervisor handed down. */
@@ -13,6 +14,17 @@ export interface ControlServer {
   /** Takes no more connections and no more lines, lets what is in hand be answered, and cuts off what takes longer. */
   stop(): Promise<void>;
   connections(): number;
+  /**
+   * Makes the socket's file again, which somebody has removed: without it nobody can connect. Connections that stand stay.
+   *
+   * @throws SocketPathError, SocketInUseError
+   */
+  listenAgain(): Promise<void>;
+}
+
+interface Listening {
+  close(): void;
+  again(): Promise<void>;
 }
 
 /** Of the 500 ms that a stop may take. */
@@ -38,13 +50,18 @@ export async function startControlServer(options: ControlServerOptions): Promise
     });
   }
 
-  const close = await listen(at, accept);
+  const listening = await listen(at, accept);
 
   return {
     connections: () => open.size,
+    async listenAgain() {
+      if (isStopping) return;
+      await listening.again();
+      if (isStopping) listening.close();
+    },
     async stop() {
       isStopping = true;
-      close();
+      listening.close();
       for (const connection of open.values()) connection.finish();
       if (open.size > 0) await clock.sleep(answerMs, empty.signal);
       for (const connection of open.values()) connection.destroy();
@@ -52,15 +69,35 @@ export async function startControlServer(options: ControlServerOptions): Promise
   };
 }
 
-async function listen(at: ControlServerOptions['at'], accept: (socket: Socket) => void): Promise<() => void> {
+async function listen(at: ControlServerOptions['at'], accept: (socket: Socket) => void): Promise<Listening> {
   if ('inherited' in at) {
     for (const listener of at.inherited) listener.accept(accept);
-    return () => {
-      for (const listener of at.inherited) listener.close();
+    return {
+      close() {
+        for (const listener of at.inherited) listener.close();
+      },
+      again: () =>
+        Promise.reject(new Error('the supervisor made it, and makes it again when its socket unit is restarted')),
     };
   }
+  const { path } = at;
+  let server = await listenAt(path, accept);
+  return {
+    close: () => void server.close(),
+    async again() {
+      // Its close removes whatever is there now.
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false)
+        throw new SocketPathError(path, 'there is a file of that name which is no socket');
+      // Before the new one, whose file it would remove.
+      server.close();
+      server = await listenAt(path, accept);
+    },
+  };
+}
+
+async function listenAt(path: string, accept: (socket: Socket) => void): Promise<Server> {
   // A client that has said all it wanted, e.g. `echo … | nc -U`, still gets its answers.
   const server = createServer({ allowHalfOpen: true }, accept);
-  await listenOnPath(server, at.path);
-  return () => void server.close();
+  await listenOnPath(server, path);
+  return server;
 }

@@ -1,5 +1,6 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
+import { pathOfUnixSocket } from './unix-path.ts';
 
 /** A socket that the supervisor listens on for us, by the convention of systemd. */
 export interface InheritedListener {
@@ -13,11 +14,21 @@ export interface InheritedListener {
   close(): void;
 }
 
+export interface InheritedControl extends InheritedListener {
+  /** Where it really is, whatever the settings say; null where the system does not tell. */
+  readonly path: string | null;
+}
+
+export interface InheritedHttp extends InheritedListener {
+  /** Where it really is, whatever the settings say. */
+  readonly address: AddressInfo;
+}
+
 export interface InheritedSockets {
   /** Unix sockets: for the control plane. */
-  readonly control: readonly InheritedListener[];
+  readonly control: readonly InheritedControl[];
   /** Sockets with an address and a port: for HTTP. */
-  readonly http: readonly InheritedListener[];
+  readonly http: readonly InheritedHttp[];
 }
 
 /** What was handed down cannot be listened on. */
@@ -40,20 +51,22 @@ export async function takeInheritedSockets(
 ): Promise<InheritedSockets> {
   const announced = { pid: env.LISTEN_PID, count: env.LISTEN_FDS };
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete env[name];
-  const control: InheritedListener[] = [];
-  const http: InheritedListener[] = [];
+  const control: InheritedControl[] = [];
+  const http: InheritedHttp[] = [];
   // Meant for somebody else: a shell in between, whose variables we have got.
   if (announced.count === undefined || announced.pid !== String(pid)) return { control, http };
   if (!/^\d{1,3}$/.test(announced.count))
     throw new InheritedSocketError(`LISTEN_FDS is ${JSON.stringify(announced.count)}, not a number of sockets`);
   for (let fd = firstDescriptor; fd < firstDescriptor + Number(announced.count); fd += 1) {
-    const { isUnix, listener } = await listenOn(fd);
-    (isUnix ? control : http).push(listener);
+    const { address, listener } = await listenOn(fd);
+    if (address === null) control.push({ ...listener, path: pathOfUnixSocket(fd) });
+    else http.push({ ...listener, address });
   }
   return { control, http };
 }
 
-async function listenOn(fd: number): Promise<{ isUnix: boolean; listener: InheritedListener }> {
+/** Without an address: a unix socket, of whose path Node tells only where it has bound it itself. */
+async function listenOn(fd: number): Promise<{ address: AddressInfo | null; listener: InheritedListener }> {
   const early: Socket[] = [];
   let handOver = (socket: Socket): void => void early.push(socket);
   // Paused, so that nothing of what a client says is lost before somebody listens to it.
@@ -71,7 +84,7 @@ async function listenOn(fd: number): Promise<{ isUnix: boolean; listener: Inheri
   }
   const address = server.address();
   return {
-    isUnix: typeof address !== 'object' || address === null,
+    address: typeof address === 'object' ? address : null,
     listener: {
       accept(onConnection) {
         handOver = (socket) => {

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.ts';
+import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { ServiceMarker } from '../service-marker.ts';
 
 export interface HibernationMode {
@@ -15,17 +16,19 @@ export function hibernationMode(facts: {
   readonly hibernate: Config['hibernate'];
   readonly pid: number;
   readonly marker: ServiceMarker | undefined;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly inherited: InheritedSockets | undefined;
 }): HibernationMode {
-  const { hibernate, pid, marker, env } = facts;
+  const { hibernate, pid, marker, inherited } = facts;
   if (hibernate !== 'exit') return { kind: hibernate, warning: null };
   const parks = (why: string): HibernationMode => ({
     kind: 'park',
     warning: `ENGRAMD_HIBERNATE=exit parks instead: ${why}`,
   });
   if (pid === 1) return parks('this is process 1, and the end of it is the end of its container');
+  if (marker?.kind === 'launchd') return parks('launchd would not start it for whoever comes');
   if (!marker?.hasTimer) return parks('no timer would start it for what is due; `engramd service install` writes one');
-  // Set by systemd and by launchd for what they start; without, this is somebody's terminal.
-  if (!env.INVOCATION_ID && !env.XPC_SERVICE_NAME) return parks('it was not started by its service');
+  // The environment of a service is inherited by whatever it starts; sockets are not. Both, since clients come by both.
+  if (!inherited?.control.length || !inherited.http.length)
+    return parks('systemd has handed it no sockets, so nothing would start it for whoever comes');
   return { kind: 'exit', warning: null };
 }

@@ -4,6 +4,8 @@ export interface ProbeResult {
   readonly outcome: 'good' | 'missed';
   /** Of a miss: what went wrong. */
   readonly why: string;
+  /** There is nobody on the path, which says nothing about the daemon: somebody may have removed the socket's file. */
+  readonly isGone: boolean;
   readonly tookMs: number;
 }
 
@@ -19,11 +21,11 @@ export function probe(socketPath: string, timeoutMs: number): Promise<ProbeResul
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const socket = connect(socketPath);
-    const end = (why: string | null) => {
+    const end = (why: string | null, isGone = false) => {
       clearTimeout(timer);
       socket.destroy();
       const outcome = why === null ? 'good' : 'missed';
-      resolve({ outcome, why: why ?? '', tookMs: performance.now() - startedMs });
+      resolve({ outcome, why: why ?? '', isGone, tookMs: performance.now() - startedMs });
     };
     const timer = setTimeout(() => end('no answer'), timeoutMs);
     let reply = '';
@@ -36,7 +38,9 @@ export function probe(socketPath: string, timeoutMs: number): Promise<ProbeResul
       else if (reply.length > maxReplyBytes) end('an answer without an end');
     });
     socket.on('close', () => end('closed without an answer'));
-    socket.on('error', (error) => end(`cannot connect: ${error.message}`));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      end(`cannot connect: ${error.message}`, error.code === 'ENOENT' || error.code === 'ECONNREFUSED'),
+    );
   });
 }
 

@@ -25,6 +25,9 @@ export const watchdogTimings: WatchdogTimings = {
 
 export type Pace = 'awake' | 'parked';
 
+/** What the thread is told: a new pace, or that the main thread has heard of a socket that is gone. */
+export type WatchdogOrder = Pace | 'heard';
+
 /** What the thread is started with. */
 export interface WatchdogConfig {
   readonly socketPath: string;
@@ -39,5 +42,6 @@ export interface WatchdogConfig {
 
 /** What the thread says. Probes are counted in the vitals, without a message. */
 export type WatchdogEvent =
+  | { readonly kind: 'socket_gone' }
   | { readonly kind: 'needs_operator'; readonly text: string | null }
   | { readonly kind: 'warning'; readonly text: string };

@@ -6,7 +6,7 @@ import { appendKill, readKillLog } from './kill-log.ts';
 import { type ProbeResult, probe } from './probe.ts';
 import { exitMainThread, stackOfMainThread } from './stack-report.ts';
 import { Vitals } from './vitals.ts';
-import type { Pace, WatchdogConfig, WatchdogEvent } from './watchdog-config.ts';
+import type { Pace, WatchdogConfig, WatchdogEvent, WatchdogOrder } from './watchdog-config.ts';
 
 // The thread that judges the main one: a blocked loop cannot judge itself. It imports next to nothing, so that it is small
 // and there is little in it that could fail.
@@ -16,8 +16,10 @@ const startedMs = performance.now();
 
 let pace: Pace = config.pace;
 let nudge: () => void = () => undefined;
-parentPort?.on('message', (next: Pace) => {
-  pace = next;
+let heard: () => void = () => undefined;
+parentPort?.on('message', (order: WatchdogOrder) => {
+  if (order === 'heard') return heard();
+  pace = order;
   nudge();
 });
 
@@ -36,6 +38,26 @@ function tell(event: WatchdogEvent): void {
 
 function intervalMs(): number {
   return probeEveryMs({ pace, strikes: standing.strikes, notifyEveryMs: notify?.intervalMs ?? null }, timings);
+}
+
+/**
+ * The daemon's answer. Where nobody is on the path, its main thread is asked past it: to make the socket again, which a
+ * stuck one does not do, and one that is well may have lost to whoever cleans the folder.
+ */
+async function ask(): Promise<ProbeResult> {
+  const result = await probe(socketPath, timings.timeoutMs);
+  if (!result.isGone) return result;
+  const askedMs = performance.now();
+  const hasHeard = await new Promise<boolean>((resolve) => {
+    const timer = setTimeout(() => resolve(false), timings.timeoutMs);
+    heard = () => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    tell({ kind: 'socket_gone' });
+  });
+  if (hasHeard) return { ...result, outcome: 'good' };
+  return { ...result, tookMs: result.tookMs + performance.now() - askedMs };
 }
 
 /** Until the next probe is due. True: the timer fired long after its time. */
@@ -146,7 +168,7 @@ const kills = recentKills(readKillLog(logPath), new Date(), timings.breakerMs);
 if (kills >= killsToStop) sayNeedsOperator(kills);
 for (let wasLate = false; ; ) {
   const roundMs = performance.now();
-  const result = await probe(socketPath, timings.timeoutMs);
+  const result = await ask();
   const before = standing;
   standing = judge(
     before,

@@ -8,11 +8,14 @@ import {
   type Pace,
   type WatchdogConfig,
   type WatchdogEvent,
+  type WatchdogOrder,
   type WatchdogTimings,
   watchdogTimings,
 } from './watchdog-config.ts';
 
 export interface WatchdogOptions extends Pick<WatchdogConfig, 'socketPath' | 'logPath' | 'instanceId' | 'notify'> {
+  /** Makes the control socket's file again, which somebody has removed. */
+  readonly listenAgain: () => Promise<void>;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly timings?: Partial<WatchdogTimings>;
@@ -56,14 +59,37 @@ export function startWatchdog(options: WatchdogOptions): Watchdog {
   let isSecond = false;
   let isStopped = false;
   let worker: Worker | null = null;
+  let lastLoss: string | null = null;
+
+  function tell(order: WatchdogOrder): void {
+    worker?.postMessage(order);
+  }
 
   function setNeedsOperator(text: string | null): void {
     needsOperator = text;
     metrics.needsOperator.set(text === null ? 0 : 1);
   }
 
+  /** Whatever comes of it: a thread that gets here is not stuck, and to kill it would bring no socket back. */
+  async function makeSocketAgain(): Promise<void> {
+    try {
+      await options.listenAgain();
+      lastLoss = null;
+      log.warn({ socketPath }, 'the file of the control socket was gone: made again');
+    } catch (thrown) {
+      const loss = errorMessage(thrown);
+      if (loss !== lastLoss)
+        log.error({ socketPath, error: loss }, 'nobody can connect to the control socket any more');
+      lastLoss = loss;
+    }
+    tell('heard');
+  }
+
   function hear(event: WatchdogEvent): void {
     switch (event.kind) {
+      case 'socket_gone':
+        void makeSocketAgain();
+        return;
       case 'needs_operator':
         setNeedsOperator(event.text);
         if (event.text === null) log.info('the watchdog kills again where it has to: all was well for long enough');
@@ -119,7 +145,7 @@ export function startWatchdog(options: WatchdogOptions): Watchdog {
     setPace(next) {
       if (next === pace) return;
       pace = next;
-      worker?.postMessage(next);
+      tell(next);
     },
     ticked: (nextInMs) => vitals.ticked(nextInMs),
     view: () => ({ needsOperator, probes: vitals.probes, lastGoodAt: vitals.lastGoodAt }),

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RpcDispatcher } from '../../../src/api/rpc.ts';
 import { createControlFixture, statusDocument } from './control-fixture.ts';
@@ -285,6 +285,35 @@ describe('calls', () => {
     await until(() => calls.get(2)?.signal.aborted === true);
     expect(held.server.connections()).toBe(0);
     await held.close();
+  });
+});
+
+describe('a socket whose file somebody removed', () => {
+  test('is made again, for its owner alone, and who was connected stays so', async () => {
+    const cleaned = await createControlFixture();
+    const before = await cleaned.open();
+    rmSync(cleaned.path);
+    await cleaned.server.listenAgain();
+    const after = await cleaned.open();
+    for (const client of [before, after]) {
+      client.send({ type: 'status' });
+      expect(await client.next()).toEqual(status);
+      client.socket.destroy();
+    }
+    expect(statSync(cleaned.path).mode & 0o777).toBe(0o600);
+    await cleaned.close();
+    expect(existsSync(cleaned.path)).toBe(false);
+    await cleaned.server.listenAgain();
+    expect(existsSync(cleaned.path)).toBe(false);
+  });
+
+  test('is not made in place of a file of somebody, which stays', async () => {
+    const taken = await createControlFixture();
+    rmSync(taken.path);
+    writeFileSync(taken.path, 'dear diary');
+    await expect(taken.server.listenAgain()).rejects.toMatchObject({ code: 'SOCKET_PATH' });
+    expect(readFileSync(taken.path, 'utf8')).toBe('dear diary');
+    await taken.close();
   });
 });
 

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { InheritedSockets } from '../../../src/daemon/control/inherited-sockets.ts';
 import { hibernationMode } from '../../../src/daemon/life/hibernation-mode.ts';
 import type { ServiceMarker } from '../../../src/daemon/service-marker.ts';
 
@@ -9,18 +10,25 @@ const marker: ServiceMarker = {
   hasTimer: true,
   socket: '/run/engramd/engramd.sock',
 };
-const supervised = { hibernate: 'exit', pid: 4711, marker, env: { INVOCATION_ID: 'a1' } } as const;
+const socket = {} as never;
+const inherited: InheritedSockets = { control: [socket], http: [socket] };
+const launchd: ServiceMarker = { kind: 'launchd', scope: 'user', label: 'dev.engramd.daemon', hasTimer: true };
+const supervised = { hibernate: 'exit', pid: 4711, marker, inherited } as const;
 
 it('ends the process where its service starts it again, for what is due and for whoever comes', () => {
   expect(hibernationMode(supervised)).toEqual({ kind: 'exit', warning: null });
-  expect(hibernationMode({ ...supervised, env: { XPC_SERVICE_NAME: 'engramd' } }).kind).toBe('exit');
 });
 
 it.each([
   ['as process 1', { pid: 1 }, 'process 1'],
   ['without a service', { marker: undefined }, 'no timer'],
   ['without a timer', { marker: { ...marker, hasTimer: false } }, 'no timer'],
-  ['from a terminal', { env: {} }, 'not started by its service'],
+  ['under launchd, which wakes it for nobody', { marker: launchd }, 'launchd would not start it'],
+  ['from a terminal', { inherited: undefined }, 'handed it no sockets'],
+  // A shell that the service has started has its INVOCATION_ID, too.
+  ['as the child of a service', { inherited: { control: [], http: [] } }, 'handed it no sockets'],
+  ['without a socket for commands', { inherited: { control: [], http: [socket] } }, 'handed it no sockets'],
+  ['without a socket for requests', { inherited: { control: [socket], http: [] } }, 'handed it no sockets'],
 ])('parks %s, and says why', (_, differs, why) => {
   const mode = hibernationMode({ ...supervised, ...differs });
   expect(mode.kind).toBe('park');

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, vi } from 'vitest';
 import { reasonOfDeath } from '../../../src/daemon/exit-reasons.ts';
@@ -104,5 +104,42 @@ it.concurrent('lets one live that was suspended, and whose database is down, and
   expect((await watched.view()).probes.missed).toBe(0);
   watched.tell('leave');
   expect(await watched.ended).toEqual({ code: 0, signal: null });
+  expect(readKillLog(killLogPath(folder))).toEqual([]);
+});
+
+it.concurrent('lets one live whose socket file somebody removed, and has it made again; kills it when it is stuck as well', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const folder = scratch(onTestFinished);
+  const watched = start(onTestFinished, { folder, instanceId: 'cleaned' });
+  await watched.probed(1);
+  const socket = join(folder, 'control.sock');
+  rmSync(socket);
+  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), 10_000);
+  const { probes } = await watched.view();
+  // More than it takes to be killed.
+  await watched.probed(probes.good + 5);
+  expect((await watched.view()).probes.missed).toBe(0);
+  expect(watched.stderr()).toContain('made again');
+  watched.tell('spin');
+  rmSync(socket);
+  expect(await watched.ended).toMatchObject({ signal: 'SIGKILL' });
+  expect(readKillLog(killLogPath(folder))).toMatchObject([{ killed: true, reason: expect.stringContaining('ENOENT') }]);
+});
+
+it.concurrent('lets one live whose socket cannot be made again, and says so once', async ({
+  expect,
+  onTestFinished,
+}) => {
+  const folder = scratch(onTestFinished);
+  const watched = start(onTestFinished, { folder, instanceId: 'mute', cannotListenAgain: true });
+  await watched.probed(1);
+  rmSync(join(folder, 'control.sock'));
+  await vi.waitFor(() => expect(watched.stderr()).toContain('not mine to make'), 10_000);
+  const { probes } = await watched.view();
+  await watched.probed(probes.good + 5);
+  expect((await watched.view()).probes.missed).toBe(0);
+  expect(watched.stderr().trimEnd().split('\n')).toHaveLength(1);
   expect(readKillLog(killLogPath(folder))).toEqual([]);
 });

@@ -33,6 +33,7 @@ async function start(options: Partial<WatchdogOptions> = {}, answer = '{"ok":tru
     logPath,
     instanceId: 'self',
     notify: null,
+    listenAgain: () => Promise.reject(new Error('it never was')),
     log,
     metrics,
     timings: { awakeMs: 10, graceMs: 3_600_000, ...timings },

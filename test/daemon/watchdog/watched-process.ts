@@ -23,6 +23,8 @@ export interface WatchedOptions {
   readonly instanceId: string;
   readonly answerAfterMs?: number;
   readonly timeoutMs?: number;
+  /** The socket's file is not made again: its folder is not this user's, or it was systemd who made it. */
+  readonly cannotListenAgain?: boolean;
   /** The kernel does not let it kill itself. */
   readonly isSpared?: boolean;
 }

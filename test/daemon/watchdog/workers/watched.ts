@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { readSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { startWatchdog } from '../../../../src/daemon/watchdog/watchdog.ts';
@@ -13,21 +14,28 @@ import(${JSON.stringify(new URL('../../../../src/daemon/watchdog/watchdog-worker
 
 /** A process with a watchdog: answers its socket and does what its parent says. */
 const options: WatchedOptions = JSON.parse(process.argv[2] ?? '{}');
-const { folder, instanceId, answerAfterMs = 0, isSpared = false } = options;
+const { folder, instanceId, answerAfterMs = 0, isSpared = false, cannotListenAgain = false } = options;
 const socketPath = join(folder, 'control.sock');
 
-const server = createServer((socket) => {
+const answer = (socket: Socket): void => {
   socket.on('error', () => undefined);
   socket.on('data', () => {
     setTimeout(() => socket.write('{"ok":true,"type":"status","status":{"database":"down"}}\n'), answerAfterMs);
   });
-}).listen(socketPath);
+};
+let server = createServer(answer).listen(socketPath);
 const metrics = createMetrics();
 const watchdog = startWatchdog({
   socketPath,
   logPath: join(folder, 'watchdog.log'),
   instanceId,
   notify: null,
+  listenAgain: async () => {
+    if (cannotListenAgain) throw new Error('not mine to make');
+    server.close();
+    server = createServer(answer).listen(socketPath);
+    await once(server, 'listening');
+  },
   log: createLog({ level: 'info', pretty: false }),
   metrics,
   timings: { ...watchedTimings, timeoutMs: options.timeoutMs ?? watchedTimings.timeoutMs },
