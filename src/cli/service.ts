@@ -2,12 +2,15 @@ import { existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { loadConfig } from '../config/load-config.ts';
+import { isLoopback } from '../config/loopback.ts';
 import { writeWakeSignal } from '../daemon/life/wake-signal.ts';
-import { type CommandContext, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
-import { installService, uninstallService } from './service/install.ts';
+import { type CommandContext, globalOptions, noteWarnings } from './command-context.ts';
+import { assertUsable, installService, uninstallService } from './service/install.ts';
+import { type LeftBehind, settingsLeftBehind, variablesIn } from './service/left-behind.ts';
 import { runCommand } from './service/run-command.ts';
 import type { ServiceScope } from './service/service-options.ts';
-import { planService, type ServiceHost, type ServicePlan } from './service/service-plan.ts';
+import { environmentFileOf, planService, type ServiceHost, type ServicePlan } from './service/service-plan.ts';
 import { readServiceStatus } from './service/service-status.ts';
 import { showPlan } from './service/show-plan.ts';
 import { table } from './table.ts';
@@ -48,10 +51,12 @@ Examples:
   $ engramd service install --user && loginctl enable-linger`,
     )
     .action(async (flags: ServiceFlags, command: Command) => {
-      const plan = planFor(context, command, flags);
+      const { plan, leftBehind, isOpen } = planFor(context, command, flags);
       const { terminal } = context;
+      assertUsable(plan);
+      noteLeftBehind(context, plan, { leftBehind, isOpen });
       if (flags.dryRun) {
-        if (globalOptions(command).json) return terminal.json(plan);
+        if (globalOptions(command).json) return terminal.json({ ...plan, leftBehind });
         for (const line of showPlan(plan, terminal)) terminal.out(line);
         return;
       }
@@ -62,7 +67,8 @@ Examples:
           writeWakeSignal(dataDir, { by: 'service install', now: context.clock.now() }),
       };
       await installService(plan, deps, { isForced: flags.force === true });
-      if (globalOptions(command).json) return terminal.json({ installed: plan.files.map(({ path }) => path) });
+      if (globalOptions(command).json)
+        return terminal.json({ installed: plan.files.map(({ path }) => path), leftBehind });
       for (const { path } of plan.files) terminal.out(path);
       for (const hint of plan.hints) terminal.note(`engramd: ${hint}`);
     });
@@ -74,7 +80,7 @@ Examples:
   )
     .option('--force', 'remove files that are not ours, too')
     .action(async (flags: ServiceFlags, command: Command) => {
-      const plan = planFor(context, command, flags);
+      const { plan } = planFor(context, command, flags);
       const wasThere = await uninstallService(plan, { run: runCommand }, { isForced: flags.force === true });
       const { terminal } = context;
       if (globalOptions(command).json) return terminal.json({ uninstalled: wasThere });
@@ -86,7 +92,7 @@ Examples:
     'whether it is installed, enabled and running',
     'Says whether the service is installed, enabled and running, and whether its files are what this version would write. Exit 1 unless installed and as written.',
   ).action(async (flags: ServiceFlags, command: Command) => {
-    const status = await readServiceStatus(planFor(context, command, flags), runCommand);
+    const status = await readServiceStatus(planFor(context, command, flags).plan, runCommand);
     const { terminal } = context;
     if (!status.isInstalled || status.isDrifted) context.exitWith(1);
     if (globalOptions(command).json) return terminal.json(status);
@@ -103,18 +109,56 @@ Examples:
   });
 }
 
-function planFor(context: CommandContext, command: Command, flags: ServiceFlags): ServicePlan {
+interface Planned {
+  readonly plan: ServicePlan;
+  readonly leftBehind: readonly LeftBehind[];
+  /** Other machines can reach it, and its token is not there yet. */
+  readonly isOpen: boolean;
+}
+
+function planFor(context: CommandContext, command: Command, flags: ServiceFlags): Planned {
   const globals = globalOptions(command);
-  const loaded = loadSettings(context, globals);
-  noteWarnings(context, loaded);
   const host = thisHost(context);
-  const configFile = globals.config ?? context.env.ENGRAMD_CONFIG;
-  return planService({
-    host,
-    scope: scopeOf(flags, host),
-    config: loaded.config,
-    configFile: configFile ? resolve(configFile) : undefined,
+  const scope = scopeOf(flags, host);
+  const alreadySet = variablesIn(environmentFileOf(host, scope));
+  const hasTokenElsewhere = alreadySet.has('ENGRAMD_API_TOKEN') || alreadySet.has('ENGRAMD_API_TOKEN_FILE');
+  const loaded = loadConfig({
+    env: context.env,
+    configFile: globals.config,
+    flags: { dataDir: globals.dataDir, logLevel: globals.logLevel },
+    hasTokenElsewhere: hasTokenElsewhere && host.platform === 'linux',
   });
+  noteWarnings(context, loaded);
+  const given = globals.config ?? context.env.ENGRAMD_CONFIG;
+  const configFile = given ? resolve(given) : undefined;
+  const plan = planService({ host, scope, config: loaded.config, configFile });
+  const leftBehind = settingsLeftBehind(plan, loaded, { env: context.env, configFile, alreadySet });
+  const isOpen =
+    plan.takesOver.includes('httpHost') &&
+    !isLoopback(loaded.config.httpHost) &&
+    leftBehind.some(({ variable }) => /^ENGRAMD_API_TOKEN/.test(variable));
+  return { plan, leftBehind, isOpen };
+}
+
+/** Names only: what a setting says may be a secret. */
+function noteLeftBehind(
+  { terminal }: CommandContext,
+  plan: ServicePlan,
+  { leftBehind, isOpen }: Omit<Planned, 'plan'>,
+): void {
+  const named = (settings: readonly LeftBehind[]) =>
+    settings.map(({ variable, from }) => `${variable} (${from})`).join(', ');
+  const missing = leftBehind.filter(({ putInto }) => putInto !== null);
+  const own = leftBehind.filter(({ putInto }) => putInto === null);
+  if (missing.length > 0)
+    terminal.note(
+      `engramd: the service does not have these settings, put them into ${plan.settingsGoInto}: ${named(missing)}`,
+    );
+  if (own.length > 0) terminal.note(`engramd: the service has its own instead of ${named(own)}`);
+  if (isOpen)
+    terminal.note(
+      'engramd: other machines can reach its address: without ENGRAMD_API_TOKEN there the service refuses to start',
+    );
 }
 
 function scopeOf(flags: ServiceFlags, host: ServiceHost): ServiceScope {
@@ -126,6 +170,7 @@ function thisHost({ env }: CommandContext): ServiceHost {
   return {
     platform: process.platform,
     uid: process.getuid?.() ?? 0,
+    root: '/',
     home: env.HOME || homedir(),
     env,
     node: process.execPath,

@@ -26,6 +26,8 @@ export interface ConfigInput {
   readonly cwd?: string;
   readonly home?: string;
   readonly uid?: number | undefined;
+  /** For settings of another process, which has its token from elsewhere and refuses to start without. */
+  readonly hasTokenElsewhere?: boolean;
 }
 
 /** One place that values come from, under the names of the variables. */
@@ -87,7 +89,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     );
   }
   assertRising(config, sources as Record<SettingKey, string>);
-  if (!isLoopback(config.httpHost) && config.apiToken === undefined) {
+  if (!isLoopback(config.httpHost) && config.apiToken === undefined && input.hasTokenElsewhere !== true) {
     throw new ConfigError(
       `ENGRAMD_HTTP_HOST: ${config.httpHost} can be reached from other machines, which needs ENGRAMD_API_TOKEN (from ${sources.httpHost})`,
     );

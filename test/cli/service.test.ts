@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { installService, type ServiceDeps, uninstallService } from '../../src/cli/service/install.ts';
+import { type LeftBehind, settingsLeftBehind, variablesIn } from '../../src/cli/service/left-behind.ts';
 import { lineDiff } from '../../src/cli/service/line-diff.ts';
 import type { SupervisorCommand } from '../../src/cli/service/run-command.ts';
 import type { ServiceScope } from '../../src/cli/service/service-options.ts';
@@ -9,6 +10,7 @@ import { planService, type ServiceHost, type ServicePlan } from '../../src/cli/s
 import { readServiceStatus } from '../../src/cli/service/service-status.ts';
 import { showPlan } from '../../src/cli/service/show-plan.ts';
 import { startThroughSupervisor } from '../../src/cli/service/supervisor.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { readServiceMarker, writeServiceMarker } from '../../src/daemon/service-marker.ts';
 import { engramd } from '../support/engramd-process.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
@@ -29,6 +31,8 @@ beforeEach(() => {
 const hostOf = (platform: string, more: Partial<ServiceHost> = {}): ServiceHost => ({
   platform,
   uid: 501,
+  // Nothing here may reach the real /etc, whoever runs it and whatever guard is broken.
+  root: join(home, 'root'),
   home,
   env: {},
   node: '/usr/bin/node',
@@ -37,9 +41,15 @@ const hostOf = (platform: string, more: Partial<ServiceHost> = {}): ServiceHost 
   ...more,
 });
 
-function planOf(platform: string, scope: ServiceScope = 'user', more: Partial<ServiceHost> = {}): ServicePlan {
-  const config = { dataDir, httpHost: '127.0.0.1', httpPort: 7766 };
-  return planService({ host: hostOf(platform, more), scope, config, configFile: undefined });
+function planOf(
+  platform: string,
+  scope: ServiceScope = 'user',
+  more: Partial<ServiceHost> = {},
+  settings: Partial<Parameters<typeof planService>[0]['config']> & { readonly configFile?: string } = {},
+): ServicePlan {
+  const { configFile, ...changed } = settings;
+  const config = { dataDir, httpHost: '127.0.0.1', httpPort: 7766, ...changed };
+  return planService({ host: hostOf(platform, more), scope, config, configFile });
 }
 
 /** Notes what happens in its order, and lets the commands that match fail. */
@@ -93,7 +103,7 @@ describe('install', () => {
   it('makes the user of a system service before the files that name it are used', () => {
     const plan = planOf('linux', 'system');
     expect(plan.prepare).toEqual([['systemd-sysusers', '--inline', `u engramd - "engramd" ${dataDir}`]]);
-    expect(pathsOf(plan)[0]).toBe('/etc/systemd/system/engramd.service');
+    expect(pathsOf(plan)[0]).toBe(join(home, 'root/etc/systemd/system/engramd.service'));
     expect(plan.hints).toContainEqual(expect.stringContaining(`chown -R engramd: ${dataDir}`));
   });
 
@@ -108,7 +118,7 @@ describe('install', () => {
       `launchctl bootstrap gui/501 ${home}/Library/LaunchAgents/dev.engramd.daemon.plist`,
     ]);
     expect(order.join()).not.toContain('-k');
-    expect(readServiceMarker(dataDir)).toMatchObject({ kind: 'launchd', label: 'dev.engramd.daemon', hasTimer: true });
+    expect(readServiceMarker(dataDir)).toMatchObject({ kind: 'launchd', label: 'dev.engramd.daemon', hasTimer: false });
   });
 
   it('lets launchd finish the stop of what it has loaded before it loads again', async () => {
@@ -211,8 +221,104 @@ describe('install', () => {
     expect(order).toEqual([]);
   });
 
+  it.each([
+    ['a port that is any', { httpPort: 0 }, /^ENGRAMD_HTTP_PORT: /],
+    [
+      'a name for an address',
+      { httpHost: 'memory.example.org' },
+      /^ENGRAMD_HTTP_HOST: .*memory\.example\.org is a name/,
+    ],
+  ])('refuses %s, which systemd would ignore', async (_, settings, message) => {
+    const { order, deps } = recorded();
+    const refused = { code: 'CONFIG', exitCode: 2, message: expect.stringMatching(message) };
+    await expect(installService(planOf('linux', 'user', {}, settings), deps, notForced)).rejects.toMatchObject(refused);
+    expect(order).toEqual([]);
+    expect(existsSync(dataDir)).toBe(false);
+    // It listens by itself there.
+    expect(planOf('darwin', 'user', {}, settings).unusable).toBeUndefined();
+  });
+
+  it('refuses a configuration file that the service would not see', () => {
+    const hidden = planOf('linux', 'system', {}, { configFile: '/root/engramd.json' });
+    expect(hidden.obstacle).toMatch(/would not see \/root\/engramd\.json/);
+    expect(planOf('linux', 'user', {}, { configFile: '/root/engramd.json' }).obstacle).toBeUndefined();
+  });
+
+  it('has daemon and socket at the same address', () => {
+    const [service, socket] = planOf('linux', 'user', {}, { httpHost: '[::1]', httpPort: 8080 }).files;
+    expect(service?.content).toMatch(/^Environment=ENGRAMD_HTTP_HOST=::1\nEnvironment=ENGRAMD_HTTP_PORT=8080$/m);
+    expect(socket?.content).toMatch(/^ListenStream=\[::1\]:8080$/m);
+    const [byName] = planOf('linux', 'user', {}, { httpHost: 'localhost' }).files;
+    expect(byName?.content).toMatch(/^Environment=ENGRAMD_HTTP_HOST=127\.0\.0\.1$/m);
+  });
+
+  it.each(['linux', 'darwin'])('touches nothing outside of the folders it is given: %s', (platform) => {
+    for (const scope of ['system', 'user'] as const) {
+      const plan = planOf(platform, scope);
+      for (const path of [...pathsOf(plan), plan.dataDir]) expect(path.startsWith(`${home}/`), path).toBe(true);
+    }
+  });
+
   it('says what to do on a system with neither', () => {
     expect(() => planOf('freebsd')).toThrow(/have its own supervisor start `engramd run`/);
+  });
+});
+
+describe('the settings of whoever installs', () => {
+  const leftBehind = (
+    platform: string,
+    env: Readonly<Record<string, string>>,
+    more: { readonly configFile?: string; readonly alreadySet?: readonly string[] } = {},
+  ) => {
+    const { configFile, alreadySet = [] } = more;
+    const loaded = loadConfig({ env, flags: { dataDir, logLevel: 'warn' }, configFile });
+    const known = { env, configFile, alreadySet: new Set(alreadySet) };
+    return settingsLeftBehind(
+      planOf(platform, 'user', {}, configFile === undefined ? {} : { configFile }),
+      loaded,
+      known,
+    );
+  };
+  const namesOf = (left: readonly LeftBehind[]) => left.map(({ variable }) => variable);
+
+  it('that the unit does not carry are listed by name, with where to put them', () => {
+    const keyFile = join(home, 'key');
+    writeFileSync(keyFile, 'sk-from-file');
+    const env = {
+      OPENAI_BASE_URL: 'http://user:secret@models:8000/v1',
+      OPENAI_API_KEY_FILE: keyFile,
+      ENGRAMD_HTTP_PORT: '8080',
+      ENGRAMD_SOCKET: join(home, 'my.sock'),
+    };
+    const left = leftBehind('linux', env);
+    const putInto = join(home, '.config/engramd/engramd.env');
+    expect(left).toEqual([
+      { variable: 'OPENAI_API_KEY_FILE', from: 'environment', putInto },
+      { variable: 'OPENAI_BASE_URL', from: 'environment', putInto },
+      { variable: 'ENGRAMD_SOCKET', from: 'environment', putInto: null },
+      { variable: 'LOG_LEVEL', from: 'flag --log-level', putInto },
+    ]);
+    // launchd has no socket for it and no address.
+    expect(namesOf(leftBehind('darwin', env))).toEqual(expect.arrayContaining(['ENGRAMD_HTTP_PORT', 'ENGRAMD_SOCKET']));
+  });
+
+  it('are not listed where its configuration file or its environment file has them', () => {
+    const configFile = join(home, 'engramd.json');
+    writeFileSync(join(home, 'token'), 'token-in-file');
+    const values = { ENGRAMD_HIBERNATE: 'off', ENGRAMD_API_TOKEN_FILE: 'token', ENGRAMD_SOCKET: 'mine.sock' };
+    writeFileSync(configFile, JSON.stringify(values));
+    expect(namesOf(leftBehind('linux', {}, { configFile }))).toEqual(['ENGRAMD_SOCKET', 'LOG_LEVEL']);
+    const env = { OPENAI_API_KEY: 'sk-1', ENGRAMD_DECIDER: 'rules' };
+    expect(namesOf(leftBehind('linux', env, { alreadySet: ['OPENAI_API_KEY_FILE', 'LOG_LEVEL'] }))).toEqual([
+      'ENGRAMD_DECIDER',
+    ]);
+  });
+
+  it('are told from those of an environment file as systemd reads it', () => {
+    const file = join(home, 'engramd.env');
+    writeFileSync(file, '# OPENAI_API_KEY=x\n; A=1\nENGRAMD_APPLY=review\n LOG_LEVEL="info"\nEMPTY=\nQUOTED=""\nB=x\n');
+    expect([...variablesIn(file)]).toEqual(['ENGRAMD_APPLY', 'LOG_LEVEL', 'B']);
+    expect(variablesIn(join(home, 'none.env'))).toEqual(new Set());
   });
 });
 
@@ -242,6 +348,30 @@ describe('a dry run', () => {
     const { files } = JSON.parse(stdout) as ServicePlan;
     expect(files[0]?.content).toContain(process.execPath);
     expect(readdirSync(home)).toEqual([]);
+  });
+
+  it('names what the service would not have, and never its value; a token may be in its environment file alone', async () => {
+    const args = ['service', 'install', '--dry-run', '--user', '--data-dir', dataDir, '--json'];
+    const open = { HOME: home, ENGRAMD_HTTP_HOST: '0.0.0.0' };
+    const refused = await engramd(args, open);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/ENGRAMD_HTTP_HOST.*ENGRAMD_API_TOKEN/) });
+
+    const token = 'token-of-whoever-installs';
+    const { code, stdout, stderr } = await engramd(args, { ...open, ENGRAMD_API_TOKEN: token });
+    const file = join(home, '.config/engramd/engramd.env');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).leftBehind).toEqual([
+      { variable: 'ENGRAMD_API_TOKEN', from: 'environment', putInto: file },
+    ]);
+    expect(stderr).toContain(`put them into ${file}: ENGRAMD_API_TOKEN (environment)`);
+    expect(stderr).toContain('without ENGRAMD_API_TOKEN there the service refuses to start');
+    expect(stdout + stderr).not.toContain(token);
+
+    mkdirSync(join(home, '.config/engramd'), { recursive: true });
+    writeFileSync(file, 'ENGRAMD_API_TOKEN=abc\n');
+    expect(await engramd(args, open)).toMatchObject({ code: 0, stderr: '' });
+    const anyPort = await engramd(args, { HOME: home, ENGRAMD_HTTP_PORT: '0' });
+    expect(anyPort).toMatchObject({ code: 2, stderr: expect.stringContaining('ENGRAMD_HTTP_PORT: ') });
   });
 
   it('shows what would change', async () => {

@@ -62,6 +62,11 @@ describe('the systemd units', () => {
     expect(secondsOf(service, 'TimeoutStopSec') * 1000).toBeGreaterThan(stopDeadlineMs + 5000);
   });
 
+  it('keep the memory of a daemon that parks and wakes from growing with the arenas of glibc, as the image does', () => {
+    expect(valuesOf(service, 'Environment')).toContain('MALLOC_ARENA_MAX=2');
+    expect(readFileSync(new URL('Dockerfile', root), 'utf8')).toMatch(/^\s+MALLOC_ARENA_MAX=2 \\$/m);
+  });
+
   it('slow the daemon down before they kill it', () => {
     const bytes = (text = '') => Number.parseInt(text, 10) * (text.endsWith('G') ? 1024 : 1);
     expect(bytes(valuesOf(service, 'MemoryHigh')[0])).toBeLessThan(bytes(valuesOf(service, 'MemoryMax')[0]));
@@ -71,7 +76,16 @@ describe('the systemd units', () => {
     expect(valuesOf(socket, 'ListenStream')).toEqual(['%t/engramd/engramd.sock', '127.0.0.1:7766']);
     expect(valuesOf(socket, 'SocketMode')).toEqual(['0600']);
     expect(valuesOf(socket, 'SocketUser')).toEqual(valuesOf(service, 'User'));
-    expect(valuesOf(service, 'Environment')).toContain('ENGRAMD_SOCKET=%t/engramd/engramd.sock');
+    // The daemon knows of both.
+    const told = ['SOCKET=%t/engramd/engramd.sock', 'HTTP_HOST=127.0.0.1', 'HTTP_PORT=7766'];
+    expect(valuesOf(service, 'Environment')).toEqual(
+      expect.arrayContaining(told.map((assignment) => `ENGRAMD_${assignment}`)),
+    );
+    const six = systemdUnits({ ...standardSystemd, httpHost: '::1', httpPort: 80 }).map(({ content }) => content);
+    expect(valuesOf(six[1] ?? '', 'ListenStream')[1]).toBe('[::1]:80');
+    expect(valuesOf(six[0] ?? '', 'Environment')).toEqual(
+      expect.arrayContaining(['ENGRAMD_HTTP_HOST=::1', 'ENGRAMD_HTTP_PORT=80']),
+    );
     // A dynamic user is nobody before the service runs.
     expect(valuesOf(service, 'DynamicUser')).toEqual([]);
   });
@@ -113,7 +127,6 @@ const plistSchema = z.strictObject({
   // Conditions are ORed: `Crashed` beside it would start again what ended in order.
   KeepAlive: z.strictObject({ SuccessfulExit: z.literal(false) }),
   ThrottleInterval: z.int().min(10),
-  StartInterval: z.literal(3600),
   ProcessType: z.enum(['Adaptive', 'Interactive', 'Standard']),
   ExitTimeOut: z.int().min(stopDeadlineMs / 1000 + 5),
   SoftResourceLimits: z.strictObject({ NumberOfFiles: z.int().min(8192) }),

@@ -1,3 +1,4 @@
+import { ConfigError } from '../../config/config-error.ts';
 import { prepareDataDir } from '../../daemon/data-dir.ts';
 import { removeServiceMarker, writeServiceMarker } from '../../daemon/service-marker.ts';
 import type { Clock } from '../../telemetry/clock.ts';
@@ -17,7 +18,7 @@ export interface ServiceDeps {
  * Files, marker, wake signal, supervisor: in this order, since the daemon that the supervisor starts reads the two before
  * it. Where the supervisor refuses, the signal stays: whoever gets the daemon started still wants it awake.
  *
- * @throws NoSupervisorError, ForeignServiceFileError, ServiceFileError: nothing was changed then
+ * @throws ConfigError, NoSupervisorError, ForeignServiceFileError, ServiceFileError: nothing was changed then
  * @throws SupervisorError: files and signal are in place
  */
 export async function installService(
@@ -25,6 +26,7 @@ export async function installService(
   deps: ServiceDeps,
   options: { readonly isForced: boolean },
 ): Promise<void> {
+  assertUsable(plan);
   if (plan.obstacle !== undefined) throw new NoSupervisorError(plan.obstacle);
   if (!options.isForced) assertOurs(plan.files, 'move it away, or replace it with --force');
   const isUpdate = plan.files.some((file) => stateOf(file) === 'drifted' || stateOf(file) === 'foreign');
@@ -42,6 +44,11 @@ export async function installService(
     removeServiceMarker(plan.dataDir);
     throw thrown;
   }
+}
+
+/** @throws ConfigError for settings that such a service could not have */
+export function assertUsable({ unusable }: ServicePlan): void {
+  if (unusable !== undefined) throw new ConfigError(unusable);
 }
 
 /**

@@ -22,7 +22,6 @@ export function launchdPlist(options: LaunchdOptions): ServiceFile {
       'Started again after a failure or a kill, not after an ordered end. Codes cannot be told apart here: at most once a minute.',
     ],
     ['ThrottleInterval', 60],
-    ['StartInterval', 3600, 'What ENGRAMD_HIBERNATE=exit needs: the next thing due has nobody left to wait for it.'],
     [
       'ProcessType',
       'Adaptive',

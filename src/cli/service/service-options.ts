@@ -17,8 +17,9 @@ export interface SystemdOptions extends ServiceOptions {
   readonly environmentFile: string;
   /** Control socket, specifiers allowed. */
   readonly socket: string;
-  /** `127.0.0.1:7766`: an address, since socket units do not take names. */
-  readonly httpAddress: string;
+  /** An address without brackets: socket units take no names. */
+  readonly httpHost: string;
+  readonly httpPort: number;
 }
 
 export interface LaunchdOptions extends ServiceOptions {
@@ -37,7 +38,8 @@ export const standardSystemd: SystemdOptions = {
   configFile: undefined,
   environmentFile: '/etc/engramd/engramd.env',
   socket: '%t/engramd/engramd.sock',
-  httpAddress: '127.0.0.1:7766',
+  httpHost: '127.0.0.1',
+  httpPort: 7766,
 };
 
 export const standardLaunchd: LaunchdOptions = {

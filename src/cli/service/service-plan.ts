@@ -1,5 +1,6 @@
+import { isIP } from 'node:net';
 import { join } from 'node:path';
-import type { Config } from '../../config/schema.ts';
+import type { Config, SettingKey } from '../../config/schema.ts';
 import type { ServiceMarker } from '../../daemon/service-marker.ts';
 import { launchdLabel, launchdPlist } from './launchd-plist.ts';
 import type { SupervisorCommand } from './run-command.ts';
@@ -11,6 +12,8 @@ import { systemdUnit, systemdUnits, systemUser } from './systemd-units.ts';
 export interface ServiceHost {
   readonly platform: string;
   readonly uid: number;
+  /** What /etc and /Library are below. */
+  readonly root: string;
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly node: string;
@@ -34,6 +37,12 @@ export interface ServicePlan {
   readonly stop: readonly SupervisorCommand[];
   /** After the files are gone. */
   readonly forget: readonly SupervisorCommand[];
+  /** Where settings of the service go that its files do not say; read by a person, or by ENGRAMD_CONFIG. */
+  readonly settingsGoInto: string;
+  /** Settings that the files say, beside those of a configuration file. */
+  readonly takesOver: readonly SettingKey[];
+  /** Settings that the supervisor would read and ignore, in a sentence that names them. */
+  readonly unusable: string | undefined;
   /** What stands in the way of such a service on this machine, in a sentence. */
   readonly obstacle: string | undefined;
   readonly hints: readonly string[];
@@ -62,10 +71,10 @@ export function planService(input: PlanInput): ServicePlan {
 
 function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePlan {
   const isSystem = scope === 'system';
-  const configHome = host.env.XDG_CONFIG_HOME || join(host.home, '.config');
-  const folder = isSystem ? '/etc/systemd/system' : join(configHome, 'systemd/user');
+  const configHome = configHomeOf(host);
+  const folder = isSystem ? join(host.root, 'etc/systemd/system') : join(configHome, 'systemd/user');
   const runtime = isSystem ? '/run' : host.env.XDG_RUNTIME_DIR || `/run/user/${host.uid}`;
-  const environmentFile = isSystem ? '/etc/engramd/engramd.env' : join(configHome, 'engramd/engramd.env');
+  const environmentFile = environmentFileOf(host, scope);
   const units = systemdUnits({
     scope,
     node: host.node,
@@ -74,7 +83,8 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
     configFile,
     environmentFile,
     socket: '%t/engramd/engramd.sock',
-    httpAddress: listenAddress(config),
+    httpHost: addressOf(config),
+    httpPort: config.httpPort,
   });
   const systemctl = (...args: string[]): SupervisorCommand =>
     isSystem ? ['systemctl', ...args] : ['systemctl', '--user', ...args];
@@ -96,10 +106,13 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
     restart: [systemctl('restart', `${systemdUnit}.service`)],
     stop: [systemctl('disable', '--now', ...unitNames)],
     forget: [systemctl('daemon-reload')],
+    settingsGoInto: environmentFile,
+    takesOver: ['dataDir', 'httpHost', 'httpPort', 'socket'],
+    unusable: whatSystemdIgnores(config),
     obstacle: !host.hasSystemd
       ? 'systemd does not run here: start `engramd run` from whatever does, such as the Docker image'
       : isSystem
-        ? hiddenFromSystem(host)
+        ? hiddenFromSystem(host, configFile)
         : undefined,
     hints: [
       `settings of the service go into ${environmentFile}, one VARIABLE=value a line`,
@@ -113,7 +126,7 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
 
 function planLaunchd({ host, scope, config, configFile }: PlanInput): ServicePlan {
   const isSystem = scope === 'system';
-  const folder = isSystem ? '/Library/LaunchDaemons' : join(host.home, 'Library/LaunchAgents');
+  const folder = isSystem ? join(host.root, 'Library/LaunchDaemons') : join(host.home, 'Library/LaunchAgents');
   const logFile = isSystem ? '/var/log/engramd.log' : join(host.home, 'Library/Logs/engramd.log');
   const { dataDir } = config;
   const plist = launchdPlist({ scope, node: host.node, main: host.main, dataDir, configFile, logFile });
@@ -121,7 +134,7 @@ function planLaunchd({ host, scope, config, configFile }: PlanInput): ServicePla
   const domain = launchdDomain(scope, host.uid);
   const target = `${domain}/${launchdLabel}`;
   return {
-    marker: { kind: 'launchd', scope, label: launchdLabel, hasTimer: true },
+    marker: { kind: 'launchd', scope, label: launchdLabel, hasTimer: false },
     dataDir,
     files: [{ path, content: plist.content }],
     prepare: [],
@@ -134,6 +147,9 @@ function planLaunchd({ host, scope, config, configFile }: PlanInput): ServicePla
     restart: [],
     stop: [['launchctl', 'bootout', target]],
     forget: [],
+    settingsGoInto: configFile ?? 'a JSON file, and install again with --config FILE',
+    takesOver: ['dataDir'],
+    unusable: undefined,
     obstacle: undefined,
     hints: [
       `its log is ${logFile}, which nobody rotates`,
@@ -146,16 +162,36 @@ export function launchdDomain(scope: ServiceScope, uid: number): string {
   return scope === 'system' ? 'system' : `gui/${uid}`;
 }
 
+/** Settings of a systemd service, one VARIABLE=value a line. */
+export function environmentFileOf(host: ServiceHost, scope: ServiceScope): string {
+  return scope === 'system'
+    ? join(host.root, 'etc/engramd/engramd.env')
+    : join(configHomeOf(host), 'engramd/engramd.env');
+}
+
+function configHomeOf({ env, home }: ServiceHost): string {
+  return env.XDG_CONFIG_HOME || join(home, '.config');
+}
+
 /** Socket units take addresses only. */
-function listenAddress({ httpHost, httpPort }: PlanInput['config']): string {
+function addressOf({ httpHost }: PlanInput['config']): string {
   const host = httpHost.replace(/^\[(.*)\]$/, '$1');
-  const address = host === 'localhost' ? '127.0.0.1' : host;
-  return `${address.includes(':') ? `[${address}]` : address}:${httpPort}`;
+  return host === 'localhost' ? '127.0.0.1' : host;
+}
+
+/** systemd says so in its log, and goes on without the socket. */
+function whatSystemdIgnores(config: PlanInput['config']): string | undefined {
+  if (config.httpPort === 0) return 'ENGRAMD_HTTP_PORT: a socket unit needs a port of its own, and 0 is any';
+  if (isIP(addressOf(config)) !== 0) return undefined;
+  return `ENGRAMD_HTTP_HOST: a socket unit needs an address, and ${config.httpHost} is a name`;
 }
 
 /** The unit hides homes and temporary folders from the service. */
-function hiddenFromSystem({ node, main }: ServiceHost): string | undefined {
-  const hidden = [node, main].find((path) => /^\/(?:home|root|run\/user|tmp|var\/tmp)\//.test(path));
-  if (hidden === undefined) return undefined;
-  return `the service would not see ${hidden}, since homes and temporary folders are hidden from it: install engramd for everybody (npm install --global), or use --user`;
+function hiddenFromSystem({ node, main }: ServiceHost, configFile: string | undefined): string | undefined {
+  const isHidden = (path: string) => /^\/(?:home|root|run\/user|tmp|var\/tmp)\//.test(path);
+  const hidden = [node, main].find(isHidden);
+  if (hidden !== undefined)
+    return `the service would not see ${hidden}, since homes and temporary folders are hidden from it: install engramd for everybody (npm install --global), or use --user`;
+  if (configFile === undefined || !isHidden(configFile)) return undefined;
+  return `the service would not see ${configFile}, since homes and temporary folders are hidden from it: move it, e.g. to /etc/engramd, or use --user`;
 }

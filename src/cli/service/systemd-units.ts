@@ -49,8 +49,13 @@ function service(options: SystemdOptions): string {
     // The whole value is the path: no quotes.
     `EnvironmentFile=-${escaped(options.environmentFile)}`,
     `Environment=${assignment('ENGRAMD_SOCKET', options.socket, 'with specifiers')}`,
+    '# Where the socket unit listens, so that the daemon knows.',
+    `Environment=${assignment('ENGRAMD_HTTP_HOST', options.httpHost)}`,
+    `Environment=${assignment('ENGRAMD_HTTP_PORT', String(options.httpPort))}`,
     ...(isStandardState(options) ? [] : [`Environment=${assignment('ENGRAMD_DATA_DIR', options.dataDir)}`]),
     ...(options.configFile === undefined ? [] : [`Environment=${assignment('ENGRAMD_CONFIG', options.configFile)}`]),
+    '# 30 rounds of parking and waking took 184 MB of memory to 282 with the default of glibc, to 206 with one arena.',
+    'Environment=MALLOC_ARENA_MAX=2',
     ...(isSystem ? credentials : []),
     '# A ping costs 42 ms of processor time: one in 90 s is 0.05 % of a core.',
     'WatchdogSec=180s',
@@ -145,7 +150,7 @@ function socket(options: SystemdOptions): string {
     '',
     '[Socket]',
     `ListenStream=${options.socket}`,
-    `ListenStream=${options.httpAddress}`,
+    `ListenStream=${httpAddress(options)}`,
     'SocketMode=0600',
     ...(isSystem ? [`SocketUser=${systemUser}`, `SocketGroup=${systemUser}`] : []),
     'DirectoryMode=0755',
@@ -153,6 +158,10 @@ function socket(options: SystemdOptions): string {
     '[Install]',
     'WantedBy=sockets.target',
   );
+}
+
+function httpAddress({ httpHost, httpPort }: SystemdOptions): string {
+  return `${httpHost.includes(':') ? `[${httpHost}]` : httpHost}:${httpPort}`;
 }
 
 /** What `ENGRAMD_HIBERNATE=exit` needs: the next thing due has nobody left to wait for it. */
