@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { findProcess, isSameProcessAlive, processScope } from '../db/embedded/process-identity.ts';
+import { findProcess, livenessOf, processScope } from '../db/embedded/process-identity.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError } from '../telemetry/engramd-error.ts';
 import {
@@ -60,7 +60,7 @@ const pollMs = 100;
  * volume, where pids say nothing, a socket that only a living owner answers. Machines that share the directory over a
  * network are not told apart; nor could PostgreSQL.
  *
- * @throws DataDirInUseError; the signal's reason once it aborts
+ * @throws DataDirInUseError, ProcessUnreadableError; the signal's reason once it aborts
  */
 export async function acquireInstanceLock(options: InstanceLockOptions): Promise<InstanceLock> {
   const { dataDir, role, waitMs, clock, signal } = options;
@@ -130,8 +130,9 @@ function describeThisProcess(role: InstanceRole, clock: Clock): LockRecord {
   };
 }
 
+/** Whoever is not known to be dead lives: what is taken over here is somebody's data. */
 async function isAlive(folder: string, owner: LockRecord, ownScope: string): Promise<boolean> {
-  return owner.scope === ownScope ? isSameProcessAlive(owner) : answers(presenceFile(folder, owner.token));
+  return owner.scope === ownScope ? livenessOf(owner) !== 'gone' : answers(presenceFile(folder, owner.token));
 }
 
 /** Short, for the sake of the 107 bytes that a socket's path may have. */
@@ -154,9 +155,11 @@ async function removeSilentSockets(folder: string, ownToken: string): Promise<vo
  */
 async function announcePresence(folder: string, token: string): Promise<Server | undefined> {
   const server = createServer((socket) => socket.destroy());
-  const isListening = await new Promise<boolean>((resolve) => {
+  const isListening = await new Promise<boolean>((resolve, reject) => {
     // A path that is too long or a file system without sockets: only owners in other containers are misjudged then.
-    server.once('error', () => resolve(false));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      outOfMeans.has(error.code ?? '') ? reject(error) : resolve(false),
+    );
     server.listen(presenceFile(folder, token), () => resolve(true));
   });
   if (!isListening) return undefined;
@@ -164,6 +167,11 @@ async function announcePresence(folder: string, token: string): Promise<Server |
   server.unref();
   return server;
 }
+
+/** What is wrong is with us, for now. */
+const outOfMeans: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
+/** EAGAIN is a full backlog: somebody is there. */
+const tellsNothing: ReadonlySet<string> = new Set([...outOfMeans, 'EAGAIN', 'EACCES', 'EPERM']);
 
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -173,7 +181,6 @@ function answers(path: string): Promise<boolean> {
       resolve(isAnswering);
     };
     socket.once('connect', () => settle(true));
-    // EAGAIN is a full backlog: somebody is there.
-    socket.once('error', (error: NodeJS.ErrnoException) => settle(error.code === 'EAGAIN'));
+    socket.once('error', (error: NodeJS.ErrnoException) => settle(tellsNothing.has(error.code ?? '')));
   });
 }

@@ -1,10 +1,24 @@
+import type * as Fs from 'node:fs';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
+import { findPostmaster } from '../../src/db/embedded/postmaster.ts';
 import { findProcess } from '../../src/db/embedded/process-identity.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 import { ask, createEmbeddedSandbox, type EmbeddedSandbox } from '../support/embedded-sandbox.ts';
+
+/** Whether /proc tells of processes. */
+const proc = vi.hoisted(() => ({ isReadable: true }));
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof Fs>();
+  const readFileSync = (...args: Parameters<typeof fs.readFileSync>) => {
+    if (!proc.isReadable && String(args[0]).startsWith('/proc/')) throw Object.assign(new Error(), { code: 'EMFILE' });
+    return fs.readFileSync(...args);
+  };
+  return { ...fs, readFileSync };
+});
 
 // Each makes clusters, a second apiece on an idle machine.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
@@ -15,9 +29,11 @@ const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 describe('a running server', () => {
   let sandbox: EmbeddedSandbox;
   let server: EmbeddedPostgres;
+  const warnings: string[] = [];
   beforeAll(async () => {
     sandbox = createEmbeddedSandbox();
-    server = await sandbox.start({ extraSettings: {} });
+    const warn = (_fields: unknown, text: string) => void warnings.push(text);
+    server = await sandbox.start({ extraSettings: {}, log: { ...silentLog, warn } as typeof silentLog });
   });
   afterAll(() => sandbox.remove());
 
@@ -91,6 +107,19 @@ describe('a running server', () => {
     expect(log).not.toContain(secret);
   });
 
+  test.runIf(process.platform === 'linux')('runs where descriptors are too short to ask, with one warning', () => {
+    proc.isReadable = false;
+    try {
+      expect([server.isRunning(), server.isRunning()]).toEqual([true, true]);
+    } finally {
+      proc.isReadable = true;
+    }
+    expect(server.isRunning()).toBe(true);
+    expect(warnings.filter((text) => text.includes('does not tell whether the embedded database runs'))).toHaveLength(
+      1,
+    );
+  });
+
   test('has none of our environment', () => {
     if (process.platform !== 'linux') return;
     const names = readFileSync(`/proc/${server.pid}/environ`, 'utf8')
@@ -140,6 +169,20 @@ describe('stopping', () => {
     expect(starts(sandbox.layout.logFile)).toBe(1);
     expect(starts(`${sandbox.layout.logFile}.1`)).toBe(1);
     expect(existsSync(`${sandbox.layout.logFile}.2`)).toBe(false);
+  });
+
+  test.runIf(process.platform === 'linux')('a start that cannot tell its own server apart leaves none', async () => {
+    sandbox = createEmbeddedSandbox();
+    proc.isReadable = false;
+    try {
+      await expect(sandbox.start()).rejects.toMatchObject({ code: 'PROCESS_UNREADABLE' });
+    } finally {
+      proc.isReadable = true;
+    }
+    await vi.waitFor(() => expect(findPostmaster(sandbox.layout.data).kind).toMatch(/absent|gone/), 10_000);
+    const server = await sandbox.start();
+    expect(server.adopted).toBe(false);
+    await server.stop();
   });
 
   test('a start that is called off leaves no server', async () => {

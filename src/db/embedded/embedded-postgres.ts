@@ -5,7 +5,7 @@ import { ensureCluster } from './cluster.ts';
 import { EmbeddedStorageError } from './embedded-errors.ts';
 import { connectionUrl, databaseName, embeddedLayout } from './layout.ts';
 import { findPostmaster, isSameFolder, postmasterPidFile, stopPostmaster } from './postmaster.ts';
-import { isSameProcessAlive, type ProcessIdentity } from './process-identity.ts';
+import { livenessOf, type ProcessIdentity } from './process-identity.ts';
 import { launchServer, recoveryLimitMs } from './server-process.ts';
 import { askServer, ensureDatabase } from './server-queries.ts';
 import { assertReachable, chooseServerUser } from './server-user.ts';
@@ -19,7 +19,7 @@ export interface EmbeddedPostgres {
   readonly pid: number;
   /** Of the server, e.g. `18.4`. */
   readonly version: string;
-  /** False once the server is gone, for whatever reason. */
+  /** False once the server is known to be gone, for whatever reason: that the system does not tell is no death (law L12). */
   isRunning(): boolean;
   /**
    * Stops the server, adopted or not, and resolves when it is gone. Repeated calls share one stop.
@@ -105,7 +105,7 @@ async function adoptOrStopOrphan(context: StartContext): Promise<RunningServer |
   const orphan = finding.process;
   const maintenance = connectionUrl(layout, context.password, 'postgres');
   const startedMs = clock.monotonicMs();
-  while (isSameProcessAlive(orphan)) {
+  while (livenessOf(orphan) !== 'gone') {
     signal?.throwIfAborted();
     const answer = await askServer(maintenance);
     if (answer.kind === 'ready' && isSameFolder(answer.dataDirectory, layout.data)) {
@@ -132,12 +132,25 @@ function answerError(answer: Awaited<ReturnType<typeof askServer>>): string {
 
 function supervise(context: StartContext, server: RunningServer, adopted: boolean): EmbeddedPostgres {
   let stopping: Promise<void> | undefined;
+  let wasUnknown = false;
+
+  function isRunning(): boolean {
+    const found = livenessOf(server);
+    if (found === 'unknown' && !wasUnknown)
+      context.log.warn(
+        { serverPid: server.pid },
+        'the system does not tell whether the embedded database runs (out of descriptors?); it is taken to',
+      );
+    wasUnknown = found === 'unknown';
+    return found !== 'gone';
+  }
+
   return {
     connectionString: connectionUrl(context.layout, context.password, databaseName),
     adopted,
     pid: server.pid,
     version: server.version,
-    isRunning: () => isSameProcessAlive(server),
+    isRunning,
     stop() {
       stopping ??= stopPostmaster(server, context);
       return stopping;

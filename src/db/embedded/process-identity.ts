@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
+import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 
 /** A pid alone says little: it is given out again. With the start time of its process it names one process of one boot. */
 export interface ProcessIdentity {
@@ -8,11 +9,21 @@ export interface ProcessIdentity {
   readonly startTime: string;
 }
 
-/** The process that has this pid now, or undefined. A zombie is gone: under a PID 1 that never reaps it would stay for ever. */
+/** The system does not tell about a process: no descriptor is left to ask with, or no right to. It may well live (law L12). */
+export class ProcessUnreadableError extends EngramdError {
+  readonly code = 'PROCESS_UNREADABLE';
+  override readonly retryable = true;
+}
+
+/**
+ * The process that has this pid now, or undefined. A zombie is gone: under a PID 1 that never reaps it would stay for ever.
+ *
+ * @throws ProcessUnreadableError
+ */
 export function findProcess(pid: number): ProcessIdentity | undefined {
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
   if (process.platform !== 'linux') return findProcessByPs(pid);
-  const stat = readOrUndefined(`/proc/${pid}/stat`);
+  const stat = ofTheLiving(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   if (stat === undefined) return undefined;
   // The second field is the command in parentheses and may hold blanks and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -22,28 +33,38 @@ export function findProcess(pid: number): ProcessIdentity | undefined {
   return { pid, startTime };
 }
 
-export function isSameProcessAlive(identity: ProcessIdentity): boolean {
-  return findProcess(identity.pid)?.startTime === identity.startTime;
+/** `unknown`: nobody told; whoever acts on a death does not act on that. */
+export type Liveness = 'alive' | 'gone' | 'unknown';
+
+export function livenessOf(identity: ProcessIdentity): Liveness {
+  try {
+    return findProcess(identity.pid)?.startTime === identity.startTime ? 'alive' : 'gone';
+  } catch (thrown) {
+    if (thrown instanceof ProcessUnreadableError) return 'unknown';
+    throw thrown;
+  }
 }
 
 /** The arguments a process was started with, or undefined where the system does not tell. */
 export function commandLine(pid: number): readonly string[] | undefined {
   if (process.platform === 'linux') {
-    const text = readOrUndefined(`/proc/${pid}/cmdline`);
+    const text = unlessUnreadable(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
     return text ? text.replace(/\0$/, '').split('\0') : undefined;
   }
-  const text = ps(pid, 'command=');
+  const text = unlessUnreadable(() => ps(pid, 'command='));
   return text ? text.split(' ') : undefined;
 }
 
 /**
  * The boot and the process namespace that pids are to be read in. Two equal values mean that each sees the other's
  * processes; containers that share a volume differ in the namespace, machines and reboots in the boot.
+ *
+ * @throws ProcessUnreadableError where it would be another value a moment later
  */
 export function processScope(): string {
   if (process.platform === 'linux') {
-    const boot = readOrUndefined('/proc/sys/kernel/random/boot_id')?.trim() ?? 'unknown-boot';
-    return `${boot} ${linkOrUndefined('/proc/self/ns/pid') ?? 'unknown-namespace'}`;
+    const boot = ofTheSystem(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'))?.trim() ?? 'unknown-boot';
+    return `${boot} ${ofTheSystem(() => readlinkSync('/proc/self/ns/pid')) ?? 'unknown-namespace'}`;
   }
   return run('sysctl', ['-n', 'kern.bootsessionuuid']) ?? run('sysctl', ['-n', 'kern.boottime']) ?? 'unknown-boot';
 }
@@ -66,23 +87,44 @@ function run(command: string, args: readonly string[]): string | undefined {
     return (
       execFileSync(command, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined
     );
+  } catch (thrown) {
+    // It ran and found nothing; otherwise it could not even be started.
+    if (typeof thrown === 'object' && thrown !== null && 'status' in thrown && typeof thrown.status === 'number')
+      return undefined;
+    throw unreadable(command, thrown);
+  }
+}
+
+/** What only a living process has. ESRCH: it ended between the opening and the reading. */
+function ofTheLiving(read: () => string): string | undefined {
+  return unless(['ENOENT', 'ESRCH'], read);
+}
+
+/** What a sandbox may hide for as long as it lives: then it is unknown to everybody in it. */
+function ofTheSystem(read: () => string): string | undefined {
+  return unless(['ENOENT', 'EACCES', 'EPERM'], read);
+}
+
+function unless(codes: readonly string[], read: () => string): string | undefined {
+  try {
+    return read();
+  } catch (thrown) {
+    const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? String(thrown.code) : '';
+    if (codes.includes(code)) return undefined;
+    throw unreadable('/proc', thrown);
+  }
+}
+
+function unlessUnreadable(read: () => string | undefined): string | undefined {
+  try {
+    return read();
   } catch {
     return undefined;
   }
 }
 
-function readOrUndefined(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
-function linkOrUndefined(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
+function unreadable(what: string, thrown: unknown): ProcessUnreadableError {
+  return new ProcessUnreadableError(`${what} does not tell about processes: ${errorMessage(thrown)}`, {
+    cause: thrown,
+  });
 }

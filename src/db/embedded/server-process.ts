@@ -73,7 +73,7 @@ async function launchOnce(context: StartContext): Promise<{ process: ProcessIden
   });
   // It is raced below; the rejection after a success (the server's normal end) is nobody's business.
   ended.catch(() => undefined);
-  const process = child.pid === undefined ? undefined : findProcess(child.pid);
+  const process = child.pid === undefined ? undefined : findChild(child, child.pid);
   if (!process) return await ended;
   try {
     const version = await Promise.race([waitUntilReady(context), ended]);
@@ -83,6 +83,17 @@ async function launchOnce(context: StartContext): Promise<{ process: ProcessIden
   } catch (thrown) {
     await stopPostmaster(process, { clock, log });
     signal?.throwIfAborted();
+    throw thrown;
+  }
+}
+
+/** @throws ProcessUnreadableError; nobody could watch over a server that is not told apart, so it is ended again */
+function findChild(child: ChildProcess, pid: number): ProcessIdentity | undefined {
+  try {
+    return findProcess(pid);
+  } catch (thrown) {
+    // Our own child: its pid is nobody else's before we have taken note of its end.
+    child.kill('SIGINT');
     throw thrown;
   }
 }
