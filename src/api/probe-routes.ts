@@ -32,7 +32,7 @@ export function addProbeRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.get('/metrics', { config: { isOpen: true } }, async (request, reply) => {
     guardMetrics(request.headers.authorization);
     deps.beforeScrape?.();
-    if (!deps.life?.view().isParked) await gauges.refresh();
+    await gauges.refresh({ mayRead: !deps.life?.view().isParked });
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
 }

@@ -4,14 +4,15 @@ import { problemSchema } from './problem.ts';
 /** JSON-RPC 2.0 as the control socket speaks it; both ends check what they get. */
 
 /** Null names nobody, and a fraction is not the same number everywhere. */
-const rpcIdSchema = z.union([z.string().max(255), z.int()], {
-  error: 'must be a string of at most 255 characters or a whole number',
-});
+const expectedId = 'must be a string of at most 255 characters or a whole number from -(2^53 - 1) to 2^53 - 1';
+const rpcIdSchema = z.union([z.string().max(255, expectedId), z.int(expectedId)], { error: expectedId });
+
+const expectedMethod = 'must be a string of 1 to 100 characters';
 
 export const rpcRequestSchema = z.strictObject({
   jsonrpc: z.literal('2.0', { error: 'must be "2.0"' }),
   id: rpcIdSchema,
-  method: z.string('must be a string').min(1).max(100),
+  method: z.string(expectedMethod).min(1, expectedMethod).max(100, expectedMethod),
   /** By name: path and query parameters of the route, `body`, `idempotency_key`. */
   params: z.unknown().optional(),
 });

@@ -89,6 +89,29 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
   };
 }
 
+/** A probe is worth more in time than true to the second. */
+export const statusWaitMs = 1000;
+
+/**
+ * The status, read from the store if that says anything within `waitMs`, else from memory: a database that does not answer is
+ * no reason to say nothing. `facts_at` tells how old the rest is.
+ */
+export async function readStatus(
+  board: StatusBoard,
+  { clock, log, waitMs = statusWaitMs }: Pick<AppDeps, 'clock' | 'log'> & { readonly waitMs?: number },
+): Promise<StatusDocument> {
+  const over = new AbortController();
+  const fresh = board.fresh().catch((thrown: unknown) => {
+    log.debug({ error: errorMessage(thrown) }, 'the store could not be read for a status');
+    return board.last();
+  });
+  try {
+    return await Promise.race([fresh, clock.sleep(waitMs, over.signal).then(() => board.last())]);
+  } finally {
+    over.abort();
+  }
+}
+
 /** What is known without asking anybody. */
 function presentProcess({ instance, settings, embedder, vectors, db, condition, clock }: AppDeps) {
   return {

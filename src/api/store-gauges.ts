@@ -9,7 +9,8 @@ const waitMs = 1000;
 
 /**
  * Brings the gauges that describe the store up to date, at most every 10 s whoever asks how often. With the database
- * down they keep their last values, and `engramd_gauges_timestamp_seconds` says how old those are.
+ * down they keep their last values, and `engramd_gauges_timestamp_seconds` says how old those are. Those of the pool ask
+ * nobody, and are true while parked, too.
  */
 export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'metrics' | 'clock' | 'log'>) {
   const { db, metrics, clock, log } = deps;
@@ -35,9 +36,9 @@ export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'metrics'
   }
 
   return {
-    async refresh(): Promise<void> {
-      const pool = db.poolCounts();
-      for (const [state, count] of Object.entries(pool)) metrics.poolConnections.set({ state }, count);
+    async refresh({ mayRead }: { readonly mayRead: boolean }): Promise<void> {
+      for (const [state, count] of Object.entries(db.poolCounts())) metrics.poolConnections.set({ state }, count);
+      if (!mayRead) return;
       if (clock.monotonicMs() - readAtMs < freshForMs) return;
       reading ??= read();
       const over = new AbortController();

@@ -102,6 +102,10 @@ const networkCodes = new Set([
   'ENOENT',
   'ETIMEDOUT',
   'EHOSTUNREACH',
+  'ENETUNREACH',
+  // `localhost` where one of its two families is switched off.
+  'EADDRNOTAVAIL',
+  'ECONNABORTED',
   'EPIPE',
   'EAI_AGAIN',
 ]);
@@ -115,7 +119,9 @@ export function isConnectionFailure(thrown: unknown): boolean {
     return true;
   return (
     thrown instanceof Error &&
-    /Connection terminated|is not queryable|timeout exceeded when trying to connect/i.test(thrown.message)
+    /Connection terminated|is not queryable|timeout exceeded when trying to connect|^timeout expired$/i.test(
+      thrown.message,
+    )
   );
 }
 

@@ -13,6 +13,12 @@ export function createMetrics() {
     new Counter<L>({ name: `engramd_${name}`, help, labelNames, registers });
   const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Gauge<L>({ name: `engramd_${name}`, help, labelNames, registers });
+  /** Of something that has to be read first. Until then it is not in a scrape: 0 would be a finding that nobody made. */
+  const readGauge = (name: string, help: string) => {
+    const unread = gauge(name, help);
+    unread.remove();
+    return unread;
+  };
   const histogram = <L extends string = never>(
     name: string,
     help: string,
@@ -25,7 +31,10 @@ export function createMetrics() {
 
     buildInfo: gauge('build_info', 'Always 1; the version is the label.', ['version']),
     startTimeSeconds: gauge('start_timestamp_seconds', 'When this process started, in seconds since the epoch.'),
-    dataFreshAtSeconds: gauge('gauges_timestamp_seconds', 'When the gauges that describe the store were last read.'),
+    dataFreshAtSeconds: readGauge(
+      'gauges_timestamp_seconds',
+      'When the gauges that describe the store were last read.',
+    ),
 
     poolConnections: gauge('pool_connections', 'Pooled database connections by state; waiting counts callers.', [
       'state',
@@ -46,10 +55,10 @@ export function createMetrics() {
     ),
 
     memoriesIngested: counter('memories_ingested_total', 'Memories offered, by what became of them.', ['outcome']),
-    memoriesDue: gauge('memories_due', 'Pending memories that could be worked on now.'),
+    memoriesDue: readGauge('memories_due', 'Pending memories that could be worked on now.'),
     memories: gauge('memories', 'Memories by state.', ['state']),
-    observations: gauge('observations', 'Observations that are current: not folded, superseded or retired.'),
-    oldestDueSeconds: gauge('oldest_due_seconds', 'Age of the oldest due memory, 0 when none is due.'),
+    observations: readGauge('observations', 'Observations that are current: not folded, superseded or retired.'),
+    oldestDueSeconds: readGauge('oldest_due_seconds', 'Age of the oldest due memory, 0 when none is due.'),
 
     jobs: counter('jobs_total', 'Jobs handled, by queue and outcome.', ['queue', 'outcome']),
     jobSeconds: histogram(
@@ -62,7 +71,7 @@ export function createMetrics() {
     lostClaims: counter('lost_claims_total', 'Jobs that another worker had taken over before this one settled them.', [
       'queue',
     ]),
-    deadLetters: gauge('dead_letters', 'Jobs that gave up, waiting for `engramd jobs retry`.'),
+    deadLetters: readGauge('dead_letters', 'Jobs that gave up, waiting for `engramd jobs retry`.'),
 
     batches: counter('batches_total', 'Consolidation batches, by outcome.', ['outcome']),
     batchPhaseSeconds: histogram(
@@ -98,7 +107,10 @@ export function createMetrics() {
     modelBreakerOpen: gauge('model_breaker_open', '1 while an endpoint and model is left alone after failures.', [
       'model',
     ]),
-    budgetLeftRatio: gauge('budget_left_ratio', 'Share of the budget of the day that is neither spent nor reserved.'),
+    budgetLeftRatio: readGauge(
+      'budget_left_ratio',
+      'Share of the budget of the day that is neither spent nor reserved.',
+    ),
     storedAnswers: counter('model_answers_reused_total', 'Stored answers and verdicts used instead of a call.', [
       'kind',
     ]),
@@ -125,16 +137,20 @@ export function createMetrics() {
     lifecycleState: gauge('lifecycle_state', '1 for the state the daemon is in, 0 for the others.', ['state']),
     lifecycleTransitions: counter('lifecycle_transitions_total', 'Transitions made by this process.', ['from', 'to']),
     parked: gauge('parked', '1 while this process has released everything and only listens.'),
-    activityTimestamp: gauge('activity_timestamp_seconds', 'When the last request was dispatched, over all daemons.'),
+    paused: gauge('paused', '1 while somebody has paused the daemons: no work is handed out and no cycle begins.'),
+    activityTimestamp: readGauge(
+      'activity_timestamp_seconds',
+      'When the last request was dispatched, over all daemons.',
+    ),
     ticks: counter('ticks_total', 'Ticks of this process, by outcome.', ['outcome']),
-    tickTimestamp: gauge('tick_timestamp_seconds', 'When this process last ticked.'),
+    tickTimestamp: readGauge('tick_timestamp_seconds', 'When this process last ticked.'),
     leading: gauge('leading', '1 while this process leads.'),
-    cyclesStarted: gauge('sleep_cycles_started', 'Sleep cycles begun on this database.'),
-    cyclesCompleted: gauge(
+    cyclesStarted: readGauge('sleep_cycles_started', 'Sleep cycles begun on this database.'),
+    cyclesCompleted: readGauge(
       'sleep_cycles_completed',
       'Sleep cycles ended with every step done but those in quarantine.',
     ),
-    lastCleanCycle: gauge(
+    lastCleanCycle: readGauge(
       'last_clean_cycle_timestamp_seconds',
       'End of the last sleep cycle with every step done; the birth of the database where there was none.',
     ),

@@ -45,16 +45,17 @@ test('however many scrape, the store is read at most every 10 s', async () => {
   const clock = { now: () => new Date(), monotonicMs: () => now, sleep: () => new Promise<void>(() => undefined) };
   const queue = { ...fixture.deps.queue, snapshot: async () => noJobs };
   const gauges = createStoreGauges({ db, queue, metrics: createMetrics(), clock, log: silentLog });
-  await Promise.all([gauges.refresh(), gauges.refresh(), gauges.refresh()]);
+  const refresh = () => gauges.refresh({ mayRead: true });
+  await Promise.all([refresh(), refresh(), refresh()]);
   now += 9_999;
-  await gauges.refresh();
+  await refresh();
   expect(reads).toBe(1);
   now += 1;
-  await gauges.refresh();
+  await refresh();
   expect(reads).toBe(2);
 });
 
-test('a database that hangs holds up neither a scrape nor readiness', async () => {
+test('a database that hangs holds up neither a scrape nor readiness nor status', async () => {
   const never = new Promise<never>(() => undefined);
   const hanging = await createApiFixture({
     db: {
@@ -70,9 +71,67 @@ test('a database that hangs holds up neither a scrape nor readiness', async () =
   });
   try {
     expect((await hanging.get('/metrics')).body).toContain('engramd_pool_connections{state="waiting"} 9');
+    const status = await hanging.get('/v1/status');
+    expect([status.statusCode, status.json().facts_at]).toEqual([200, null]);
     const ready = await hanging.get('/readyz');
     expect([ready.statusCode, ready.json()]).toEqual([503, { status: 'database does not answer' }]);
   } finally {
     await hanging.close();
+  }
+});
+
+const samplesOf = (text: string) => text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+
+test('what nobody has read is not in a scrape: no 0 that is no finding', async () => {
+  const metrics = createMetrics();
+  const samples = samplesOf(await metrics.registry.metrics()).join('\n');
+  for (const name of [
+    'gauges_timestamp_seconds',
+    'memories',
+    'memories_due',
+    'oldest_due_seconds',
+    'observations',
+    'dead_letters',
+    'model_breaker_open',
+    'budget_left_ratio',
+    'activity_timestamp_seconds',
+    'tick_timestamp_seconds',
+    'sleep_cycles_started',
+    'sleep_cycles_completed',
+    'last_clean_cycle_timestamp_seconds',
+  ])
+    expect(samples, name).not.toMatch(new RegExp(`^engramd_${name}\\b`, 'm'));
+  metrics.oldestDueSeconds.set(0);
+  expect(samplesOf(await metrics.registry.metrics())).toContain('engramd_oldest_due_seconds 0');
+});
+
+test('a parked daemon shows its pool as it is, and of the store what it has read: at first nothing', async () => {
+  let isParked = true;
+  let used = 2;
+  let reads = 0;
+  const parked = await createApiFixture({
+    life: { view: () => ({ isParked }) } as never,
+    db: {
+      ...fixture.db,
+      query: ((text: string, values?: readonly unknown[]) => {
+        reads += 1;
+        return fixture.db.query(text, values);
+      }) as typeof fixture.db.query,
+      poolCounts: () => ({ used, idle: 0, waiting: 0 }),
+    },
+    metrics: createMetrics(),
+  });
+  try {
+    const first = samplesOf((await parked.get('/metrics')).body);
+    expect(first).toContain('engramd_pool_connections{state="used"} 2');
+    expect(first.filter((line) => /oldest_due|dead_letters|observations|memories/.test(line))).toEqual([]);
+    used = 0;
+    expect(samplesOf((await parked.get('/metrics')).body)).toContain('engramd_pool_connections{state="used"} 0');
+    expect(reads).toBe(0);
+    isParked = false;
+    expect((await parked.get('/metrics')).body).toMatch(/^engramd_oldest_due_seconds \d/m);
+    expect(reads).toBeGreaterThan(0);
+  } finally {
+    await parked.close();
   }
 });

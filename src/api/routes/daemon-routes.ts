@@ -5,7 +5,7 @@ import { limitSchema } from '../cursor.ts';
 import { presentJob } from '../present.ts';
 import { type Route, route } from '../route.ts';
 import { jobSchema, statusSchema } from '../schemas.ts';
-import { createStatusBoard } from '../status-board.ts';
+import { createStatusBoard, readStatus } from '../status-board.ts';
 
 /** What the daemon is and does. Asking is never activity (law L11). */
 export function daemonRoutes(deps: AppDeps): Route[] {
@@ -21,7 +21,7 @@ export function daemonRoutes(deps: AppDeps): Route[] {
       response: statusSchema,
       successStatus: 200,
       isWork: false,
-      handle: async () => ({ status: 200, body: await status.fresh() }),
+      handle: async () => ({ status: 200, body: await readStatus(status, deps) }),
     }),
 
     route({

@@ -3,9 +3,10 @@ import { parseJsonBody } from '../../api/json-body.ts';
 import { problemOf } from '../../api/problem.ts';
 import type { RpcDispatcher } from '../../api/rpc.ts';
 import { type RpcError, type RpcResult, rpcError } from '../../api/rpc-schema.ts';
-import type { StatusBoard, StatusDocument } from '../../api/status-board.ts';
+import { readStatus, type StatusBoard, statusWaitMs } from '../../api/status-board.ts';
+import { DatabaseUnreachableError, explainDatabaseError, isConnectionFailure } from '../../db/errors.ts';
 import { fieldErrors, fieldErrorsText } from '../../ingest/field-errors.ts';
-import type { LifeControl } from '../../lifecycle/life-view.ts';
+import type { ControlResult, LifeControl } from '../../lifecycle/life-view.ts';
 import type { Clock } from '../../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -13,6 +14,7 @@ import {
   type ControlError,
   type ControlReply,
   type ControlRequest,
+  type ControlType,
   controlError,
   controlRequestSchema,
   controlTypes,
@@ -32,8 +34,11 @@ export type Asked =
   | { readonly kind: 'call'; readonly reply: Promise<Reply> }
   | { readonly kind: 'in_order'; readonly answer: () => Promise<Reply> };
 
-/** What a status probe waits for the store; a probe is worth more in time than true to the second. */
-const freshMs = 1000;
+/**
+ * From the coming of a message to its answer, what stood before it in the line included: people wait, and a status behind
+ * it, too. A message changes one row.
+ */
+const answerMs = 3000;
 
 /** Reads a line and says how it is answered. Neither throws nor rejects. */
 export function askedBy(line: Buffer, signal: AbortSignal, deps: AnswerDeps): Asked {
@@ -47,7 +52,8 @@ export function askedBy(line: Buffer, signal: AbortSignal, deps: AnswerDeps): As
   // Only an object without `jsonrpc` is of the control plane: the others have an error of their own in JSON-RPC.
   if (typeof value !== 'object' || value === null || Array.isArray(value) || 'jsonrpc' in value)
     return { kind: 'call', reply: deps.dispatch(value, signal) };
-  return { kind: 'in_order', answer: () => answerControl(value, deps) };
+  const untilMs = deps.clock.monotonicMs() + answerMs;
+  return { kind: 'in_order', answer: () => answerControl(value, untilMs, deps) };
 }
 
 /** Whichever of both was meant. */
@@ -57,7 +63,7 @@ function unreadable(thrown: unknown): RpcError {
   return rpcError(null, thrown instanceof ApiError && thrown.status === 400 ? 'parse' : 'request', said, data);
 }
 
-async function answerControl(value: object, deps: AnswerDeps): Promise<ControlReply | ControlError> {
+async function answerControl(value: object, untilMs: number, deps: AnswerDeps): Promise<ControlReply | ControlError> {
   const parsed = controlRequestSchema.safeParse(value);
   if (!parsed.success) {
     if (!('type' in value)) return controlError('INVALID_MESSAGE', 'neither `type` (control) nor `jsonrpc` (work)');
@@ -66,43 +72,66 @@ async function answerControl(value: object, deps: AnswerDeps): Promise<ControlRe
     return controlError('INVALID_MESSAGE', fieldErrorsText(fieldErrors(parsed.error)));
   }
   try {
-    return await perform(parsed.data, deps);
+    return await perform(parsed.data, untilMs, deps);
   } catch (thrown) {
-    // Like HTTP: what was not written for a sender to read stays in the log.
-    const { code, message } = thrown instanceof EngramdError ? thrown : problemOf(thrown).body.error;
+    // Like HTTP: what was not written for a sender to read stays in the log. Why a database refuses was, for its owner.
+    const explained = isConnectionFailure(thrown) ? thrown : explainDatabaseError(thrown);
+    const { code, message } = explained instanceof EngramdError ? explained : problemOf(explained).body.error;
     deps.log.error({ type: parsed.data.type, code, error: errorMessage(thrown) }, 'control message failed');
     return controlError(code, message);
   }
 }
 
-async function perform(request: ControlRequest, deps: AnswerDeps): Promise<ControlReply> {
-  const { life } = deps.handlers;
+async function perform(request: ControlRequest, untilMs: number, deps: AnswerDeps): Promise<ControlReply> {
+  const { life, status } = deps.handlers;
   const { type } = request;
+  const leftMs = untilMs - deps.clock.monotonicMs();
   switch (type) {
-    case 'status':
-      return { ok: true, type, status: await readStatus(request.fresh === true, deps) };
+    case 'status': {
+      const waitMs = Math.max(0, Math.min(statusWaitMs, leftMs));
+      return { ok: true, type, status: request.fresh ? await readStatus(status, { ...deps, waitMs }) : status.last() };
+    }
     case 'force_sleep':
-      return { ok: true, type, ...(await life.forceSleep(request.reason ?? null)) };
+      return { ok: true, type, ...(await inTime(type, leftMs, deps, () => life.forceSleep(request.reason ?? null))) };
     case 'wake':
-      return { ok: true, type, ...(await life.wake(request.reason ?? null)) };
-    case 'pause':
-      return { ok: true, type, ...(await life.pause(request.seconds === undefined ? null : request.seconds * 1000)) };
+      return { ok: true, type, ...(await inTime(type, leftMs, deps, () => life.wake(request.reason ?? null))) };
+    case 'pause': {
+      const forMs = request.seconds === undefined ? null : request.seconds * 1000;
+      return { ok: true, type, ...(await inTime(type, leftMs, deps, () => life.pause(forMs))) };
+    }
     case 'resume':
-      return { ok: true, type, ...(await life.resume()) };
+      return { ok: true, type, ...(await inTime(type, leftMs, deps, () => life.resume())) };
   }
 }
 
-/** A database that does not answer is no reason to say nothing: `facts_at` tells how old the rest is. */
-async function readStatus(isFresh: boolean, { handlers, clock, log }: AnswerDeps): Promise<StatusDocument> {
-  const board = handlers.status;
-  if (!isFresh) return board.last();
+/** @throws DatabaseUnreachableError where the answer does not come in time, or the turn of the message did not */
+async function inTime(
+  type: ControlType,
+  leftMs: number,
+  { clock, log }: AnswerDeps,
+  work: () => Promise<ControlResult>,
+): Promise<ControlResult> {
+  const limit = `${answerMs / 1000} s`;
+  if (leftMs <= 0)
+    throw new DatabaseUnreachableError(
+      `the message before this one got no answer of the database within ${limit}; this one was not begun`,
+    );
   const over = new AbortController();
-  const fresh = board.fresh().catch((thrown: unknown) => {
-    log.debug({ error: errorMessage(thrown) }, 'the store could not be read for a status');
-    return board.last();
+  let isLate = false;
+  const result = work();
+  // Nobody waits for it any more, but it goes on.
+  result.catch((thrown: unknown) => {
+    if (isLate) log.warn({ type, error: errorMessage(thrown) }, 'a control message that was given up has failed');
   });
+  const late = clock.sleep(leftMs, over.signal).then((): never => {
+    isLate = true;
+    throw new DatabaseUnreachableError(
+      `the database has not answered within ${limit}; what was asked may still take effect`,
+    );
+  });
+  late.catch(() => undefined);
   try {
-    return await Promise.race([fresh, clock.sleep(freshMs, over.signal).then(() => board.last())]);
+    return await Promise.race([result, late]);
   } finally {
     over.abort();
   }

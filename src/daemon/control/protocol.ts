@@ -10,7 +10,11 @@ import { lifecycleStates } from '../../lifecycle/states.ts';
 /** Longest line; that of a body over HTTP. */
 export const maxLineBytes = 1024 * 1024;
 
-const reason = z.string('must be a string').max(500, 'must be at most 500 characters').optional();
+export const maxReasonLength = 500;
+const reason = z
+  .string('must be a string')
+  .max(maxReasonLength, `must be at most ${maxReasonLength} characters`)
+  .optional();
 /** 30 days. */
 const maxPauseSeconds = 30 * 24 * 3600;
 const expectedSeconds = `must be a whole number from 1 to ${maxPauseSeconds}`;

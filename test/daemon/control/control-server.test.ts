@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RpcDispatcher } from '../../../src/api/rpc.ts';
+import { silentLog } from '../../../src/telemetry/log.ts';
 import { createControlFixture, statusDocument } from './control-fixture.ts';
 
 type Fixture = Awaited<ReturnType<typeof createControlFixture>>;
@@ -169,6 +170,121 @@ describe('the control plane', () => {
     expect(await client.next()).toEqual(status);
     client.socket.destroy();
     await other.close();
+  });
+
+  /** Time that passes when the test says so. */
+  function heldClock() {
+    const sleeps = new Set<{ untilMs: number; resolve: () => void }>();
+    let nowMs = 0;
+    return {
+      clock: {
+        now: () => new Date(),
+        monotonicMs: () => nowMs,
+        sleep: (ms: number, signal?: AbortSignal) =>
+          new Promise<void>((resolve) => {
+            sleeps.add({ untilMs: nowMs + ms, resolve });
+            signal?.addEventListener('abort', () => resolve(), { once: true });
+          }),
+      },
+      async pass(ms: number) {
+        nowMs += ms;
+        for (const { untilMs, resolve } of sleeps) if (untilMs <= nowMs) resolve();
+        for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+      },
+    };
+  }
+
+  test.each([{ type: 'force_sleep' }, { type: 'wake' }, { type: 'pause' }, { type: 'resume' }])(
+    'with a database that hangs, $type is answered within 3 s, and so is a status behind it',
+    async (message) => {
+      const { clock, pass } = heldClock();
+      const begun: string[] = [];
+      const hang = (what: string) => () => {
+        begun.push(what);
+        return new Promise<never>(() => undefined);
+      };
+      const hanging = await createControlFixture({
+        handlers: {
+          status: { fresh: () => new Promise(() => undefined), last: () => statusDocument },
+          life: { forceSleep: hang('force_sleep'), wake: hang('wake'), pause: hang('pause'), resume: hang('resume') },
+        },
+        clock,
+      });
+      const client = await hanging.open();
+      client.send(message, { type: 'resume' }, { type: 'status', fresh: true }, rpc(1));
+      // Taken from the same socket after all of them.
+      expect(await client.next()).toMatchObject({ id: 1 });
+      let answered = false;
+      const first = client.next().finally(() => {
+        answered = true;
+      });
+      await pass(2999);
+      expect(answered).toBe(false);
+      await pass(1);
+      expect(await first).toEqual({
+        ok: false,
+        error: {
+          code: 'DATABASE_UNREACHABLE',
+          message: 'the database has not answered within 3 s; what was asked may still take effect',
+        },
+      });
+      // In its turn it had no time left; done later, it might overtake the first.
+      expect(await client.next()).toEqual({
+        ok: false,
+        error: { code: 'DATABASE_UNREACHABLE', message: expect.stringContaining('this one was not begun') },
+      });
+      await pass(0);
+      expect(await client.next()).toEqual(status);
+      expect(begun).toEqual([message.type]);
+      client.socket.destroy();
+      await hanging.close();
+    },
+  );
+
+  test('a message that was given up and fails later is logged, and is no uncaught error', async () => {
+    const { clock, pass } = heldClock();
+    const warnings: unknown[] = [];
+    const held = Promise.withResolvers<never>();
+    const hanging = await createControlFixture({
+      handlers: {
+        status: { fresh: async () => statusDocument, last: () => statusDocument },
+        life: { wake: () => held.promise } as never,
+      },
+      clock,
+      log: { ...silentLog, warn: (fields: unknown) => void warnings.push(fields) } as typeof silentLog,
+    });
+    const client = await hanging.open();
+    client.send({ type: 'wake' }, rpc(1));
+    expect(await client.next()).toMatchObject({ id: 1 });
+    await pass(3000);
+    expect(await client.next()).toMatchObject({ error: { code: 'DATABASE_UNREACHABLE' } });
+    held.reject(new Error('connect ECONNREFUSED'));
+    await pass(0);
+    expect(warnings).toEqual([{ type: 'wake', error: 'connect ECONNREFUSED' }]);
+    client.socket.destroy();
+    await hanging.close();
+  });
+
+  test.each([
+    ['refuses connections', { code: 'ECONNREFUSED' }, 'DATABASE_UNAVAILABLE', /does not answer/],
+    ['has no address of that family', { code: 'EADDRNOTAVAIL' }, 'DATABASE_UNAVAILABLE', /does not answer/],
+    ['cannot be reached', { code: 'ENETUNREACH' }, 'DATABASE_UNAVAILABLE', /does not answer/],
+    ['says nothing', { message: 'timeout expired' }, 'DATABASE_UNAVAILABLE', /does not answer/],
+    ['is another one by now', { code: '3D000' }, 'DATABASE_REFUSED', /refused the connection/],
+    ['has a new password', { code: '28P01' }, 'DATABASE_REFUSED', /refused the connection/],
+    ['has become a standby', { code: '25006' }, 'DATABASE_READ_ONLY', /read-only/],
+  ])('says so where the database %s, and does not send people to the log', async (_, error, code, words) => {
+    const away = await createControlFixture({
+      handlers: {
+        status: { fresh: async () => statusDocument, last: () => statusDocument },
+        life: { pause: () => Promise.reject(Object.assign(new Error('away'), error)) } as never,
+      },
+    });
+    const client = await away.open();
+    client.send({ type: 'pause' });
+    expect(await client.next()).toEqual({ ok: false, error: { code, message: expect.stringMatching(words) } });
+    client.socket.destroy();
+    await away.close();
   });
 
   test('keeps to itself what a handler throws that was not written for a sender', async () => {
