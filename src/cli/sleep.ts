@@ -4,7 +4,8 @@ import { askStatus, noDaemon, sendControl, tellDaemon } from './ask-daemon.ts';
 import { DaemonUnreachableError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
 import { secondsBetween } from './duration.ts';
-import { type Life, showTook } from './status-view/life-words.ts';
+import { reasonOption } from './reason-option.ts';
+import { type Cycle, type Life, showTook } from './status-view/life-words.ts';
 import { createNightWatch, type NightEnd } from './status-view/night-watch.ts';
 
 /** A sleep that was asked for did not come to the end of its cycle. */
@@ -15,6 +16,15 @@ class NoNightError extends EngramdError {
 interface SleepOptions {
   readonly wait?: true;
   readonly reason?: string;
+}
+
+/** What `sleep --wait --json` answers with, whatever it came to; but for an error. */
+interface WaitEnd {
+  /** Null: no cycle was begun, since it hibernates already. */
+  readonly outcome: Cycle['outcome'];
+  readonly cycle: Cycle | null;
+  readonly state: Life['state'];
+  readonly note: string;
 }
 
 const noEnd = () =>
@@ -31,7 +41,7 @@ export function addSleep(program: Command, context: CommandContext): void {
       'Has the daemon sleep and run its sleep cycle, idle or not: no work is handed out, and what is under way gets 30 s. A request wakes it again. --wait shows the steps and ends with the cycle: exit 1 where it failed or somebody woke the daemon.',
     )
     .option('--wait', 'show the steps until the cycle is over')
-    .option('--reason <text>', 'kept in the history')
+    .addOption(reasonOption())
     .addHelpText('after', '\nExamples:\n  $ engramd sleep\n  $ engramd sleep --wait')
     .action((options: SleepOptions, command: Command) => {
       const reason = options.reason ?? 'engramd sleep';
@@ -62,11 +72,15 @@ async function sleepAndWait(
     if (!reply) throw noDaemon(loaded);
     if (!asJson) terminal.out(reply.note);
     // Deeper it does not get: nothing was begun, and nothing will end.
-    if (reply.state === 'hibernation') return asJson ? terminal.json(reply) : undefined;
+    if (reply.state === 'hibernation') {
+      if (asJson) terminal.json({ outcome: null, cycle: null, state: reply.state, note: reply.note } satisfies WaitEnd);
+      return;
+    }
     for (;;) {
-      const { lines, progress, end } = night.look(await readLife(noEnd));
+      const life = await readLife(noEnd);
+      const { lines, progress, end } = night.look(life);
       if (!asJson) for (const line of lines) terminal.out(line);
-      if (end) return tell(context, end, asJson);
+      if (end) return tell(context, life, end, asJson);
       if (!asJson) terminal.progress(progress);
       await clock.sleep(pollMs, signal);
       signal.throwIfAborted();
@@ -74,19 +88,20 @@ async function sleepAndWait(
   });
 }
 
-function tell({ terminal, exitWith }: CommandContext, end: NightEnd, asJson: boolean): void {
+function tell({ terminal, exitWith }: CommandContext, { state }: Life, end: NightEnd, asJson: boolean): void {
   switch (end.kind) {
     case 'finished': {
       const { cycle } = end;
       if (cycle.outcome === 'failed') exitWith(1);
+      const took = showTook(secondsBetween(cycle.started_at, cycle.finished_at ?? cycle.started_at));
+      const note = (outcome: string) => `the sleep cycle is ${outcome} after ${took}`;
+      const outcome = cycle.outcome ?? 'over';
       if (asJson) {
-        terminal.json({ outcome: cycle.outcome, cycle });
+        terminal.json({ outcome: cycle.outcome, cycle, state, note: note(outcome) } satisfies WaitEnd);
         return;
       }
-      const paint =
-        cycle.outcome === 'failed' ? terminal.red : cycle.outcome === 'clean' ? terminal.green : terminal.yellow;
-      const took = showTook(secondsBetween(cycle.started_at, cycle.finished_at ?? cycle.started_at));
-      terminal.out(`the sleep cycle is ${paint(cycle.outcome ?? 'over')} after ${took}`);
+      const paint = outcome === 'failed' ? terminal.red : outcome === 'clean' ? terminal.green : terminal.yellow;
+      terminal.out(note(paint(outcome)));
       return;
     }
     case 'woken':

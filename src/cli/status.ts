@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { askStatus, noDaemon } from './ask-daemon.ts';
 import { type CommandContext, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
+import { createPipeReaderWatch } from './status-view/pipe-reader.ts';
 import { statusRows } from './status-view/status-rows.ts';
 import { watchStatus } from './status-view/watch-status.ts';
 import { table } from './table.ts';
@@ -10,7 +11,7 @@ export function addStatus(program: Command, context: CommandContext): void {
     .command('status')
     .summary('how the daemon is')
     .description(
-      'Asks the daemon of the data directory how it is, which does not wake it. --watch goes on looking: a view on a terminal, elsewhere a line for each change. Exit 3 where none answers.',
+      'Asks the daemon of the data directory how it is, which does not wake it. --watch goes on looking: a view on a terminal, elsewhere a line for each change, until nobody reads them. Exit 3 where none answers.',
     )
     .option('--watch', 'look once a second until Ctrl-C')
     .addHelpText(
@@ -29,7 +30,9 @@ export function addStatus(program: Command, context: CommandContext): void {
         if (options.watch) {
           const asJson = globals.json === true;
           const isOnScreen = terminal.isInteractive && context.env.TERM !== 'dumb';
-          return watchStatus({ ask, terminal, stdout: process.stdout, isOnScreen, asJson, clock, signal }, status);
+          const { stdout } = process;
+          const hasReader = createPipeReaderWatch(stdout.fd);
+          return watchStatus({ ask, terminal, stdout, hasReader, isOnScreen, asJson, clock, signal }, status);
         }
         if (globals.json) return terminal.json(status);
         const rows = statusRows(status, clock.now(), terminal);

@@ -8,6 +8,7 @@ import type { Clock } from '../telemetry/clock.ts';
 import { sendControl } from './ask-daemon.ts';
 import { DaemonUnreachableError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
+import { reasonOption } from './reason-option.ts';
 import { startThroughSupervisor } from './service/supervisor.ts';
 import { stateWords } from './status-view/life-words.ts';
 
@@ -22,7 +23,7 @@ export function addWake(program: Command, context: CommandContext): void {
     .description(
       'Wakes the daemon from whatever sleep. Where none runs, has the service start it that engramd service install has made. Exit 3 where there is none.',
     )
-    .option('--reason <text>', 'kept in the history')
+    .addOption(reasonOption())
     .addHelpText('after', '\nExample:\n  $ engramd wake')
     .action(async (options: { reason?: string }, command: Command) => {
       const { terminal, clock } = context;

@@ -2,8 +2,10 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Command } from 'commander';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { StatusDocument } from '../../src/api/status-board.ts';
+import type { CommandContext } from '../../src/cli/command-context.ts';
 import { addPause } from '../../src/cli/pause.ts';
 import { addResume } from '../../src/cli/resume.ts';
 import { addSleep } from '../../src/cli/sleep.ts';
@@ -72,6 +74,21 @@ test.each(['5', '5x', '0s', '721h', '-1s', '1.5h', ''])(
     expect(run.stderr).toMatch(/argument 'for'.*expected a duration from 1s to 720h/);
   },
 );
+
+test.each(['sleep', 'wake'] as const)('%s takes a reason of 500 characters, and no more', async (name) => {
+  const dataDir = join(folder, 'nobody');
+  const fits = await runCommand(commands[name], [name, '--data-dir', dataDir, '--reason', 'x'.repeat(500)]);
+  expect(fits.error).toMatchObject({ code: 'DAEMON_UNREACHABLE' });
+  const run = await runCommand(commands[name], [name, '--data-dir', dataDir, '--reason', 'x'.repeat(501)]);
+  expect(run.error).toMatchObject({ code: 'commander.invalidArgument' });
+  expect(run.stderr).toMatch(/option '--reason <text>'.*expected at most 500 characters, got 501/);
+});
+
+test.each(['sleep', 'wake'] as const)('%s --help says what becomes of the reason', (name) => {
+  const program = new Command();
+  commands[name](program, {} as CommandContext);
+  expect(program.commands[0]?.helpInformation()).toMatch(/--reason <text> +is logged/);
+});
 
 /** A daemon whose life goes on with each look, and that only notes what it is asked for. */
 async function daemonWith(lives: readonly Life[], result: Partial<ControlResult> = {}) {
@@ -182,7 +199,12 @@ describe('with a daemon', () => {
     test('answers with the cycle as JSON and nothing else', async () => {
       const daemon = await daemonWith([lifeOf(), pending, running, ended('partial')]);
       const run = await daemon.run('sleep', '--wait', '--json');
-      expect(JSON.parse(run.stdout)).toMatchObject({ outcome: 'partial', cycle: { id: 'one' } });
+      expect(JSON.parse(run.stdout)).toEqual({
+        outcome: 'partial',
+        cycle: expect.objectContaining({ id: 'one' }),
+        state: 'hibernation',
+        note: 'the sleep cycle is partial after 12 s',
+      });
       await daemon.close();
     });
 
@@ -216,6 +238,13 @@ describe('with a daemon', () => {
         stdout: 'deep asleep\n',
         exitCode: 0,
         error: undefined,
+      });
+      // The same shape as at the end of a cycle: a script looks for its fields.
+      expect(JSON.parse((await daemon.run('sleep', '--wait', '--json')).stdout)).toEqual({
+        outcome: null,
+        cycle: null,
+        state: 'hibernation',
+        note: 'deep asleep',
       });
       await daemon.close();
     });

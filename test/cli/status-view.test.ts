@@ -1,3 +1,7 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -6,10 +10,12 @@ import { changesBetween } from '../../src/cli/status-view/changes.ts';
 import { bar, cutLine } from '../../src/cli/status-view/fit.ts';
 import { openLiveScreen } from '../../src/cli/status-view/live-screen.ts';
 import { createNightWatch } from '../../src/cli/status-view/night-watch.ts';
+import { createPipeReaderWatch } from '../../src/cli/status-view/pipe-reader.ts';
 import { statusRows } from '../../src/cli/status-view/status-rows.ts';
 import { type Frame, watchFrame } from '../../src/cli/status-view/watch-frame.ts';
 import { watchStatus } from '../../src/cli/status-view/watch-status.ts';
 import { createTerminal } from '../../src/cli/terminal.ts';
+import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
 import { cycleOf, drained, lifeOf, tenOClock as now, statusOf, stepOf } from './life-documents.ts';
 import { hastyClock } from './run-command.ts';
 
@@ -295,6 +301,7 @@ describe('a screen of its own', () => {
           },
           terminal,
           stdout,
+          hasReader: () => true,
           isOnScreen: true,
           asJson: false,
           clock: end === 'signal' ? hastyClock() : { ...hastyClock(), now: () => (asked === 3 ? brokenClock() : now) },
@@ -331,6 +338,7 @@ describe('a watch without a terminal', () => {
         },
         terminal: createTerminal(stdout, new PassThrough(), {}),
         stdout,
+        hasReader: () => true,
         isOnScreen: false,
         asJson,
         clock: { ...hastyClock(), now: () => now },
@@ -351,9 +359,75 @@ describe('a watch without a terminal', () => {
     ]);
   });
 
-  test('is a document for each change where a program reads', async () => {
-    const documents = (await watch(true)).map((line) => JSON.parse(line) as Status);
-    expect(documents.map(({ due }) => due)).toEqual([0, 3]);
+  test('is a document for each change where a program reads, and an error when the daemon dies', async () => {
+    const [first, silence, ...rest] = (await watch(true)).map((line) => JSON.parse(line) as unknown);
+    expect(first).toEqual(statusOf());
+    expect(silence).toEqual({
+      error: { code: 'DAEMON_UNREACHABLE', message: 'no daemon answers; engramd run starts one' },
+    });
+    expect(rest).toEqual([statusOf({ due: 3 })]);
+  });
+
+  test.each(['its reader goes without a word', 'its pipe is closed'])('ends when %s', async (end) => {
+    const stdout = new PassThrough();
+    let looks = 0;
+    const clock = hastyClock(() => {
+      looks += 1;
+      if (looks === 3 && end === 'its pipe is closed') stdout.destroy();
+      if (looks > 10) throw new Error('it goes on for ever');
+    });
+    await watchStatus(
+      {
+        ask: async () => statusOf(),
+        terminal: createTerminal(stdout, new PassThrough(), {}),
+        stdout,
+        hasReader: () => looks < 3 || end === 'its pipe is closed',
+        isOnScreen: false,
+        asJson: true,
+        clock: { ...clock, sleep: (ms, signal) => (signal?.aborted ? Promise.resolve() : clock.sleep(ms, signal)) },
+        signal: new AbortController().signal,
+      },
+      statusOf(),
+    );
+    expect(looks).toBeLessThanOrEqual(4);
+    expect(stdout.listenerCount('close')).toBe(0);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('who reads a pipe', () => {
+  test('is seen to go, and whoever was never seen is taken to be there', async () => {
+    const folder = createScratchFolder();
+    const pipe = join(folder, 'pipe');
+    execFileSync('/usr/bin/mkfifo', [pipe]);
+    const reader = spawn('head', ['-1', pipe], { stdio: 'ignore' });
+    // Waits for the reader, which is another process.
+    const fd = openSync(pipe, 'w');
+    const hasReader = createPipeReaderWatch(fd);
+    expect(hasReader()).toBe(true);
+    writeSync(fd, 'one\n');
+    await once(reader, 'exit');
+    expect(hasReader()).toBe(false);
+    // Nobody there from the beginning: another user's cannot be seen.
+    expect(createPipeReaderWatch(fd)()).toBe(true);
+    closeSync(fd);
+    removeScratchFolder(folder);
+    expect(createPipeReaderWatch(openSync('/dev/null', 'w'))()).toBe(true);
+  });
+
+  test('may change: a shell holds both ends until it has started both programs', async () => {
+    const folder = createScratchFolder();
+    const pipe = join(folder, 'pipe');
+    execFileSync('/usr/bin/mkfifo', [pipe]);
+    const early = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    const fd = openSync(pipe, 'w');
+    const hasReader = createPipeReaderWatch(fd);
+    const late = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    closeSync(early);
+    expect(hasReader()).toBe(true);
+    closeSync(late);
+    expect(hasReader()).toBe(false);
+    closeSync(fd);
+    removeScratchFolder(folder);
   });
 });
 
