@@ -301,7 +301,7 @@ export const configSchema = z.strictObject({
   hibernate: setting(z.enum(['park', 'exit', 'off'], { error: 'expected `park`, `exit` or `off`' }).default('park'), {
     variable: 'ENGRAMD_HIBERNATE',
     about:
-      '`park` stays and listens; `exit` ends the process, for a supervisor that starts it on demand; `off` never hibernates. As PID 1 `exit` parks.',
+      '`park` stays and listens; `exit` ends the process, for a systemd that holds its sockets and starts it on demand (elsewhere it parks); `off` never hibernates.',
   }),
   quietHours: setting(quietHours.optional(), {
     variable: 'ENGRAMD_QUIET_HOURS',
