@@ -460,6 +460,7 @@ class DaemonLife implements Life {
   #note(metrics: Metrics): void {
     const view = this.view();
     this.#deps.onStatus(`${view.state} since ${view.since.toISOString()}: ${view.reason}`);
+    metrics.paused.set(view.paused === null ? 0 : 1);
     for (const state of lifecycleStates) metrics.lifecycleState.set({ state }, state === view.state ? 1 : 0);
     if (view.activityAgeSeconds !== null) {
       metrics.activityTimestamp.set(this.#deps.clock.now().getTime() / 1000 - view.activityAgeSeconds);
