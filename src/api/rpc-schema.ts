@@ -12,7 +12,7 @@ const expectedMethod = 'must be a string of 1 to 100 characters';
 export const rpcRequestSchema = z.strictObject({
   jsonrpc: z.literal('2.0', { error: 'must be "2.0"' }),
   id: rpcIdSchema,
-  method: z.string(expectedMethod).min(1, expectedMethod).max(100, expectedMethod),
+  method: z.string(expectedMethod).min(1).max(100),
   /** By name: path and query parameters of the route, `body`, `idempotency_key`. */
   params: z.unknown().optional(),
 });

@@ -73,7 +73,7 @@ async function launchOnce(context: StartContext): Promise<{ process: ProcessIden
   });
   // It is raced below; the rejection after a success (the server's normal end) is nobody's business.
   ended.catch(() => undefined);
-  const process = child.pid === undefined ? undefined : findChild(child, child.pid);
+  const process = child.pid === undefined ? undefined : await findChild(child, child.pid, ended);
   if (!process) return await ended;
   try {
     const version = await Promise.race([waitUntilReady(context), ended]);
@@ -88,12 +88,17 @@ async function launchOnce(context: StartContext): Promise<{ process: ProcessIden
 }
 
 /** @throws ProcessUnreadableError; nobody could watch over a server that is not told apart, so it is ended again */
-function findChild(child: ChildProcess, pid: number): ProcessIdentity | undefined {
+async function findChild(
+  child: ChildProcess,
+  pid: number,
+  ended: Promise<never>,
+): Promise<ProcessIdentity | undefined> {
   try {
     return findProcess(pid);
   } catch (thrown) {
     // Our own child: its pid is nobody else's before we have taken note of its end.
     child.kill('SIGINT');
+    await ended.catch(() => undefined);
     throw thrown;
   }
 }
