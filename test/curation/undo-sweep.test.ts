@@ -82,7 +82,7 @@ describe('in review mode', () => {
     const { bench } = undo;
     const sweepForReview = await reviewed();
     await twins();
-    expect(await sweepForReview()).toMatchObject({ outcome: 'done', folds: 1 });
+    expect(await sweepForReview()).toMatchObject({ outcome: 'done', folds: 0, proposed: 1 });
     expect(await sweepSet()).toMatchObject({ status: 'proposed', decided_at: null });
     expect(await liveTexts(bench)).toEqual([fresh, warm]);
     await touchAll();

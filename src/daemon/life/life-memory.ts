@@ -29,7 +29,8 @@ export interface LifeMemory {
   ticked(why: string | null): void;
   /** What the idle decision is made of, now. */
   idleFacts(look: Pick<Look, 'workableRows' | 'jobsActive' | 'cycle'>, inQuietHours: boolean): IdleFacts;
-  view(isParked: boolean): LifeView;
+  /** `isLeading`: the row may still name this process, which has given the lease back. */
+  view(process: { readonly isParked: boolean; readonly isLeading: boolean }): LifeView;
 }
 
 export function createLifeMemory(deps: {
@@ -100,7 +101,7 @@ export function createLifeMemory(deps: {
       skipped = why;
     },
     idleFacts,
-    view: (isParked) => ({
+    view: ({ isParked, isLeading }) => ({
       state: row.state,
       since: row.since,
       reason: row.reason,
@@ -113,7 +114,7 @@ export function createLifeMemory(deps: {
       nextDue: look.nextDue,
       paused: row.pause,
       isSleepForced: row.forceAgeSeconds !== null,
-      leader: row.leader && { instanceId: row.leader.instanceId, isSelf: row.leader.instanceId === instanceId },
+      leader: leaderOf(row, instanceId, isLeading),
       lastTickAt,
       skipped: skipped ?? row.tickSkipped,
     }),
@@ -135,4 +136,10 @@ export function dueFacts(facts: {
     cycle: cycleAt,
     quietHours: quietHoursAt,
   };
+}
+
+function leaderOf({ leader }: LifeRow, ownId: string, isLeading: boolean): LifeView['leader'] {
+  if (leader === null) return null;
+  const isSelf = leader.instanceId === ownId;
+  return isSelf && !isLeading ? null : { instanceId: leader.instanceId, isSelf };
 }

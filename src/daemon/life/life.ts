@@ -152,7 +152,7 @@ class DaemonLife implements Life {
   }
 
   view(): LifeView {
-    return this.#memory.view(this.#parking.isParked());
+    return this.#memory.view({ isParked: this.#parking.isParked(), isLeading: this.#leadership.term() !== null });
   }
 
   isParked(): boolean {

@@ -88,10 +88,9 @@ it.concurrent('ends the first process of a container as well, which the kernel s
   expect(await watched.ended).toEqual({ code: 137, signal: null });
 });
 
-it.concurrent('lets one live that was suspended, and whose database is down, and holds it open for nobody', async ({
-  expect,
-  onTestFinished,
-}) => {
+it.concurrent('lets one live that was suspended, and whose database is down, and holds it open for nobody', {
+  timeout: 90_000,
+}, async ({ expect, onTestFinished }) => {
   const folder = scratch(onTestFinished);
   // Slow enough that a probe is under way at any time, and suspended for longer than it may take and be late.
   const watched = start(onTestFinished, { folder, instanceId: 'laptop', answerAfterMs: 80, timeoutMs: 1000 });
