@@ -93,87 +93,55 @@ async function disturb(roll: (below: number) => number) {
 
 const seen = new Map<string, number>();
 
+async function undoAndBack(seed: number): Promise<void> {
+  const { bench } = undo;
+  await bench.freshBank();
+  const roll = dice(seed);
+  bench.decider.propose_ = (batch) => anything(batch, roll);
+  bench.decider.adjudicate_ = () => (['same', 'different', 'supersedes', 'contradicts'] as const)[roll(4)] ?? 'same';
+  for (let run = 0; run < 2; run += 1) {
+    await remember(roll, 8);
+    await bench.consolidate();
+    await disturb(roll);
+  }
+  await remember(roll, 8);
+  const before = await undo.view();
+  const prior = new Set((await observations(bench)).map((row) => row.id));
+  const memoriesBefore = await memories(bench);
+  const historyBefore = (await changes(bench)).length;
+
+  const { runId } = await bench.consolidate();
+  const done = (await changes(bench)).slice(historyBefore).filter((change) => change.status === 'applied');
+  for (const change of done) seen.set(change.op, (seen.get(change.op) ?? 0) + 1);
+  if (done.length === 0) return;
+  const after = await undo.view();
+  const memoriesAfter = await memories(bench);
+
+  const { runId: undoRun } = await undo.undo(runId);
+  expect(await undo.view([...prior])).toEqual(before);
+  for (const row of await observations(bench)) {
+    if (!prior.has(row.id)) expect(row).toMatchObject({ isLive: false, isRetired: true, sources: [] });
+  }
+  const settled = new Map(
+    memoriesAfter
+      .filter((memory) => memory.state === 'consolidated')
+      .filter((memory) => memoriesBefore.find((one) => one.id === memory.id)?.state === 'pending')
+      .map((memory) => [memory.id, { ...memory, state: 'held', stateReason: 'undone' }]),
+  );
+  expect(await memories(bench)).toEqual(memoriesAfter.map((memory) => settled.get(memory.id) ?? memory));
+
+  await undo.undo(undoRun);
+  expect(await undo.view()).toEqual(after);
+  expect(await memories(bench)).toEqual(memoriesAfter);
+  await undo.undo(runId);
+  expect(await undo.view([...prior])).toEqual(before);
+}
+
+/** One run in a hundred has none that supersedes among ten seeds. */
+const mostSeeds = 60;
+
 it('an undone run leaves no trace but in the history, whatever it did; undone again, it is there as it was', async () => {
-  const { bench } = undo;
-  await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 }), async (seed) => {
-      await bench.freshBank();
-      const roll = dice(seed);
-      bench.decider.propose_ = (batch) => anything(batch, roll);
-      bench.decider.adjudicate_ = () =>
-        (['same', 'different', 'supersedes', 'contradicts'] as const)[roll(4)] ?? 'same';
-      for (let run = 0; run < 2; run += 1) {
-        await remember(roll, 8);
-        await bench.consolidate();
-        await disturb(roll);
-      }
-      await remember(roll, 8);
-      const before = await undo.view();
-      const prior = new Set((await observations(bench)).map((row) => row.id));
-      const memoriesBefore = await memories(bench);
-      const historyBefore = (await changes(bench)).length;
-
-      const { runId } = await bench.consolidate();
-      const done = (await changes(bench)).slice(historyBefore).filter((change) => change.status === 'applied');
-      for (const change of done) seen.set(change.op, (seen.get(change.op) ?? 0) + 1);
-      if (done.length === 0) return;
-      const after = await undo.view();
-      const memoriesAfter = await memories(bench);
-
-      const { runId: undoRun } = await undo.undo(runId);
-      expect(await undo.view([...prior])).toEqual(before);
-      for (const row of await observations(bench)) {
-        if (!prior.has(row.id)) expect(row).toMatchObject({ isLive: false, isRetired: true, sources: [] });
-      }
-      const settled = new Map(
-        memoriesAfter
-          .filter((memory) => memory.state === 'consolidated')
-          .filter((memory) => memoriesBefore.find((one) => one.id === memory.id)?.state === 'pending')
-          .map((memory) => [memory.id, { ...memory, state: 'held', stateReason: 'undone' }]),
-      );
-      expect(await memories(bench)).toEqual(memoriesAfter.map((memory) => settled.get(memory.id) ?? memory));
-
-      await undo.undo(undoRun);
-      expect(await undo.view()).toEqual(after);
-      expect(await memories(bench)).toEqual(memoriesAfter);
-      await undo.undo(runId);
-      expect(await undo.view([...prior])).toEqual(before);
-    }),
-    { numRuns: 10 },
-  );
+  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 }), undoAndBack), { numRuns: 10 });
+  for (let seed = 1; seen.size < kinds.length && seed <= mostSeeds; seed += 1) await undoAndBack(seed);
   expect([...seen.keys()].sort()).toEqual([...kinds].sort());
-}, 120_000);
-
-it('under a later run an earlier one is undone whole or not at all, and what stands on it is named', async () => {
-  const { bench } = undo;
-  let refused = 0;
-  await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 }), async (seed) => {
-      await bench.freshBank();
-      const roll = dice(seed);
-      bench.decider.propose_ = (batch) => anything(batch, roll);
-      await remember(roll, 6);
-      const { runId } = await bench.consolidate();
-      await remember(roll, 4);
-      const { runId: laterId } = await bench.consolidate();
-      const before = await undo.dump();
-      const thrown = await undo.undo(runId).then(
-        () => null,
-        (error: unknown) => error,
-      );
-      if (thrown === null) return;
-      refused += 1;
-      expect(await undo.dump()).toBe(before);
-      expect(thrown).toMatchObject({ code: 'LATER_CHANGES' });
-      const later = (thrown as { later: { changeSetId: string }[] }).later;
-      expect(later.length).toBeGreaterThan(0);
-      const sets = await bench.rows<{ id: string }>('select id from engram.change_sets where run_id = $1', [laterId]);
-      for (const one of later) expect(sets.map((set) => set.id)).toContain(one.changeSetId);
-      await undo.undo(laterId);
-      await undo.undo(runId);
-      expect((await observations(bench)).filter((row) => row.isLive)).toEqual([]);
-    }),
-    { numRuns: 6 },
-  );
-  expect(refused).toBeGreaterThan(1);
 }, 120_000);
