@@ -45,9 +45,11 @@ export async function makeDigest(
   // Index change_sets_created a bank, primary key of change_ops, events_parked, model_calls_day. Once a night.
   await db.query(
     `with since as materialized (
-       select coalesce((select max(to_at) from engram.digests),
-         greatest((select min(started_at) from engram.instances), now() - interval '24 hours')) as from_at),
-     night as materialized (select from_at, greatest(now(), from_at) as to_at from since),
+       select coalesce((select max(to_at) from engram.digests), date_trunc('milliseconds',
+         greatest((select min(started_at) from engram.instances), now() - interval '24 hours'))) as from_at),
+     -- Whole milliseconds, as a Date holds them: what lay between would be counted and never told.
+     night as materialized (
+       select from_at, greatest(date_trunc('milliseconds', now()) + interval '1 ms', from_at) as to_at from since),
      ops as materialized (
        select o.op, o.status, o.verdicts from night n
        cross join engram.banks b

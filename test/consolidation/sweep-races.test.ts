@@ -187,7 +187,7 @@ describe('a batch reinforces the twin', () => {
     const hold = bench.races.hold('batch:deduplicated');
     const batch = bench.consolidate();
     await hold.reached;
-    expect(await sweepNow(bench)).toMatchObject({ folds: 1 });
+    expect(await sweep(bench)).toMatchObject({ folds: 1 });
     hold.release();
     await batch;
     expect(await states(bench)).toMatchObject({ [said]: 'consolidated' });

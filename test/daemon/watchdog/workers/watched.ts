@@ -23,6 +23,7 @@ const answer = (socket: Socket): void => {
     setTimeout(() => socket.write('{"ok":true,"type":"status","status":{"database":"down"}}\n'), answerAfterMs);
   });
 };
+let isLeaving = false;
 let server = createServer(answer).listen(socketPath);
 const metrics = createMetrics();
 const watchdog = startWatchdog({
@@ -31,7 +32,8 @@ const watchdog = startWatchdog({
   instanceId,
   notify: null,
   listenAgain: async () => {
-    if (cannotListenAgain) throw new Error('not mine to make');
+    // Who leaves does not listen again, or it would never have left.
+    if (cannotListenAgain || isLeaving) throw new Error('not mine to make');
     server.close();
     server = createServer(answer).listen(socketPath);
     await once(server, 'listening');
@@ -66,6 +68,7 @@ process.on('message', async (command: string) => {
     }
     case 'leave':
       // The watchdog runs on.
+      isLeaving = true;
       server.close();
       process.disconnect();
       return;
