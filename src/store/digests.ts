@@ -46,7 +46,7 @@ export async function makeDigest(
   await db.query(
     `with since as materialized (
        select coalesce((select max(to_at) from engram.digests), date_trunc('milliseconds',
-         greatest((select min(started_at) from engram.instances), now() - interval '24 hours'))) as from_at),
+         greatest((select min(started_at) from engram.instances), now() + interval '1 ms' - interval '24 hours'))) as from_at),
      -- Whole milliseconds, as a Date holds them: what lay between would be counted and never told.
      night as materialized (
        select from_at, greatest(date_trunc('milliseconds', now()) + interval '1 ms', from_at) as to_at from since),
