@@ -27,10 +27,13 @@ export function createRequestsFirst(deps: {
 
   async function up(): Promise<void> {
     waiting += 1;
+    const over = new AbortController();
     try {
       // A queue that does not come back says why itself.
-      await Promise.race([deps.whenUp(), clock.sleep(longestStartMs)]);
+      await Promise.race([deps.whenUp(), clock.sleep(longestStartMs, over.signal)]);
     } finally {
+      // A timer that is left behind would hold the end of the process up.
+      over.abort();
       waiting -= 1;
     }
   }
