@@ -25,7 +25,8 @@ function shown(key: SettingKey, value: Config[SettingKey]): string | number | nu
     return value.length === 0 ? null : value.join(',');
   }
   const { secret } = metaOf(key);
-  // Settings that end so are written as durations.
+  // Settings that end so are written as times of day, or as durations.
+  if (key.endsWith('Minute')) return timeOfDay(Number(value));
   if (key.endsWith('Ms')) return formatDuration(Number(value));
   if (secret === 'value') return '[redacted]';
   return secret === 'url' ? withoutPassword(String(value)) : value;

@@ -80,6 +80,8 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     dataDir: resolve(cwd, parsed.dataDir),
     socket:
       parsed.socket === undefined ? join(resolve(cwd, parsed.dataDir), 'engramd.sock') : resolve(cwd, parsed.socket),
+    backupDir:
+      parsed.backupDir === undefined ? join(resolve(cwd, parsed.dataDir), 'backups') : resolve(cwd, parsed.backupDir),
     decider: parsed.decider ?? (hasEndpoint ? 'llm' : 'rules'),
     ...(parsed.pricesFile !== undefined && { pricesFile: resolve(cwd, parsed.pricesFile) }),
   };

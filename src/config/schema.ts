@@ -82,6 +82,14 @@ const quietHours = z
   })
   .refine(({ fromMinute, toMinute }) => fromMinute !== toMinute, expectedQuietHours);
 
+const expectedLocalTime = 'expected a local time, e.g. 03:00';
+
+/** Minutes since local midnight. */
+const localTime = z
+  .string(expectedLocalTime)
+  .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, expectedLocalTime)
+  .transform((text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3)));
+
 function isHttpUrl(text: string): boolean {
   return /^https?:\/\//.test(text) && URL.canParse(text);
 }
@@ -210,6 +218,10 @@ export const configSchema = z.strictObject({
     variable: 'ENGRAMD_LLM_MODEL_ADJUDICATE',
     about: 'Language model that judges pairs of texts. A smaller one often does.',
   }),
+  llmModelSignificance: setting(modelName.optional(), {
+    variable: 'ENGRAMD_LLM_MODEL_SIGNIFICANCE',
+    about: 'Language model that scores how much a memory matters. A small one does.',
+  }),
   llmContextTokens: setting(wholeNumber(2048, 10_000_000).optional(), {
     variable: 'ENGRAMD_LLM_CONTEXT_TOKENS',
     about: 'Context window of the model, prompt and answer together. Unset: what is known of the model, else 8192.',
@@ -307,6 +319,34 @@ export const configSchema = z.strictObject({
     variable: 'ENGRAMD_QUIET_HOURS',
     about: 'Local hours, e.g. 02:00-06:00, in which sleep need not wait for ENGRAMD_SLEEP_AFTER.',
   }),
+  pinCap: setting(wholeNumber(1, 1000).default(8), {
+    variable: 'ENGRAMD_PIN_CAP',
+    about: 'Pinned memories a bank keeps by itself: beyond it the oldest automatic pin goes. Pins by hand stay.',
+  }),
+  backupDir: setting(
+    z
+      .string()
+      .regex(/^[^\0]+$/, 'expected a path')
+      .optional(),
+    {
+      variable: 'ENGRAMD_BACKUP_DIR',
+      flag: '--backup-dir',
+      about: 'Where backups of this host live; another disk is better. Unset: backups in the data directory.',
+    },
+  ),
+  backupAtMinute: setting(localTime.default(180), {
+    variable: 'ENGRAMD_BACKUP_AT',
+    about:
+      'Local time of the nightly backup, e.g. 03:00. Missed while the machine was off, it is taken after the start.',
+  }),
+  backupKeep: setting(wholeNumber(1, 10_000).default(14), {
+    variable: 'ENGRAMD_BACKUP_KEEP',
+    about: 'Verified backups kept on this host. None goes before a newer one has been restored and compared.',
+  }),
+  snapshotKeep: setting(wholeNumber(1, 1000).default(5), {
+    variable: 'ENGRAMD_SNAPSHOT_KEEP',
+    about: 'Snapshots kept of each bank.',
+  }),
   logLevel: setting(z.enum(logLevels, { error: `expected one of ${logLevels.join(', ')}` }).default('info'), {
     variable: 'LOG_LEVEL',
     flag: '--log-level',
@@ -315,9 +355,10 @@ export const configSchema = z.strictObject({
 });
 
 /** As loaded: what the settings leave open is worked out by `loadConfig`. */
-export type Config = Omit<z.output<typeof configSchema>, 'decider' | 'socket'> & {
+export type Config = Omit<z.output<typeof configSchema>, 'decider' | 'socket' | 'backupDir'> & {
   readonly decider: 'rules' | 'llm';
   readonly socket: string;
+  readonly backupDir: string;
 };
 export type SettingKey = keyof Config;
 

@@ -1,7 +1,7 @@
 import type { ModelContentError, ModelUnavailableError } from './provider-errors.ts';
 
 /** What a call is made for; a metric label and a column of `cost`, so the set is closed. */
-export const modelPurposes = ['consolidate', 'adjudicate', 'rewrite', 'embed', 'check'] as const;
+export const modelPurposes = ['consolidate', 'adjudicate', 'rewrite', 'embed', 'check', 'significance'] as const;
 export type ModelPurpose = (typeof modelPurposes)[number];
 
 /** A call that is about to be made. */

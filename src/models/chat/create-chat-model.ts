@@ -243,6 +243,7 @@ function timeoutOf(purpose: ChatRequest['purpose'], longestMs: number): number {
       return longestMs;
     case 'adjudicate':
     case 'check':
+    case 'significance':
       return longestMs / 2;
     default:
       return purpose satisfies never;

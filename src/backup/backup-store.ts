@@ -1,0 +1,52 @@
+import type { Manifest } from './manifest.ts';
+
+/** One backup of this host, as its folder tells. */
+export interface StoredBackup {
+  /** Name of its folder: what commands call it. Sorts by time. */
+  readonly name: string;
+  /** Null: damaged; `problem` says how. */
+  readonly manifest: Manifest | null;
+  readonly problem: string | null;
+  /** When it was last restored and compared; null: never, or it failed since. */
+  readonly verifiedAt: Date | null;
+  readonly bytes: number;
+}
+
+/** How far a backup, its verification or a restore is. `total` null: nobody knows. */
+export interface BackupProgress {
+  readonly phase: 'write' | 'restore' | 'index' | 'compare';
+  readonly table: string | null;
+  readonly rows: number;
+  readonly totalRows: number | null;
+}
+
+export type OnProgress = (progress: BackupProgress) => void;
+
+export type BackupOutcome =
+  | { readonly kind: 'verified'; readonly backup: StoredBackup; readonly pruned: readonly string[] }
+  /** Nothing has changed since the last verified one, whose files stand. */
+  | { readonly kind: 'unchanged'; readonly since: Date };
+
+/** Backups of one database on one host. Every call opens connections of its own, past the pool. */
+export interface Backups {
+  /**
+   * Takes one, restores it into a throw-away database, compares, and only then prunes (law L16).
+   *
+   * @param options.force although nothing has changed
+   * @throws BackupStorageError, BackupBusyError, BackupUnverifiedError, BackupDamagedError, errors of the server
+   */
+  take(options: {
+    readonly trigger: 'due' | 'asked';
+    readonly force: boolean;
+    readonly signal: AbortSignal;
+    readonly onProgress: OnProgress;
+  }): Promise<BackupOutcome>;
+  /** Newest first, damaged ones among them. Reads files only. */
+  list(): Promise<readonly StoredBackup[]>;
+  /** Restores one into a throw-away database and compares, and says so beside it. `name` null: the newest. */
+  verify(options: {
+    readonly name: string | null;
+    readonly signal: AbortSignal;
+    readonly onProgress: OnProgress;
+  }): Promise<StoredBackup>;
+}

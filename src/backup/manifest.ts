@@ -1,0 +1,62 @@
+import { z } from 'zod';
+
+/** Grows where an older engramd could not read what is written. */
+export const backupFormat = 1;
+
+const hex256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+const tableSchema = z.strictObject({
+  name: z.string(),
+  /** As dumped, in this order; generated columns and transaction ids are not among them. */
+  columns: z.array(z.string()).min(1),
+  /** Beside the manifest: binary COPY, gzip. */
+  file: z.string().regex(/^[a-z_]+\.copy\.gz$/),
+  rows: z.int().nonnegative(),
+  fileBytes: z.int().nonnegative(),
+  /** Of the file as it stands. */
+  sha256: hex256,
+  /** Of the rows in any order: see content-hash.ts. */
+  contentHash: hex256,
+});
+
+/** One search, asked of the snapshot and of what was restored from it. */
+const probeSchema = z.strictObject({
+  bankId: z.string(),
+  query: z.string(),
+  hits: z.array(z.strictObject({ target: z.enum(['memories', 'observations']), id: z.uuid(), score: z.number() })),
+});
+
+const bodySchema = z.strictObject({
+  format: z.literal(backupFormat),
+  id: z.uuid(),
+  engramd: z.string(),
+  /** Version of the schema whose tables these are. */
+  schema: z.int().positive(),
+  server: z.string(),
+  /** Of engram.store. */
+  epoch: z.int().positive(),
+  startedAt: z.iso.datetime(),
+  /** The instant that it holds, by the database's clock. */
+  snapshotAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime(),
+  /** pg_snapshot_xmin() of the snapshot. */
+  seenXid: z.string().regex(/^\d+$/),
+  tables: z.array(tableSchema),
+  sequences: z.array(z.strictObject({ name: z.string(), lastValue: z.int() })),
+  /** Null: no bank has anything to be found. */
+  probe: probeSchema.nullable(),
+});
+
+export const manifestSchema = bodySchema.extend({
+  /** SHA-256 of the manifest without this line, in canonical JSON. */
+  checksum: hex256,
+});
+
+export type ManifestTable = z.output<typeof tableSchema>;
+export type ManifestBody = z.output<typeof bodySchema>;
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** Written last: a folder without it is not a backup. */
+export const manifestFile = 'manifest.json';
+/** Put beside the manifest once the backup was restored and compared (law L16). */
+export const verifiedFile = 'verified.json';
