@@ -95,12 +95,23 @@ alter table engram.model_calls add constraint model_calls_purpose_check
 
 -- Ids are given before the commit: who reads on from an id misses what commits late. Read on by (change_xid, id), up to
 -- the oldest transaction that is under way.
-alter table engram.events
-  add column change_xid xid8 not null default pg_current_xact_id(),
-  -- Of one that came by import: it comes once.
-  add column import_key bytea;
+alter table engram.events add column change_xid xid8 not null default pg_current_xact_id();
 create index events_changed on engram.events (bank_id, change_xid, id);
-create unique index events_import_key on engram.events (bank_id, import_key) where import_key is not null;
+
+-- What an import brings has its events with it.
+create or replace function engram.memories_after_insert() returns trigger language plpgsql as $$
+begin
+  if current_setting('engram.writer', true) = 'import' then
+    return null;
+  end if;
+  insert into engram.events (bank_id, kind, memory_id)
+    select bank_id, 'memory.added', id from inserted order by id;
+  -- The daemon announces its own work; a row from psql has to wake it.
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', bank_id) from (select distinct bank_id from inserted) as banks;
+  end if;
+  return null;
+end $$;
 
 -- Backups that were tried, of every host. The files and their manifests are the truth of what can be restored.
 create table engram.backups (
