@@ -76,7 +76,7 @@ async function examine(context: CommandContext, globals: GlobalOptions, findings
     const detail = daemon ? 'answers' : 'none runs here';
     findings.push({ check: 'daemon', status: 'ok', detail });
     await attempt(findings, 'database', async () => {
-      const db = daemon ? openBesideDaemon(deps) : (await openDatabase({ ...deps, role: 'cli', signal })).db;
+      const { db } = daemon ? openBesideDaemon(deps) : await openDatabase({ ...deps, role: 'cli', signal });
       findings.push(...(await checkServer(db, context.clock)));
       const [version, newest] = [await schemaVersion(db), await newestSchema()];
       findings.push(checkSchema(version, newest));

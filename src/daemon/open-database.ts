@@ -83,10 +83,13 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenDa
  * The database of a daemon that runs, beside it: for looking, not for working. On the embedded server that takes a user
  * who may read its password.
  */
-export function openBesideDaemon(options: Omit<OpenDatabaseOptions, 'role' | 'signal'>): Database {
+export function openBesideDaemon(
+  options: Omit<OpenDatabaseOptions, 'role' | 'signal'>,
+): Pick<OpenDatabase, 'db' | 'connectionString'> {
   const { config, log, clock, metrics, releasers } = options;
+  const connectionString = config.databaseUrl ?? embeddedConnectionString(config.dataDir);
   const db = createDatabase({
-    connectionString: config.databaseUrl ?? embeddedConnectionString(config.dataDir),
+    connectionString,
     poolMax: 1,
     applicationName: 'engramd cli',
     log,
@@ -94,7 +97,7 @@ export function openBesideDaemon(options: Omit<OpenDatabaseOptions, 'role' | 'si
     metrics,
   });
   releasers.add('connection pool', stopBoundsMs.pool, () => db.close());
-  return db;
+  return { db, connectionString };
 }
 
 function embeddedConnectionString(dataDir: string): string {
