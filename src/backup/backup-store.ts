@@ -1,10 +1,17 @@
 import type { Manifest } from './manifest.ts';
 
+/**
+ * What the files of a backup tell of it without their being read: `verified` when it was restored and compared, `damaged`
+ * where they are not what the manifest says or where a verification found that, `newer` of a newer engramd.
+ */
+export type BackupStanding = 'verified' | 'unverified' | 'damaged' | 'newer';
+
 /** One backup of this host, as its folder tells. */
 export interface StoredBackup {
   /** Name of its folder: what commands call it. Sorts by time. */
   readonly name: string;
-  /** Null: damaged; `problem` says how. */
+  readonly standing: BackupStanding;
+  /** Null: cannot be read; `problem` says why. */
   readonly manifest: Manifest | null;
   readonly problem: string | null;
   /** When it was last restored and compared; null: never, or it failed since. */
@@ -21,6 +28,19 @@ export interface BackupProgress {
 }
 
 export type OnProgress = (progress: BackupProgress) => void;
+
+/**
+ * Restores a backup into a throw-away database and compares. The manifest was read, and its checksum holds; no file of a
+ * table was.
+ *
+ * @throws BackupDamagedError where a file is not what the manifest says, BackupUnverifiedError where what was restored
+ *   differs, BackupNewerError, errors of the server, the reason of the signal
+ */
+export type VerifyBackup = (
+  folder: string,
+  manifest: Manifest,
+  options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
+) => Promise<void>;
 
 export type BackupOutcome =
   | { readonly kind: 'verified'; readonly backup: StoredBackup; readonly pruned: readonly string[] }

@@ -60,3 +60,5 @@ export type Manifest = z.output<typeof manifestSchema>;
 export const manifestFile = 'manifest.json';
 /** Put beside the manifest once the backup was restored and compared (law L16). */
 export const verifiedFile = 'verified.json';
+/** Beside it instead where that failed, and how. */
+export const problemFile = 'problem.json';
