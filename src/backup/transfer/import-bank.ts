@@ -55,7 +55,6 @@ export async function importBank(options: ImportOptions): Promise<ImportReport> 
     }
     await putEventsIn(run);
     await assertOneHistory(run);
-    if (wasThere) await moveEpochs(session, bankId);
     await keepNumbering(session, bankId);
     const forgotten = await forgottenHere(run);
     await session.query("select pg_notify('engramd_work', $1)", [bankId]);
@@ -91,10 +90,7 @@ async function prepare(session: DirectSession, bankId: string): Promise<boolean>
   await session.query('alter table incoming_events alter column id drop not null');
   // Primary key. What applies meanwhile waits: half a bank would be decided on.
   const { rowCount } = await session.query('select 1 from engram.banks where id = $1 for no key update', [bankId]);
-  if (rowCount === 0) return false;
-  // Primary key, in its order (law L4): what is brought comes into sight of all of them.
-  await session.query('select 1 from engram.scopes where bank_id = $1 order by tags for no key update', [bankId]);
-  return true;
+  return rowCount > 0;
 }
 
 async function* batches(rows: AsyncIterable<ExportedRow>): AsyncGenerator<readonly [ExportedRow, ...ExportedRow[]]> {
@@ -206,21 +202,6 @@ async function assertOneHistory(run: Run): Promise<void> {
   if (rows[0]?.others !== true) return;
   throw new ImportConflictError(
     `bank ${bankId} is there and holds something else than this export: import it under another name with --bank; nothing was imported`,
-  );
-}
-
-/** A create in flight has to be compared with what comes into sight (law L3). */
-async function moveEpochs(session: DirectSession, bankId: string): Promise<void> {
-  // Index observations_changed; primary key of scopes.
-  await session.query(
-    `with touched as (
-       select distinct tags from engram.observations where bank_id = $1 and change_xid = pg_current_xact_id()),
-     moved as (
-       update engram.scopes s set epoch = s.epoch + 1 from touched t
-       where s.bank_id = $1 and s.tags = t.tags returning s.tags, s.epoch)
-     update engram.observations o set scope_epoch = m.epoch from moved m
-     where o.bank_id = $1 and o.tags = m.tags and o.change_xid = pg_current_xact_id()`,
-    [bankId],
   );
 }
 
