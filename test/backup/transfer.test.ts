@@ -30,7 +30,9 @@ async function exported({ connectionString }: TestDatabase, bankId: string): Pro
   const session = await openDirectSession({ connectionString, applicationName: 'test' });
   try {
     const options = { session, bankId, schema, signal: never, onProgress: () => undefined };
-    return await Array.fromAsync(exportBank(options));
+    const lines: string[] = [];
+    for await (const line of exportBank(options)) lines.push(line);
+    return lines;
   } finally {
     await session.close();
   }
