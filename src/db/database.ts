@@ -3,7 +3,15 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { DatabaseClosedError, sqlState, TransactionAbortedError, TransactionOverError } from './errors.ts';
+import {
+  DatabaseClosedError,
+  RestoreUnderWayError,
+  StoreReplacedError,
+  sqlState,
+  storeReplacedState,
+  TransactionAbortedError,
+  TransactionOverError,
+} from './errors.ts';
 import { assertNoLease, onLeaseViolation, withLease } from './lease.ts';
 import { createPoolRest } from './pool-rest.ts';
 
@@ -38,8 +46,14 @@ export interface Database extends Queryable {
    * to the transaction and its return value.
    *
    * @throws TransactionAbortedError if `work` returned although one of its statements had failed: nothing was committed
+   * @throws StoreReplacedError, RestoreUnderWayError where it writes and {@link pinStore} was called; nothing was done
    */
   tx<T>(options: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * From now on what is written goes to the store of this epoch, or nowhere (law L22). Before it, there may be no store
+   * yet. `onReplaced` is told by each transaction that finds another one in its place.
+   */
+  pinStore(epoch: number, onReplaced: (error: StoreReplacedError) => void): void;
   /** Connections by state; `waiting` counts callers without one. */
   poolCounts(): { used: number; idle: number; waiting: number };
   /**
@@ -86,6 +100,16 @@ const beginStatements = {
     read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
   },
 } as const;
+
+/**
+ * Comes with the BEGIN of a writing transaction, which costs no round trip; a text of several statements takes no
+ * parameters, and an integer needs none. What the transaction waits for here is a restore that is about to commit, so the
+ * lock comes first: LOCK takes no snapshot, and the function looks when the restore is through.
+ */
+function holdStore(epoch: number): string {
+  if (!Number.isSafeInteger(epoch)) throw new RangeError(`no epoch of a store: ${epoch}`);
+  return `LOCK TABLE engram.store IN ACCESS SHARE MODE; SELECT engram.hold_store(${epoch})`;
+}
 
 const retryableStates = new Set(['40P01', '40001']);
 
@@ -149,6 +173,8 @@ export function createDatabase(options: DatabaseOptions): Database {
   });
   const { isRetired, rest, rouse } = createPoolRest(pool);
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
+
+  let pinned: { readonly hold: string; readonly onReplaced: (error: StoreReplacedError) => void } | undefined;
 
   /** Callers without a connection yet; told when there will not be one. */
   const waiting = new Set<(reason: Error) => void>();
@@ -218,8 +244,7 @@ export function createDatabase(options: DatabaseOptions): Database {
         },
       };
       try {
-        const begin = beginStatements[txOptions.isolation ?? 'read committed'];
-        await client.query(`${txOptions.readOnly ? begin.read : begin.write}; ${transactionLimits}`);
+        await begin(client, txOptions);
         const result = await work(tx);
         isOver = true;
         // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK, and calls that a success.
@@ -234,6 +259,26 @@ export function createDatabase(options: DatabaseOptions): Database {
       }
     };
     return withClient(label, perform, () => isClean);
+  }
+
+  async function begin(client: pg.PoolClient, { isolation, readOnly }: TxOptions): Promise<void> {
+    const statements = beginStatements[isolation ?? 'read committed'];
+    const text = `${readOnly ? statements.read : statements.write}; ${transactionLimits}`;
+    if (readOnly || !pinned) {
+      await client.query(text);
+      return;
+    }
+    try {
+      await client.query(`${text}; ${pinned.hold}`);
+    } catch (thrown) {
+      const state = sqlState(thrown);
+      // Nobody but a restore keeps others from looking at that table.
+      if (state === '55P03') throw new RestoreUnderWayError({ cause: thrown });
+      if (state !== storeReplacedState) throw thrown;
+      const replaced = new StoreReplacedError({ cause: thrown });
+      pinned.onReplaced(replaced);
+      throw replaced;
+    }
   }
 
   async function rollBack(client: pg.PoolClient, label: string): Promise<boolean> {
@@ -272,6 +317,10 @@ export function createDatabase(options: DatabaseOptions): Database {
           await clock.sleep(random() * 20 * 2 ** retry);
         }
       }
+    },
+
+    pinStore(epoch, onReplaced) {
+      pinned = { hold: holdStore(epoch), onReplaced };
     },
 
     poolCounts: () => ({

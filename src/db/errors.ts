@@ -88,11 +88,44 @@ export class MigrationFailedError extends EngramdError {
   readonly code = 'MIGRATION_FAILED';
 }
 
-/** The SQLSTATE of an error of the server, if it is one. No class of theirs begins with E, and EPIPE is not one of them. */
+/** Of the exception that engram.hold_store raises. */
+export const storeReplacedState = 'EN001';
+
+/** A restore has put another store in the place of the one that this process began with. Nothing of it holds any more. */
+export class StoreReplacedError extends EngramdError {
+  readonly code = 'STORE_REPLACED';
+  override readonly exitCode = 4;
+
+  constructor(options?: { cause?: unknown }) {
+    super(
+      'a backup was restored into the database while this process was at work on it: nothing of that work was kept; start it again',
+      options,
+    );
+  }
+}
+
+/** A restore has the database to itself. */
+export class RestoreUnderWayError extends EngramdError {
+  readonly code = 'RESTORE_UNDER_WAY';
+  override readonly retryable = true;
+  override readonly exitCode = 4;
+
+  constructor(options?: { cause?: unknown }) {
+    super(
+      'a backup is being restored into this database, which nobody else may work on meanwhile: try again after it',
+      options,
+    );
+  }
+}
+
+/**
+ * The SQLSTATE of an error of the server, if it is one. No class of theirs begins with E, and EPIPE is not one of them; our
+ * own do.
+ */
 export function sqlState(thrown: unknown): string | undefined {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined;
   const { code } = thrown;
-  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : undefined;
+  return typeof code === 'string' && /^(?:[0-9A-DF-Z][0-9A-Z]{4}|EN\d{3})$/.test(code) ? code : undefined;
 }
 
 const networkCodes = new Set([

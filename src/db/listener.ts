@@ -1,7 +1,8 @@
 import pg from 'pg';
 import type { Clock } from '../telemetry/clock.ts';
-import { errorMessage } from '../telemetry/engramd-error.ts';
+import { type EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Queryable } from './database.ts';
 
 export interface ListenerDeps {
   /** Of the server itself: a pooler that hands out connections a transaction at a time passes no notifications on. */
@@ -11,6 +12,10 @@ export interface ListenerDeps {
   readonly onNotify: (channel: string, payload: string) => void;
   /** Notifications were lost meanwhile: look once at whatever they are about. */
   readonly onReconnect: () => void;
+  /** Asked of each session before it listens: why this process may not go on, or null. It keeps the locks taken here. */
+  readonly admit?: (session: Queryable) => Promise<EngramdError | null>;
+  /** Told what `admit` said, once. Nothing is listened to by then, and no session is opened any more. */
+  readonly onRefused?: (error: EngramdError) => void;
   readonly log: Log;
   readonly clock: Clock;
   /** 0 to 1; spreads the daemons of a server that comes back. */
@@ -81,8 +86,12 @@ export function startListener(deps: ListenerDeps): Listener {
     client.on('notification', ({ channel, payload }) => told('onNotify', () => deps.onNotify(channel, payload ?? '')));
     const stopping = whenAborted(stopped.signal);
     try {
-      await Promise.race([begin(client), stopping]);
+      const refusal = await Promise.race([begin(client), stopping.then(() => null)]);
       if (stopped.signal.aborted) return;
+      if (refusal) {
+        stopped.abort();
+        return told('onRefused', () => deps.onRefused?.(refusal));
+      }
       isConnected = true;
       if (wasConnected) told('onReconnect', deps.onReconnect);
       wasConnected = true;
@@ -94,11 +103,14 @@ export function startListener(deps: ListenerDeps): Listener {
     }
   }
 
-  async function begin(client: pg.Client): Promise<void> {
+  async function begin(client: pg.Client): Promise<EngramdError | null> {
     await client.connect();
+    const refusal = (await deps.admit?.(queryableOf(client))) ?? null;
+    if (refusal) return refusal;
     const listens = deps.channels.map((channel) => `listen ${client.escapeIdentifier(channel)}`);
     // A server may end sessions that ask nothing, which is all that this one does.
     await client.query(['set idle_session_timeout = 0', ...listens].join('; '));
+    return null;
   }
 
   function told(what: string, tell: () => void): void {
@@ -123,6 +135,15 @@ export function startListener(deps: ListenerDeps): Listener {
     async stop() {
       stopped.abort();
       await listening;
+    },
+  };
+}
+
+function queryableOf(client: pg.Client): Queryable {
+  return {
+    async query<Row>(text: string, values?: readonly unknown[]) {
+      const { rows, rowCount } = await client.query(text, values as unknown[] | undefined);
+      return { rows: rows as Row[], rowCount: rowCount ?? 0 };
     },
   };
 }

@@ -61,6 +61,7 @@ test('a database that hangs holds up neither a scrape nor readiness nor status',
     db: {
       query: () => never,
       tx: () => never,
+      pinStore: () => undefined,
       poolCounts: () => ({ used: 1, idle: 0, waiting: 9 }),
       rest: async () => undefined,
       rouse: () => undefined,
