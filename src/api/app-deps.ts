@@ -15,6 +15,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import type { LifeForStatus } from './life-status.ts';
 import type { StatusBoard } from './status-board.ts';
+import type { TimelineFollowers } from './timeline-followers.ts';
 
 /** What the HTTP surface asks of the queue, and no more. */
 export type ApiQueue = Pick<
@@ -72,6 +73,8 @@ export interface AppDeps {
   readonly racepoints: Racepoints;
   /** Absent where a command asks itself. */
   readonly life?: LifeForStatus;
+  /** Absent where a command asks itself: it has an end. */
+  readonly followers?: TimelineFollowers;
   /** Absent: one of the routes' own. */
   readonly status?: StatusBoard;
   /** Brings up to date what no request touches, e.g. CPU time. */

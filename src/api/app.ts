@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { ApiError } from './api-error.ts';
@@ -17,6 +18,7 @@ declare module 'fastify' {
     isOpen?: boolean;
     /** Label of metrics: the path as OpenAPI writes it. */
     template?: string;
+    isStream?: boolean;
   }
 }
 
@@ -48,6 +50,8 @@ export async function createApp(deps: AppDeps): Promise<FastifyInstance> {
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
     parseJsonBody(body),
   );
+  // Before connections are waited for: a stream ends only if somebody ends it.
+  app.addHook('preClose', async () => deps.followers?.stop());
   app.setErrorHandler((error, request, reply) => sendProblem(deps, error, request, reply));
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'NOT_FOUND', 'there is nothing here; /v1/openapi.json lists what there is');
@@ -87,7 +91,8 @@ function measure(app: FastifyInstance, { metrics }: AppDeps): void {
       : (request.routeOptions.config?.template ?? request.routeOptions.url ?? 'unmatched');
     const method = knownMethods.has(request.method) ? request.method : 'other';
     metrics.httpRequests.inc({ route, method, status: `${Math.floor(reply.statusCode / 100)}xx` });
-    metrics.httpSeconds.observe({ route }, reply.elapsedTime / 1000);
+    // How long somebody has followed is no latency.
+    if (!request.routeOptions.config?.isStream) metrics.httpSeconds.observe({ route }, reply.elapsedTime / 1000);
   });
 }
 
@@ -97,7 +102,7 @@ function addRoute(app: FastifyInstance, spec: Route, deps: AppDeps): void {
   app.route({
     method: spec.method,
     url: spec.path.replaceAll(/\{(\w+)\}/g, ':$1'),
-    config: { template: spec.path },
+    config: { template: spec.path, isStream: spec.isStream === true },
     async handler(request, reply) {
       const raw = {
         params: request.params,
@@ -108,12 +113,27 @@ function addRoute(app: FastifyInstance, spec: Route, deps: AppDeps): void {
         signal: goneSignal(reply),
       };
       const { status, body, headers } = await performRoute(spec, raw, deps.activity);
+      if (spec.isStream) return sendLines(reply.code(status), body as AsyncIterable<unknown>);
       return reply
         .code(status)
         .headers({ ...headers })
         .send(body);
     },
   });
+}
+
+/** As NDJSON: a line is taken from `lines` when the socket has room for it. */
+function sendLines(reply: FastifyReply, lines: AsyncIterable<unknown>): FastifyReply {
+  // A peer that went without a word is found out by the kernel; nothing is sent for that, nor any timer kept.
+  reply.raw.socket?.setKeepAlive(true, 30_000);
+  reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(asLines(lines), { highWaterMark: 16 }));
+  // Who follows learns at once that it does, not with the first line.
+  reply.raw.flushHeaders();
+  return reply;
+}
+
+async function* asLines(values: AsyncIterable<unknown>): AsyncGenerator<string, void, void> {
+  for await (const value of values) yield `${JSON.stringify(value)}\n`;
 }
 
 /** Aborted when the connection goes before the answer has gone out. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { PageEnd } from '../store/memory-rows.ts';
+import type { TimelinePlace } from '../store/timeline.ts';
 
 const endSchema = z.tuple([z.iso.datetime({ precision: 6 }), z.uuid()]);
 
@@ -26,6 +27,39 @@ export const cursorSchema = z
 
 export function pageEnd(cursor: string | undefined): PageEnd | undefined {
   return cursor === undefined ? undefined : decodeCursor(cursor);
+}
+
+const mostXid = 2n ** 64n - 1n;
+const placeSchema = z.tuple([
+  z
+    .string()
+    .regex(/^\d{1,20}$/)
+    .refine((xid) => BigInt(xid) <= mostXid),
+  z.int().min(0),
+]);
+
+/** A place in a timeline, as opaque as the end of a page. */
+export function encodePlace(place: TimelinePlace): string {
+  return Buffer.from(JSON.stringify([place.xid, place.id])).toString('base64url');
+}
+
+function decodePlace(text: string): TimelinePlace | undefined {
+  try {
+    const [xid, id] = placeSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+    return { xid, id };
+  } catch {
+    return undefined;
+  }
+}
+
+export const placeCursorSchema = z
+  .string()
+  .max(200)
+  .refine((text) => decodePlace(text) !== undefined, 'is not a cursor of this timeline')
+  .optional();
+
+export function placeOf(cursor: string | undefined): TimelinePlace | null {
+  return cursor === undefined ? null : (decodePlace(cursor) ?? null);
 }
 
 export function limitSchema(standard: number, most: number) {

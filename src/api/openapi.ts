@@ -43,7 +43,12 @@ function operation(spec: Route): Json {
     ...(parameters.length > 0 && { parameters }),
     ...(spec.body && { requestBody: { required: true, content: jsonContent(spec.body, 'input') } }),
     responses: {
-      [String(spec.successStatus)]: { description: 'Done.', content: jsonContent(spec.response, 'output') },
+      [String(spec.successStatus)]: spec.isStream
+        ? {
+            description: 'A line for each, as it comes.',
+            content: content('application/x-ndjson', spec.response, 'output'),
+          }
+        : { description: 'Done.', content: jsonContent(spec.response, 'output') },
       default: { description: 'Not done.', content: jsonContent(problemSchema, 'output') },
     },
   };
@@ -72,8 +77,12 @@ function parametersOf(schema: z.ZodType | undefined, where: 'path' | 'query'): J
 }
 
 function jsonContent(schema: z.ZodType, io: 'input' | 'output'): Json {
+  return content('application/json', schema, io);
+}
+
+function content(type: string, schema: z.ZodType, io: 'input' | 'output'): Json {
   const id = z.globalRegistry.get(schema)?.id;
-  return { 'application/json': { schema: id === undefined ? inlineSchema(schema, io) : { $ref: schemaRef(id) } } };
+  return { [type]: { schema: id === undefined ? inlineSchema(schema, io) : { $ref: schemaRef(id) } } };
 }
 
 /** A schema in place; those with a name stay references. */

@@ -40,6 +40,8 @@ export interface Route<
   readonly takesIdempotencyKey?: boolean;
   /** Counts as activity (law L11). Reading what the daemon itself is doing does not. */
   readonly isWork: boolean;
+  /** Answers line by line, for as long as both sides want, `response` being a line's: HTTP only. See {@link streamRoute}. */
+  readonly isStream?: true;
   handle(input: RouteInput<z.output<P>, z.output<Q>, z.output<B>>): Promise<RouteAnswer<z.input<R>>>;
 }
 
@@ -48,4 +50,18 @@ export function route<P extends Shape, Q extends Shape, B extends Shape, R exten
   spec: Route<P, Q, B, R>,
 ): Route {
   return spec as unknown as Route;
+}
+
+/**
+ * The same for an answer without an end. It counts as activity once, as it is opened: `handle` gives the lines and is done,
+ * and a request that is answered is not in flight.
+ */
+export function streamRoute<P extends Shape, Q extends Shape, R extends Shape>(
+  spec: Omit<Route<P, Q, Shape, R>, 'handle' | 'isStream'> & {
+    handle(
+      input: RouteInput<z.output<P>, z.output<Q>, unknown>,
+    ): Promise<RouteAnswer<AsyncIterable<z.input<R>, void, void>>>;
+  },
+): Route {
+  return { ...spec, isStream: true } as unknown as Route;
 }

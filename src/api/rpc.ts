@@ -17,7 +17,12 @@ export type RpcDispatcher = (request: unknown, signal: AbortSignal) => Promise<R
  * with a problem is refused here with its code.
  */
 export function createRpcDispatcher(deps: AppDeps): RpcDispatcher {
-  const routes = new Map(apiRoutes(deps).map((spec) => [spec.operationId, spec]));
+  // One line asks and one answers: what streams is for HTTP.
+  const routes = new Map(
+    apiRoutes(deps)
+      .filter((spec) => !spec.isStream)
+      .map((spec) => [spec.operationId, spec]),
+  );
 
   return async (value, signal) => {
     const parsed = rpcRequestSchema.safeParse(value);

@@ -3,6 +3,7 @@ import { v7 as uuidV7 } from 'uuid';
 import { createApp } from '../api/app.ts';
 import type { AppCondition, AppDeps } from '../api/app-deps.ts';
 import { createStatusBoard } from '../api/status-board.ts';
+import { createTimelineFollowers, type TimelineFollowers } from '../api/timeline-followers.ts';
 import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
@@ -17,6 +18,7 @@ import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
 import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
+import type { SignificanceEngine } from '../significance/significance.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { releaseLeadershipOfStopped } from '../store/leader.ts';
@@ -242,10 +244,15 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     switchLoop.start();
     releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
   }
+  const significance: SignificanceEngine = {
+    scoreBatch: async () => ({ scored: 0, remaining: 0 }),
+    readyAt: async () => new Date(8.64e15),
+  };
   const queue = createWorkQueue({
     db,
     engine,
     decider,
+    significance,
     tellsOthers: mode === 'cli',
     embedPending,
     clock,
@@ -276,7 +283,9 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
 
   let watchdog: Watchdog | undefined;
   let opened: OpenedDaemonLife | undefined;
+  let followers: TimelineFollowers | undefined;
   if (mode === 'daemon' && switchLoop) {
+    followers = createTimelineFollowers({ db, clock, log });
     opened = await openDaemonLife({
       config,
       db,
@@ -286,6 +295,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       embedder,
       heartbeat,
       switchLoop,
+      followers,
       probe,
       refreshStatus: () => status.fresh(),
       watchdog: () => watchdog,
@@ -342,6 +352,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     instance: { id: instanceId, version, startedAt },
     condition: () => condition,
     ...(opened && { life: opened.forStatus, activity: opened.life.activity }),
+    ...(followers && { followers }),
     beforeScrape() {
       probe.collect();
       watchdog?.collect();

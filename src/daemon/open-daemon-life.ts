@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { ApiQueue } from '../api/app-deps.ts';
+import type { TimelineFollowers } from '../api/timeline-followers.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
 import type { Embedder } from '../models/embedder.ts';
@@ -29,6 +30,7 @@ export interface DaemonResources {
   readonly embedder: Embedder;
   readonly heartbeat: Heartbeat;
   readonly switchLoop: SwitchLoop;
+  readonly followers: TimelineFollowers;
   readonly probe: RuntimeProbe;
   /** Reads the store for status once more. */
   readonly refreshStatus: () => Promise<unknown>;
@@ -112,7 +114,7 @@ function partsOf(
     readonly requestsFirst: () => Promise<void>;
   },
 ): ParkedPart[] {
-  const { db, queue, vectors, embedder, heartbeat, switchLoop, probe, watchdog, instanceId } = resources;
+  const { db, queue, vectors, embedder, heartbeat, switchLoop, followers, probe, watchdog, instanceId } = resources;
   return [
     // The last word of status is not that of half a minute ago.
     { name: 'status', release: async () => void (await resources.refreshStatus()) },
@@ -121,6 +123,7 @@ function partsOf(
       release: () => switchLoop.stop(),
       restore: async () => switchLoop.start(),
     },
+    { name: 'followers of timelines', release: () => followers.rest(), restore: async () => followers.resume() },
     { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
     // On the way back all that tells others of this process comes before the queue: it may wait for long, and a row that is
     // parked holds no job.

@@ -11,6 +11,7 @@ import { explainRoutes } from './explain-routes.ts';
 import { memoryRoutes } from './memory-routes.ts';
 import { recallRoutes } from './recall-routes.ts';
 import { reviewRoutes } from './review-routes.ts';
+import { timelineRoutes } from './timeline-routes.ts';
 
 /** All that can be asked of `/v1`, and by its name on the control socket, in the order of the OpenAPI document. */
 export function apiRoutes(deps: AppDeps): Route[] {
@@ -22,6 +23,7 @@ export function apiRoutes(deps: AppDeps): Route[] {
     ...curationRoutes(deps),
     ...reviewRoutes(deps),
     ...explainRoutes(deps),
+    ...timelineRoutes(deps),
     ...costRoutes(deps),
     ...digestRoutes(deps),
     ...daemonRoutes(deps),
