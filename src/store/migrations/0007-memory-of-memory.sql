@@ -86,12 +86,19 @@ begin
     new.pin := 'manual';
     new.pinned_at := old.pinned_at;
   end if;
+  -- Not to be believed, so it holds no place. Brought back, it is scored again.
+  if new.invalidated_at is not null and old.invalidated_at is null and new.pin = 'auto' then
+    new.pin := null;
+    new.pinned_at := null;
+  end if;
   return new;
 end $$;
 
 alter table engram.model_calls drop constraint model_calls_purpose_check;
 alter table engram.model_calls add constraint model_calls_purpose_check
   check (purpose in ('consolidate', 'adjudicate', 'rewrite', 'embed', 'check', 'significance'));
+-- Answers that were paid for and not written: asked for by the memories that they are about.
+create index model_calls_scores on engram.model_calls (bank_id, request_hash) where purpose = 'significance';
 
 -- Ids are given before the commit: who reads on from an id misses what commits late. Read on by (change_xid, id), up to
 -- the oldest transaction that is under way.
@@ -145,6 +152,8 @@ create table engram.snapshots (
   trigger text not null check (trigger in ('changes', 'time', 'asked')),
   -- The last applied op in it (engram.change_ops.applied_no); 0 where there was none.
   applied_no bigint not null,
+  -- Whatever a transaction from here on has written may not be in it.
+  seen_xid xid8 not null default pg_snapshot_xmin(pg_current_snapshot()),
   counts jsonb not null default '{}',
   primary key (bank_id, id)
 );
@@ -156,7 +165,7 @@ create table engram.snapshot_rows (
   target text not null check (target in ('memories', 'observations')),
   row_id uuid not null,
   version bigint not null,
-  -- Of a memory its state, of an observation `live`, `superseded`, `folded` or `retired`.
+  -- Of a memory its state, or `invalidated`; of an observation `live`, `superseded`, `folded` or `retired`.
   state text not null,
   pin text,
   primary key (bank_id, snapshot_id, target, row_id),
@@ -166,6 +175,111 @@ create index snapshot_rows_row on engram.snapshot_rows (bank_id, target, row_id)
 
 -- What a snapshot counts from.
 create index change_ops_applied on engram.change_ops (bank_id, applied_no) where status = 'applied';
+
+-- A snapshot and a deletion in one bank wait for each other: otherwise one that is being taken would keep what goes
+-- meanwhile, unseen by the other. By bank, so that each id is the same for every process.
+create function engram.snapshot_lock(bank text) returns bigint language sql immutable parallel safe
+  return hashtextextended('engram.snapshots/' || bank, 0);
+
+-- What is gone is gone from snapshots too, whoever deletes it; what stands in the rows after it waits for no snapshot.
+create function engram.leave_snapshots() returns trigger language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock_shared(lock) from (
+    select distinct engram.snapshot_lock(bank_id) as lock from deleted order by 1) as locks;
+  delete from engram.snapshot_rows r using deleted d
+    where r.bank_id = d.bank_id and r.target = tg_table_name and r.row_id = d.id;
+  return null;
+end $$;
+create trigger memories_leave_snapshots after delete on engram.memories
+  referencing old table as deleted for each statement execute function engram.leave_snapshots();
+create trigger observations_leave_snapshots after delete on engram.observations
+  referencing old table as deleted for each statement execute function engram.leave_snapshots();
+
+-- When an op took effect, by the server's clock and under the locks of its rows: the start of its transaction would not
+-- order two that waited for each other. A statement's time, so that no instant lies between the ops of one set.
+alter table engram.change_ops add column applied_at timestamptz;
+update engram.change_ops o set applied_at = coalesce(s.decided_at, s.created_at)
+  from engram.change_sets s where s.bank_id = o.bank_id and s.id = o.change_set_id;
+alter table engram.change_ops
+  alter column applied_at set default statement_timestamp(),
+  alter column applied_at set not null;
+create index change_ops_applied_at on engram.change_ops (bank_id, applied_at) where status in ('applied', 'undone');
+-- What happened to memories since an instant: few of many events, and few of many memories.
+create index events_of_memories on engram.events (bank_id, at)
+  where kind in ('memory.invalidated', 'memory.restored');
+create index memories_edited on engram.memories (bank_id, edited_at) where edited_at is not null;
+create index memories_invalidated on engram.memories (bank_id, invalidated_at) where invalidated_at is not null;
+
+-- Observations that were changed after an instant, as they stood at it: as the first op since then found them. Of one that
+-- was made since, and of one whose words from then were erased, `stood` is false. Scopes never change. Where the text has
+-- changed, the vector of the old one is before_embedding of the op named beside it, if one has it.
+create function engram.observations_then(bank text, instant timestamptz) returns table (
+  id uuid, stood boolean, text text, version bigint, valid_from timestamptz, valid_to timestamptz,
+  occurred_start timestamptz, occurred_end timestamptz, superseded_by uuid, canonical_id uuid, retired_at timestamptz,
+  needs_replan_at timestamptz, vector_set_id uuid, vector_seq integer
+) language sql stable as $$
+  with since as materialized (
+    select o.change_set_id, o.seq, o.applied_no, o.target_id, o.before, o.after, o.erased_at,
+      o.before_embedding is not null as has_vector
+    from engram.change_ops o
+    where o.bank_id = bank and o.status in ('applied', 'undone') and o.applied_at > instant),
+  found as (
+    select distinct on (f.id) f.id, f.image, f.erased_at
+    from (
+      select (s.before #>> '{target,id}')::uuid as id, s.before -> 'target' as image, s.applied_no, s.erased_at from since s
+      union all
+      select (r.image ->> 'id')::uuid, r.image, s.applied_no, s.erased_at
+      from since s cross join lateral jsonb_array_elements(s.before -> 'repointed') as r(image)
+      union all
+      select (s.after #>> '{created,id}')::uuid, null, s.applied_no, null from since s
+      union all
+      -- What was written without a record of what was there: by an erasure.
+      select s.target_id, null, s.applied_no, null from since s where s.before is null) as f
+    where f.id is not null
+    order by f.id, f.applied_no),
+  vectors as (
+    select distinct on (s.target_id) s.target_id, s.change_set_id, s.seq from since s
+    where s.has_vector order by s.target_id, s.applied_no)
+  select f.id, f.image is not null and (f.erased_at is null or f.image ->> 'text' <> '[erased]'), i.text, i.version, i."validFrom", i."validTo",
+    i."occurredStart", i."occurredEnd", i."supersededBy", i."canonicalId", i."retiredAt", i."needsReplanAt",
+    v.change_set_id, v.seq
+  from found f
+  left join lateral jsonb_to_record(f.image) as i(text text, version bigint, "validFrom" timestamptz, "validTo" timestamptz,
+    "occurredStart" timestamptz, "occurredEnd" timestamptz, "supersededBy" uuid, "canonicalId" uuid,
+    "retiredAt" timestamptz, "needsReplanAt" timestamptz) on true
+  left join vectors v on v.target_id = f.id
+$$;
+
+-- Links that were moved after an instant, as they were at it; `memory_version` null: there was none.
+create function engram.links_then(bank text, instant timestamptz) returns table (
+  observation_id uuid, memory_id uuid, memory_version bigint
+) language sql stable as $$
+  select distinct on (l.observation_id, l.memory_id) l.observation_id, l.memory_id, l.memory_version
+  from engram.change_ops o
+  cross join lateral (
+    select (b ->> 'observationId')::uuid as observation_id, (b ->> 'memoryId')::uuid as memory_id,
+      (b ->> 'memoryVersion')::bigint as memory_version
+    from jsonb_array_elements(o.before -> 'links') as b
+    union all
+    select (a ->> 'observationId')::uuid, (a ->> 'memoryId')::uuid, null from jsonb_array_elements(o.after -> 'links') as a
+  ) as l
+  where o.bank_id = bank and o.status in ('applied', 'undone') and o.applied_at > instant
+  order by l.observation_id, l.memory_id, o.applied_no, l.memory_version nulls last
+$$;
+
+-- Conflicts that were made, settled or taken away after an instant, as they were at it; not there where `image` is null.
+create function engram.conflicts_then(bank text, instant timestamptz) returns table (id uuid, image jsonb)
+language sql stable as $$
+  select distinct on (c.id) c.id, c.image
+  from engram.change_ops o
+  cross join lateral (
+    select (b ->> 'id')::uuid as id, b as image from jsonb_array_elements(o.before -> 'conflicts') as b
+    union all
+    select (a ->> 'id')::uuid, null from jsonb_array_elements(o.after -> 'conflicts') as a
+  ) as c
+  where o.bank_id = bank and o.status in ('applied', 'undone') and o.applied_at > instant
+  order by c.id, o.applied_no, c.image nulls last
+$$;
 
 -- What was forgotten and came back with a restore or an import: erased again before anybody is answered. No foreign key:
 -- it may name what did not come back.
