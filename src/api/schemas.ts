@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { bankNameSchema } from '../ingest/bank-name.ts';
 import type { ChangeOpKind } from '../store/change-ops.ts';
 import type { MemoryState } from '../store/memories.ts';
+import type { Pin } from '../store/memory-rows.ts';
 import type { ObservationState } from '../store/recall-rows.ts';
 import { lifeSchema } from './life-schema.ts';
 import { modelStatusSchema } from './model-status.ts';
@@ -17,6 +18,7 @@ export const bankItemParams = z.strictObject({ bank: bankNameSchema, id });
 
 export const memoryStates = ['pending', 'consolidated', 'proposed', 'held', 'parked'] as const satisfies MemoryState[];
 export const observationStates = ['live', 'superseded', 'folded', 'retired'] as const satisfies ObservationState[];
+export const pins = ['manual', 'auto'] as const satisfies Pin[];
 export const opKinds = [
   'create',
   'revise',
@@ -92,6 +94,9 @@ export const memorySchema = z
     created_at: time,
     edited_at: time.nullable(),
     invalidated_at: time.nullable(),
+    significance: z.int().min(0).max(3).nullable().meta({ description: 'How much it matters; null: not scored yet.' }),
+    pin: z.enum(pins).nullable().meta({ description: '`manual` by a person, `auto` by its significance.' }),
+    pinned_at: time.nullable(),
     cited_by: z.array(citationSchema),
   })
   .meta({ id: 'Memory' });
@@ -147,6 +152,7 @@ export const recallResultSchema = z
           occurred_start: time.nullable(),
           occurred_end: time.nullable(),
           mentioned_at: time.nullable(),
+          pinned: z.boolean(),
           superseded_by: id.nullable().meta({ description: 'The observation that took the place of what it said.' }),
         }),
       ]),
@@ -318,6 +324,7 @@ export const statusSchema = z
       .strictObject({
         consolidate: queueCountsSchema,
         embed: queueCountsSchema,
+        score: queueCountsSchema,
         dead_letters: count,
         in_flight: count,
       })

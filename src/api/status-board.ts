@@ -63,6 +63,7 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
       queue: jobs && {
         consolidate: presentQueueCounts(jobs.consolidate),
         embed: presentQueueCounts(jobs.embed),
+        score: presentQueueCounts(jobs.score),
         dead_letters: jobs.deadLetters,
         in_flight: jobs.inFlight,
       },

@@ -51,7 +51,7 @@ function addList(jobs: Command, context: CommandContext): void {
 function addRetry(jobs: Command, context: CommandContext): void {
   jobs
     .command('retry')
-    .description('Hands jobs that gave up back to their queues, and makes parked memories pending again.')
+    .description('Hands jobs that gave up back to their queues; decides and scores again what was parked.')
     .option('--bank <bank>', 'parked memories of this bank only (default: of all)')
     .addHelpText('after', '\nExample:\n  $ engramd jobs retry')
     .action(async (options: { bank?: string }, command: Command) => {
@@ -61,10 +61,17 @@ function addRetry(jobs: Command, context: CommandContext): void {
         context,
         globals,
         (transport) =>
-          call<{ jobs: number; memories: number }>(transport, { method: 'POST', path: '/v1/jobs/retry', body }),
+          call<{ jobs: number; memories: number; scores: number }>(transport, {
+            method: 'POST',
+            path: '/v1/jobs/retry',
+            body,
+          }),
         { hasWorkers: true },
       );
       if (globals.json) context.terminal.json(retried);
-      else context.terminal.out(`${retried.jobs} jobs and ${retried.memories} memories will be tried again`);
+      else
+        context.terminal.out(
+          `${retried.jobs} jobs, ${retried.memories} memories and ${retried.scores} scores will be tried again`,
+        );
     });
 }

@@ -1,17 +1,20 @@
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
+import type { SignificanceEngine } from '../significance/significance.ts';
 import { dueWorkOf } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
+import { bankWorkOf } from './bank-work.ts';
 import type { Boss } from './boss.ts';
 import type { Claim } from './claim.ts';
 import { createConsolidateHandler } from './consolidate-handler.ts';
 import { createEmbedHandler, type EmbedPending } from './embed-handler.ts';
 import { jobWaits } from './job-rows.ts';
 import { createPoller, type Poller } from './poller.ts';
-import { type BankQueueName, consolidateQueue, embedQueue } from './queues.ts';
+import { type BankQueueName, consolidateQueue, embedQueue, scoreQueue } from './queues.ts';
+import { createScoreHandler } from './score-handler.ts';
 import { settleJob } from './settle.ts';
 
 export type BankPollers = Readonly<Record<BankQueueName, Poller>>;
@@ -21,8 +24,9 @@ export interface BankPollersDeps {
   readonly boss: Boss;
   readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
   readonly embedPending: EmbedPending;
+  readonly significance: Pick<SignificanceEngine, 'scoreBatch'>;
   /** False: what is in hand comes to an end, as where another bank waits. */
-  readonly isHandingOut: () => boolean;
+  readonly isHandingOut: (queue: BankQueueName) => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -48,7 +52,8 @@ export function createBankPollers(deps: BankPollersDeps): BankPollers {
 
   function handleSlice(claim: Claim, startedMs: number) {
     const anotherBankWaits = async () =>
-      !deps.isHandingOut() || (clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting()));
+      !deps.isHandingOut('consolidate') ||
+      (clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting()));
     return createConsolidateHandler({ ...deps, anotherBankWaits })(claim);
   }
 
@@ -65,11 +70,18 @@ export function createBankPollers(deps: BankPollersDeps): BankPollers {
   const embed = createPoller({
     ...deps,
     queue: embedQueue,
-    handle: createEmbedHandler(deps),
+    handle: createEmbedHandler({ ...deps, isHandingOut: () => deps.isHandingOut('embed') }),
     handBack: (claim) => handBack(deps, claim),
   });
 
-  return { consolidate, embed };
+  const score = createPoller({
+    ...deps,
+    queue: scoreQueue,
+    handle: createScoreHandler({ ...deps, isHandingOut: () => deps.isHandingOut('score') }),
+    handBack: (claim) => handBack(deps, claim),
+  });
+
+  return { consolidate, embed, score };
 }
 
 /** Ends a job for a handler that does not: somebody else may go on at once, and no retry is burned. */
@@ -79,7 +91,7 @@ async function handBack(deps: { readonly db: Database; readonly boss: Boss }, cl
     worked: false,
     next: async (tx) => {
       const work = await dueWorkOf(tx, claim.payload.bankId, 1);
-      return work && { at: work.now, trigger: 'successor' };
+      return work && bankWorkOf(claim.queue, work) && { at: work.now, trigger: 'successor' };
     },
   });
 }

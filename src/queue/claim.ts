@@ -15,6 +15,7 @@ export type JobOutcome =
   /** It came before its time, or for nothing, and left a job for later where there is a later. */
   | 'early'
   | 'embedded'
+  | 'scored'
   | 'failed'
   | 'handed_back'
   | 'lost_claim';

@@ -5,6 +5,11 @@ export const longestWaitMs = 15 * 60_000;
 /** And at once with this many due rows: a burst is over when it fills the batches of a slice. */
 export const dueAtOnceCount = 500;
 
+/** Scores are asked for a batch a call: with this many there is a full one. */
+export const scoresAtOnceCount = 12;
+/** What matters is to be pinned while the talk about it goes on: sooner than consolidation, whose batches are dearer. */
+export const longestScoreWaitMs = 5 * 60_000;
+
 export interface DueFacts {
   /** The database's clock, as all other times here. */
   readonly now: Date;
@@ -26,16 +31,63 @@ export interface DueFacts {
  * @returns null where the bank has no work, now or later
  */
 export function dueAt(facts: DueFacts): Date | null {
+  return whenQuiet({
+    now: facts.now,
+    isAny: hasDueWork(facts),
+    isBurst: facts.due >= dueAtOnceCount || facts.replans >= dueAtOnceCount,
+    oldestAt: facts.oldestDueAt,
+    lastWriteAt: facts.lastWriteAt,
+    nextAt: facts.nextAttemptAt,
+    longestMs: longestWaitMs,
+  });
+}
+
+export interface ScoreFacts {
+  /** The database's clock, as all other times here. */
+  readonly now: Date;
+  /** Memories that may be scored now; counting may stop at {@link scoresAtOnceCount}. */
+  readonly unscored: number;
+  readonly oldestUnscoredAt: Date | null;
+  readonly lastUnscoredWriteAt: Date | null;
+  readonly nextScoreAt: Date | null;
+}
+
+/**
+ * When memories of the bank may be scored: never in the past.
+ *
+ * @returns null where none waits for its score
+ */
+export function scoresAt(facts: ScoreFacts): Date | null {
+  return whenQuiet({
+    now: facts.now,
+    isAny: facts.unscored > 0,
+    isBurst: facts.unscored >= scoresAtOnceCount,
+    oldestAt: facts.oldestUnscoredAt,
+    lastWriteAt: facts.lastUnscoredWriteAt,
+    nextAt: facts.nextScoreAt,
+    longestMs: longestScoreWaitMs,
+  });
+}
+
+function whenQuiet(facts: {
+  readonly now: Date;
+  readonly isAny: boolean;
+  readonly isBurst: boolean;
+  readonly oldestAt: Date | null;
+  readonly lastWriteAt: Date | null;
+  readonly nextAt: Date | null;
+  readonly longestMs: number;
+}): Date | null {
   const nowMs = facts.now.getTime();
   const candidates: number[] = [];
-  if (facts.due >= dueAtOnceCount || facts.replans >= dueAtOnceCount) {
+  if (facts.isBurst) {
     candidates.push(nowMs);
-  } else if (facts.due > 0 || facts.replans > 0) {
-    const oldestMs = facts.oldestDueAt?.getTime() ?? nowMs;
+  } else if (facts.isAny) {
+    const oldestMs = facts.oldestAt?.getTime() ?? nowMs;
     const lastWriteMs = facts.lastWriteAt?.getTime() ?? oldestMs;
-    candidates.push(Math.min(lastWriteMs + quietMs, oldestMs + longestWaitMs));
+    candidates.push(Math.min(lastWriteMs + quietMs, oldestMs + facts.longestMs));
   }
-  if (facts.nextAttemptAt) candidates.push(facts.nextAttemptAt.getTime());
+  if (facts.nextAt) candidates.push(facts.nextAt.getTime());
   return candidates.length === 0 ? null : new Date(Math.max(nowMs, Math.min(...candidates)));
 }
 

@@ -110,7 +110,7 @@ export async function orphanedJobs(db: Queryable, askingInstanceId: string): Pro
   // before it has its first job.
   const { rows } = await db.query<HeldRow>(
     `select id, retry_count, name, singleton_key from pgboss.job
-     where name in ('consolidate', 'embed') and state = 'active' and policy = 'exclusive' and singleton_key is not null
+     where name in ('consolidate', 'embed', 'score') and state = 'active' and policy = 'exclusive' and singleton_key is not null
        and not exists (select from engram.instances i
          where i.id <> $1 and i.stopped_at is null and i.parked_at is null
            and i.seen_at > statement_timestamp() - interval '30 seconds')`,
@@ -127,7 +127,7 @@ export async function jobsLostOnce(db: Queryable): Promise<HeldJob[]> {
   // Index job_i6. A job that was taken twice has a retry_count of one.
   const { rows } = await db.query<HeldRow>(
     `select id, retry_count, name, singleton_key from pgboss.job
-     where name in ('consolidate', 'embed') and state = 'retry' and policy = 'exclusive' and singleton_key is not null
+     where name in ('consolidate', 'embed', 'score') and state = 'retry' and policy = 'exclusive' and singleton_key is not null
        and retry_count = 0 and start_after > statement_timestamp()
        and (output->>'message' = $1 or output->'value'->>'message' = 'job heartbeat timeout')`,
     [lostWorkerMessage],
@@ -217,7 +217,7 @@ export async function selectJobs(
          coalesce(j.source_output, j.output)->>'message' as told_message,
          coalesce(j.source_output, j.output)->'value'->>'message' as told_by_supervisor
        from pgboss.job j
-       where j.name in ('consolidate', 'embed', 'dead-letter')
+       where j.name in ('consolidate', 'embed', 'score', 'dead-letter')
          and not (j.name = 'dead-letter' and j.state > 'active')
          and not (j.state = 'failed' and exists (
            select from pgboss.job d where d.name = 'dead-letter' and d.state < 'active' and d.source_id = j.id))
@@ -254,7 +254,7 @@ export async function selectDeadLetters(db: Queryable, ids: readonly string[] | 
   const { rows } = await db.query<{ id: string; source_name: BankQueueName; singleton_key: string }>(
     `select id, source_name, singleton_key from pgboss.job
      where name = 'dead-letter' and state < 'active' and not blocked and singleton_key is not null
-       and source_name in ('consolidate', 'embed') and ($1::uuid[] is null or id = any($1) or source_id = any($1))
+       and source_name in ('consolidate', 'embed', 'score') and ($1::uuid[] is null or id = any($1) or source_id = any($1))
      order by created_on, id`,
     [ids],
   );

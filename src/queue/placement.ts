@@ -1,3 +1,4 @@
+import type { BankWork } from './bank-work.ts';
 import { quietMs } from './due-at.ts';
 import type { DeadLetters, StandingJob } from './job-rows.ts';
 import { isImmediate, type JobTrigger } from './payload.ts';
@@ -56,15 +57,12 @@ export function placeJob(wish: Wish, standing: StandingJob | null, dead: DeadLet
  * Whether a bank's job is missing or late. A deferred job is late on purpose, for the rows there were; only rows
  * written since make it late in earnest. (A send against it is swallowed, so nobody else would bring it forward.)
  */
-export function isMissing(
-  bank: { readonly lastWriteAt: Date | null },
-  at: Date,
-  standing: StandingJob | undefined,
-): boolean {
+export function isMissing(work: BankWork, standing: StandingJob | undefined): boolean {
   if (standing === undefined) return true;
-  if (standing.state !== 'created' || standing.startAfter.getTime() <= at.getTime()) return false;
+  if (!work.bringsForward) return false;
+  if (standing.state !== 'created' || standing.startAfter.getTime() <= work.at.getTime()) return false;
   if (standing.trigger !== 'deferred') return true;
-  return bank.lastWriteAt !== null && bank.lastWriteAt.getTime() > standing.createdAt.getTime();
+  return work.lastWriteAt !== null && work.lastWriteAt.getTime() > standing.createdAt.getTime();
 }
 
 /**

@@ -22,7 +22,7 @@ export interface QueueTimings {
 }
 
 export interface BankQueue extends QueueTimings {
-  readonly name: 'consolidate' | 'embed';
+  readonly name: 'consolidate' | 'embed' | 'score';
   /**
    * At most one job a bank in created, retry or active. `stately` (one queued beside one active) kept other banks
    * waiting 60 s behind a retry, dead-lettered a job for its neighbour's retry, and blocked two writers.
@@ -90,7 +90,27 @@ export const embedQueue: BankQueue = {
   pollMs: 2000,
 };
 
-export const bankQueues = [consolidateQueue, embedQueue] as const;
+export const scoreQueue: BankQueue = {
+  name: 'score',
+  policy: 'exclusive',
+  heartbeatSeconds: 30,
+  // A slice asks for 60 s, and its last call may take minutes.
+  expireInSeconds: 900,
+  deadlineMs: 840_000,
+  retryLimit: 10,
+  retryDelay: 5,
+  retryBackoff: true,
+  retryDelayMax: 300,
+  retentionSeconds: 14 * day,
+  // Of a bank that is written to without a pause there is one for each dozen memories.
+  deleteAfterSeconds: hour,
+  // One call at a time for a bank; each of these costs no connection while it waits for its model.
+  concurrency: 4,
+  // Hinted by the process that wrote, as embedding is.
+  pollMs: 2000,
+};
+
+export const bankQueues = [consolidateQueue, embedQueue, scoreQueue] as const;
 
 export type BankQueueName = BankQueue['name'];
 
@@ -105,7 +125,7 @@ export const supervision = {
   superviseIntervalSeconds: 15,
   monitorIntervalSeconds: 15,
   queueCacheIntervalSeconds: 15,
-  // Ended jobs are few; hourly keeps `embed` at its hour.
+  // Ended jobs are few; hourly keeps `embed` and `score` at their hour.
   maintenanceIntervalSeconds: hour,
   // No job here waits for another one. The resolver cannot be switched off, only made rare.
   flowIntervalSeconds: day,

@@ -1,16 +1,17 @@
 import type { Database } from '../db/database.ts';
-import { banksWithWork, type DueWork } from '../store/due-work.ts';
+import { banksWithWork } from '../store/due-work.ts';
 import { pruneIdempotencyKeys } from '../store/prune.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { type BankWork, bankWorkOf } from './bank-work.ts';
 import type { Boss } from './boss.ts';
-import { dueAt, dueAtOnceCount } from './due-at.ts';
+import { dueAtOnceCount } from './due-at.ts';
 import { QueueSchemaNewerError } from './errors.ts';
 import { countDeadLetters, standingJobs } from './job-rows.ts';
 import { isMissing } from './placement.ts';
-import type { BankQueueName } from './queues.ts';
+import { type BankQueueName, consolidateQueue, embedQueue, scoreQueue } from './queues.ts';
 import type { Placed, Scheduler } from './scheduler.ts';
 
 /** Something cheap to be done now and then that belongs to no request. */
@@ -63,23 +64,20 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   async function placeMissing(): Promise<void> {
     const work = await banksWithWork(db, dueAtOnceCount);
-    const consolidating = await standingJobs(db, 'consolidate');
-    const embedding = await standingJobs(db, 'embed');
-    for (const bank of work) {
-      await part(`bank ${bank.bankId}`, async () => {
-        if (bank.unembedded && !embedding.has(bank.bankId)) {
-          await place('embed', bank, bank.now, false);
-        }
-        const at = dueAt(bank);
-        if (at && isMissing(bank, at, consolidating.get(bank.bankId))) await place('consolidate', bank, at, true);
-      });
+    for (const { name: queue } of [embedQueue, consolidateQueue, scoreQueue]) {
+      const standing = await standingJobs(db, queue);
+      for (const bank of work) {
+        const wish = bankWorkOf(queue, bank);
+        if (wish && isMissing(wish, standing.get(bank.bankId)))
+          await part(`${queue} of bank ${bank.bankId}`, () => place(queue, bank.bankId, wish));
+      }
     }
   }
 
-  async function place(queue: BankQueueName, bank: DueWork, at: Date, bringsForward: boolean): Promise<void> {
-    const placed = await scheduler.place(queue, bank.bankId, { at, trigger: 'reconciler', bringsForward });
+  async function place(queue: BankQueueName, bankId: string, { at, bringsForward }: BankWork): Promise<void> {
+    const placed = await scheduler.place(queue, bankId, { at, trigger: 'reconciler', bringsForward });
     if (placed.kind !== 'sent' && placed.kind !== 'moved') return;
-    log.info({ queue, bankId: bank.bankId, placed: placed.kind, at: placed.at }, 'the reconciler placed a job');
+    log.info({ queue, bankId, placed: placed.kind, at: placed.at }, 'the reconciler placed a job');
     deps.onPlaced(queue, placed);
   }
 

@@ -2,7 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
-import { dueWorkOf, notifyOfWork, unparkMemories } from '../store/due-work.ts';
+import type { SignificanceEngine } from '../significance/significance.ts';
+import { notifyOfWork, unparkMemories, unparkScores } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -10,7 +11,6 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BankPollers, createBankPollers } from './bank-pollers.ts';
 import { createBoss } from './boss.ts';
-import { dueAt, dueAtOnceCount } from './due-at.ts';
 import type { EmbedPending } from './embed-handler.ts';
 import type { QueueSchemaNewerError } from './errors.ts';
 import { calledOffMs, createHandOuts, type HandOut } from './hand-out.ts';
@@ -24,10 +24,11 @@ import {
   selectDeadLetters,
   selectJobs,
 } from './job-rows.ts';
-import { type BankQueueName, embedDelayMs } from './queues.ts';
+import { type BankQueueName, bankQueues } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
 import { createRequests } from './requests.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
+import { createSendHint } from './send-hint.ts';
 import { takeBackOrphans } from './take-back.ts';
 import { readWorkable, type Workable } from './workable.ts';
 
@@ -36,6 +37,7 @@ export interface WorkQueueDeps {
   readonly engine: Pick<ConsolidationEngine, 'runSlice'>;
   readonly decider: Pick<Decider, 'readyAt'>;
   readonly embedPending: EmbedPending;
+  readonly significance: SignificanceEngine;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -59,9 +61,15 @@ export interface WorkQueueDeps {
 export interface QueueSnapshot {
   readonly consolidate: QueueCounts;
   readonly embed: QueueCounts;
+  readonly score: QueueCounts;
   readonly deadLetters: number;
   /** Jobs in the hands of this process. */
   readonly inFlight: number;
+}
+
+export interface RetriedParked {
+  readonly memories: number;
+  readonly scores: number;
 }
 
 /** The one door to background work. The store's due rows are the truth; everything in here may be lost and comes back. */
@@ -75,18 +83,19 @@ export interface WorkQueue {
    */
   start(options?: { readonly handsOut?: boolean }): Promise<void>;
   /**
-   * Has jobs handed out until what it returns is closed. Stopped, it comes into force with the next start; what was open
-   * at a stop is open again after it.
+   * Has jobs handed out, of all queues or of some, until what it returns is closed. Stopped, it comes into force with the
+   * next start; what was open at a stop is open again after it.
    */
-  openHandOut(): HandOut;
+  openHandOut(queues?: readonly BankQueueName[]): HandOut;
   /** Whether jobs are taken now. */
   isHandOutOpen(): boolean;
   /**
-   * What could be worked on now, and when the first of what rests can be. Stopped it answers too.
+   * What could be worked on now, by all queues or by some, and when the first of what rests can be. Stopped it answers
+   * too.
    *
    * @throws errors of the server: unknown is not empty (law L12)
    */
-  workable(): Promise<Workable>;
+  workable(queues?: readonly BankQueueName[]): Promise<Workable>;
   /**
    * Says, after the commit, that a bank has new rows. Resolves at once: jobs are sent behind it, at most about one look
    * a second and bank. Where the queue is stopped it comes to nothing, or is told to others first. Never throws; a hint
@@ -98,6 +107,8 @@ export interface WorkQueue {
    * becomes due at once as well.
    */
   requestConsolidation(bankId: string): Promise<{ readonly jobId: string | null }>;
+  /** Has what waits in a bank for its score scored now, quiet or not. */
+  requestScores(bankId: string): Promise<void>;
   /** Newest first. */
   listJobs(options: {
     readonly limit: number;
@@ -109,8 +120,11 @@ export interface WorkQueue {
    * letters away. Returns how many.
    */
   retryJobs(ids?: readonly string[] | 'dead'): Promise<number>;
-  /** Makes parked memories pending and their banks due; of one bank or all, the named or all. Returns how many memories. */
-  retryParked(bankId?: string | null, memoryIds?: readonly string[]): Promise<number>;
+  /**
+   * Makes parked memories pending, has those scored again whose score was given up, and makes their banks due; of one
+   * bank or all, the named or all. Returns how many of each.
+   */
+  retryParked(bankId?: string | null, memoryIds?: readonly string[]): Promise<RetriedParked>;
   snapshot(): Promise<QueueSnapshot>;
   /** Compares rows with jobs now, as every 60 s. Never throws. */
   reconcile(): Promise<void>;
@@ -179,21 +193,16 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     if (afterMs <= nudgeWithinMs) running?.pollers[queue].nudge(afterMs);
   }
 
-  async function sendHint(bankId: string): Promise<void> {
-    const work = await dueWorkOf(db, bankId, dueAtOnceCount);
-    if (work === null) return;
-    if (work.unembedded) {
-      const at = new Date(work.now.getTime() + embedDelayMs);
-      const placed = await scheduler.place('embed', bankId, { at, trigger: 'hint', bringsForward: false });
-      // By our own clock, since the server's may differ.
-      if (placed.kind === 'sent') running?.pollers.embed.nudge(embedDelayMs);
-    }
-    const at = dueAt(work);
-    if (at)
-      nudgeFor(
-        'consolidate',
-        await scheduler.place('consolidate', bankId, { at, trigger: 'hint', bringsForward: true }),
-      );
+  const sendHint = createSendHint({
+    db,
+    scheduler,
+    nudgeFor,
+    nudgeIn: (queue, afterMs) => running?.pollers[queue].nudge(afterMs),
+  });
+
+  async function requestScores(bankId: string): Promise<void> {
+    const wish = { at: clock.now(), trigger: 'requested', bringsForward: true } as const;
+    nudgeFor('score', await scheduler.place('score', bankId, wish));
   }
 
   async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
@@ -214,8 +223,8 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
   async function drain(graceMs: number): Promise<void> {
     if (!running) return;
-    const { consolidate, embed } = running.pollers;
-    await Promise.all([consolidate.drain(graceMs), embed.drain(graceMs)]);
+    const { pollers } = running;
+    await Promise.all(bankQueues.map(({ name }) => pollers[name].drain(graceMs)));
   }
 
   return {
@@ -238,9 +247,9 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       ]);
     },
 
-    openHandOut: () => handOuts.open(),
+    openHandOut: (queues) => handOuts.open(queues),
     isHandOutOpen: () => running?.isUp === true && !isOutdated && handOuts.isOpen(),
-    workable: () => readWorkable(deps),
+    workable: (queues) => readWorkable(deps, queues),
 
     async hint(bankId) {
       if (running && !running.stopped.signal.aborted) running.hints.hint(bankId);
@@ -251,6 +260,8 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       const { jobId } = await requests.add(bankId);
       return { jobId };
     },
+
+    requestScores,
 
     listJobs: ({ limit, state, deadOnly }) => selectJobs(db, { limit, state: deadOnly ? 'dead' : (state ?? null) }),
 
@@ -272,18 +283,21 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     async retryParked(bankId = null, memoryIds) {
       const unparked = await unparkMemories(db, bankId, memoryIds ?? null);
       for (const bank of unparked.keys()) await requests.add(bank);
-      return [...unparked.values()].reduce((sum, count) => sum + count, 0);
+      const unscored = await unparkScores(db, bankId, memoryIds ?? null);
+      for (const bank of unscored.keys()) await requestScores(bank);
+      return { memories: sum(unparked.values()), scores: sum(unscored.values()) };
     },
 
     async snapshot() {
-      const [consolidate, embed, dead] = [
+      const [consolidate, embed, score, dead] = [
         await countJobs(db, 'consolidate'),
         await countJobs(db, 'embed'),
+        await countJobs(db, 'score'),
         await countDeadLetters(db),
       ];
       metrics.deadLetters.set(dead);
-      const inFlight = running ? running.pollers.consolidate.inFlight() + running.pollers.embed.inFlight() : 0;
-      return { consolidate, embed, deadLetters: dead, inFlight };
+      const inFlight = sum(bankQueues.map(({ name }) => running?.pollers[name].inFlight() ?? 0));
+      return { consolidate, embed, score, deadLetters: dead, inFlight };
     },
 
     reconcile: () => reconciler.run(),
@@ -307,4 +321,8 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       await boss.stop();
     },
   };
+}
+
+function sum(counts: Iterable<number>): number {
+  return [...counts].reduce((total, count) => total + count, 0);
 }

@@ -1,17 +1,21 @@
 import type { Decider } from '../consolidation/decider.ts';
 import type { Database } from '../db/database.ts';
+import type { SignificanceEngine } from '../significance/significance.ts';
 import { banksWithWork, type DueWork } from '../store/due-work.ts';
-import { dueAt } from './due-at.ts';
+import { type BankWork, bankWorkOf } from './bank-work.ts';
 import { type DeadLetters, deadLetters, type StandingJob, standingJobs } from './job-rows.ts';
 import { isMissing, placeJob } from './placement.ts';
+import { type BankQueueName, bankQueues } from './queues.ts';
 
 /** What could be worked on now, over all banks: the drain depth. */
 export interface Workable {
   /**
    * Rows that a job would be handed out for now: due, their bank quiet, the decider ready, nothing deferred; memories and
-   * observations to be written again, up to 10,000 of each a bank. A bank that only misses vectors counts as one.
+   * observations to be written again, up to 10,000 of each a bank. A bank that only misses vectors or scores counts as one.
    */
   readonly rows: number;
+  /** Memories that could be scored now, up to 10,000 a bank; not among `rows`. */
+  readonly scores: number;
   /** Banks that have such rows. */
   readonly banks: readonly string[];
   /** Jobs in somebody's hands, over all daemons. */
@@ -25,98 +29,107 @@ export interface Workable {
 /** Enough for any decision, and a scan that a tick can afford. */
 const countUpTo = 10_000;
 
+/** Of one queue. */
+export interface QueueFacts {
+  /** By bank. */
+  readonly jobs: ReadonlyMap<string, StandingJob>;
+  readonly dead: ReadonlyMap<string, DeadLetters>;
+  /** When whom it asks can be asked again; null: now. */
+  readonly readyAt: Date | null;
+}
+
 export interface WorkableFacts {
   readonly work: readonly DueWork[];
-  readonly consolidating: ReadonlyMap<string, StandingJob>;
-  readonly embedding: ReadonlyMap<string, StandingJob>;
-  readonly deadConsolidating: ReadonlyMap<string, DeadLetters>;
-  readonly deadEmbedding: ReadonlyMap<string, DeadLetters>;
-  /** When the decider can decide again; null: now. */
-  readonly deciderReadyAt: Date | null;
+  /** Of the queues that are asked about. */
+  readonly queues: Readonly<Partial<Record<BankQueueName, QueueFacts>>>;
 }
 
 /** One statement after the other: a tick has one connection at a time. @throws errors of the server */
-export async function readWorkable(deps: {
-  readonly db: Database;
-  readonly decider: Pick<Decider, 'readyAt'>;
-}): Promise<Workable> {
+export async function readWorkable(
+  deps: {
+    readonly db: Database;
+    readonly decider: Pick<Decider, 'readyAt'>;
+    readonly significance: Pick<SignificanceEngine, 'readyAt'>;
+  },
+  asked: readonly BankQueueName[] = bankQueues.map(({ name }) => name),
+): Promise<Workable> {
   const { db } = deps;
-  return workableOf({
-    deciderReadyAt: await deps.decider.readyAt(),
-    work: await banksWithWork(db, countUpTo),
-    consolidating: await standingJobs(db, 'consolidate'),
-    embedding: await standingJobs(db, 'embed'),
-    deadConsolidating: await deadLetters(db, 'consolidate', null),
-    deadEmbedding: await deadLetters(db, 'embed', null),
-  });
+  const ready: Readonly<Record<BankQueueName, () => Promise<Date | null>>> = {
+    consolidate: () => deps.decider.readyAt(),
+    // Its jobs say when: nobody asks an embedder beforehand.
+    embed: async () => null,
+    score: () => deps.significance.readyAt(),
+  };
+  const queues: Partial<Record<BankQueueName, QueueFacts>> = {};
+  for (const queue of asked) {
+    const readyAt = await ready[queue]();
+    queues[queue] = { readyAt, jobs: await standingJobs(db, queue), dead: await deadLetters(db, queue, null) };
+  }
+  return workableOf({ work: await banksWithWork(db, countUpTo), queues });
 }
 
 /**
  * A wrong key or a spent budget makes all of it rest, so that neither keeps a daemon awake; what was deferred or failed
  * rests until its job starts, and a bank until it has been quiet for long enough.
  */
-export function workableOf(facts: WorkableFacts): Workable {
-  const { work, consolidating, embedding, deciderReadyAt } = facts;
-  let rows = 0;
+export function workableOf({ work, queues }: WorkableFacts): Workable {
+  let [rows, scores] = [0, 0];
   const banks: string[] = [];
   const rests: Date[] = [];
-  let heldBy: string | null = null;
+  const held: string[] = [];
   for (const bank of work) {
-    const nowMs = bank.now.getTime();
-    const mayBeWorkedOn = (at: Date | null): boolean => {
-      if (at === null) return false;
-      if (at.getTime() <= nowMs) return true;
+    /** Whether the bank's job of a queue would be handed out now; where not, when it will is noted. */
+    const mayBeWorkedOn = (queue: BankQueueName, due: number): boolean => {
+      const facts = queues[queue];
+      const wish = facts && bankWorkOf(queue, bank);
+      if (!facts || !wish) return false;
+      const job = facts.jobs.get(bank.bankId);
+      const at = latest(startsAt(bank.now, wish, job, facts.dead.get(bank.bankId) ?? null), facts.readyAt);
+      if (at.getTime() <= bank.now.getTime()) return true;
       rests.push(at);
+      const readyAt = facts.readyAt !== null && facts.readyAt > bank.now ? facts.readyAt : null;
+      if (due > 0) held.push(whyHeld(queue, readyAt, job));
       return false;
     };
-    const due = bank.due + bank.replans;
-    const job = consolidating.get(bank.bankId);
-    const startsAt = consolidatesAt(bank, job, facts.deadConsolidating.get(bank.bankId) ?? null);
-    const isReady = deciderReadyAt === null || deciderReadyAt.getTime() <= nowMs;
-    const decides = mayBeWorkedOn(startsAt === null || isReady ? startsAt : latest(startsAt, deciderReadyAt));
-    const embeds = mayBeWorkedOn(
-      bank.unembedded
-        ? embedsAt(bank.now, embedding.get(bank.bankId), facts.deadEmbedding.get(bank.bankId) ?? null)
-        : null,
-    );
-    if (due > 0 && !decides) heldBy ??= whyHeld(isReady ? null : deciderReadyAt, job);
-    if (!decides && !embeds) continue;
+    const decides = mayBeWorkedOn('consolidate', bank.due + bank.replans);
+    const embeds = mayBeWorkedOn('embed', 0);
+    const isScored = mayBeWorkedOn('score', bank.unscored);
+    if (!decides && !embeds && !isScored) continue;
     banks.push(bank.bankId);
-    rows += Math.max(decides ? due : 0, 1);
+    rows += Math.max(decides ? bank.due + bank.replans : 0, 1);
+    scores += isScored ? bank.unscored : 0;
   }
-  const jobs = [...consolidating.values(), ...embedding.values()];
+  const jobs = Object.values(queues).flatMap((facts) => [...facts.jobs.values()]);
   return {
     rows,
+    scores,
     banks,
     jobsActive: jobs.filter((job) => job.state === 'active').length,
     nextAt: rests.reduce<Date | null>((first, at) => (first && first.getTime() <= at.getTime() ? first : at), null),
-    heldBy,
+    heldBy: held[0] ?? null,
   };
 }
 
 /** When the bank's next slice starts, as the reconciler would have it. */
-function consolidatesAt(bank: DueWork, job: StandingJob | undefined, dead: DeadLetters | null): Date | null {
-  const at = dueAt(bank);
-  if (at === null) return null;
-  if (job && !isMissing(bank, at, job)) return job.state === 'active' ? bank.now : latest(at, job.startAfter);
-  const placement = placeJob({ at, trigger: 'reconciler', bringsForward: true }, job ?? null, dead);
+function startsAt(now: Date, wish: BankWork, job: StandingJob | undefined, dead: DeadLetters | null): Date {
+  const { at, bringsForward } = wish;
+  if (job && !isMissing(wish, job)) {
+    if (job.state === 'active') return now;
+    return bringsForward ? latest(at, job.startAfter) : job.startAfter;
+  }
+  const placement = placeJob({ at, trigger: 'reconciler', bringsForward }, job ?? null, dead);
   // What is kept although it looks late is held for a reason of its own.
   return placement.kind === 'keep' ? latest(at, job?.startAfter ?? at) : placement.at;
 }
 
-function embedsAt(now: Date, job: StandingJob | undefined, dead: DeadLetters | null): Date {
-  if (job) return job.state === 'active' ? now : job.startAfter;
-  const placement = placeJob({ at: now, trigger: 'reconciler', bringsForward: false }, null, dead);
-  return placement.kind === 'keep' ? now : placement.at;
-}
-
-function whyHeld(readyAt: Date | null, job: StandingJob | undefined): string {
-  if (readyAt) return `the decider is out of order or over its budget until ${readyAt.toISOString()}`;
+function whyHeld(queue: BankQueueName, readyAt: Date | null, job: StandingJob | undefined): string {
+  const who = queue === 'score' ? 'scorer' : 'decider';
+  if (readyAt) return `the ${who} is out of order or over its budget until ${readyAt.toISOString()}`;
   if (job?.trigger === 'deferred') return 'something outside failed; their job is deferred';
   if (job?.state === 'retry') return 'their job failed and is tried again';
   return 'their bank is being written to';
 }
 
-function latest(left: Date, right: Date): Date {
-  return left.getTime() >= right.getTime() ? left : right;
+function latest(left: Date, right: Date | null): Date {
+  return right === null || left.getTime() >= right.getTime() ? left : right;
 }

@@ -15,6 +15,14 @@ export interface DueWork {
   readonly nextAttemptAt: Date | null;
   /** Whether anything waits for the background embedder: memories without a vector, rows with one of another model. */
   readonly unembedded: boolean;
+  /** Memories that may be scored now: not in the version they have, not parked; counted up to the limit too. */
+  readonly unscored: number;
+  /** Since when the first of them is due. */
+  readonly oldestUnscoredAt: Date | null;
+  /** The newest write among them. */
+  readonly lastUnscoredWriteAt: Date | null;
+  /** When the next memory may be scored that may not yet. */
+  readonly nextScoreAt: Date | null;
 }
 
 interface Row {
@@ -26,6 +34,10 @@ interface Row {
   last_write_at: Date | null;
   next_attempt_at: Date | null;
   unembedded: boolean;
+  unscored: number;
+  oldest_unscored_at: Date | null;
+  last_unscored_write_at: Date | null;
+  next_score_at: Date | null;
 }
 
 function toDueWork(row: Row): DueWork {
@@ -38,6 +50,10 @@ function toDueWork(row: Row): DueWork {
     lastWriteAt: row.last_write_at,
     nextAttemptAt: row.next_attempt_at,
     unembedded: row.unembedded,
+    unscored: row.unscored,
+    oldestUnscoredAt: row.oldest_unscored_at,
+    lastUnscoredWriteAt: row.last_unscored_write_at,
+    nextScoreAt: row.next_score_at,
   };
 }
 
@@ -48,7 +64,8 @@ function toDueWork(row: Row): DueWork {
  * statement_timestamp(), not now(): in a transaction that completes a job, a row committed since BEGIN is due as well.
  */
 async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: number): Promise<DueWork[]> {
-  // Indexes memories_pending (twice), observations_needs_replan, memories_unembedded; change_ops_target for proposals.
+  // Indexes memories_pending (twice), observations_needs_replan, memories_unembedded, memories_unscored (twice);
+  // change_ops_target for proposals.
   const { rows } = await db.query<Row>(
     `select b.id as bank_id, statement_timestamp() as now, d.due, r.replans,
        least(d.oldest_due_at, r.oldest_replan_at) as oldest_due_at,
@@ -62,7 +79,11 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
            where o.bank_id = b.id and o.needs_replan_at > statement_timestamp())) as next_attempt_at,
        exists (select from engram.memories m
          where m.bank_id = b.id and m.embedding is null and m.invalidated_at is null
-           and m.state <> 'parked') or engram.has_stale_embeddings(b.id) as unembedded
+           and m.state <> 'parked') or engram.has_stale_embeddings(b.id) as unembedded,
+       u.unscored, u.oldest_unscored_at, u.last_unscored_write_at,
+       (select min(m.score_next_at) from engram.memories m
+         where m.bank_id = b.id and m.scored_version is distinct from m.version and m.score_parked is null
+           and m.invalidated_at is null and m.score_next_at > statement_timestamp()) as next_score_at
      from engram.banks b
      cross join lateral (
        select count(*)::int as due, min(next_attempt_at) as oldest_due_at, max(written_at) as last_write_at
@@ -78,6 +99,12 @@ async function selectDueWork(db: Queryable, bankId: string | null, countUpTo: nu
            join engram.change_sets s on s.bank_id = c.bank_id and s.id = c.change_set_id
            where c.bank_id = o.bank_id and c.target_id = o.id and c.status = 'proposed' and s.status = 'proposed')
          limit $2) as replan_observations) as r
+     cross join lateral (
+       select count(*)::int as unscored, min(score_next_at) as oldest_unscored_at, max(written_at) as last_unscored_write_at
+       from (select m.score_next_at, greatest(m.created_at, m.edited_at) as written_at from engram.memories m
+         where m.bank_id = b.id and m.scored_version is distinct from m.version and m.score_parked is null
+           and m.invalidated_at is null and m.score_next_at <= statement_timestamp()
+         order by m.score_next_at limit $2) as unscored_memories) as u
      where $1::text is null or b.id = $1`,
     [bankId, countUpTo],
   );
@@ -93,7 +120,15 @@ export async function dueWorkOf(db: Queryable, bankId: string, countUpTo: number
 /** Banks that have something to do, now or later. */
 export async function banksWithWork(db: Queryable, countUpTo: number): Promise<DueWork[]> {
   const all = await selectDueWork(db, null, countUpTo);
-  return all.filter((work) => work.due > 0 || work.replans > 0 || work.nextAttemptAt !== null || work.unembedded);
+  return all.filter(
+    (work) =>
+      work.due > 0 ||
+      work.replans > 0 ||
+      work.nextAttemptAt !== null ||
+      work.unembedded ||
+      work.unscored > 0 ||
+      work.nextScoreAt !== null,
+  );
 }
 
 /** Says to whoever listens that a bank has new rows, as the triggers do for rows written by plain SQL. */
@@ -125,6 +160,33 @@ export async function unparkMemories(
        returning m.bank_id, m.id),
      told as (
        insert into engram.events (bank_id, kind, memory_id) select bank_id, 'memory.unparked', id from unparked)
+     select bank_id, count(*)::int as n from unparked group by bank_id`,
+    [bankId, memoryIds],
+  );
+  return new Map(rows.map((row) => [row.bank_id, row.n]));
+}
+
+/**
+ * Has memories scored again whose score was given up: of one bank or of all, the named ones or all.
+ *
+ * @returns how many, by bank
+ */
+export async function unparkScores(
+  db: Queryable,
+  bankId: string | null,
+  memoryIds: readonly string[] | null,
+): Promise<Map<string, number>> {
+  // Index memories_score_parked; sorted, so that two of these cannot meet (law L4).
+  const { rows } = await db.query<{ bank_id: string; n: number }>(
+    `with wanted as (
+       select m.bank_id, m.id from engram.memories m
+       where m.score_parked is not null and m.invalidated_at is null
+         and ($1::text is null or m.bank_id = $1) and ($2::uuid[] is null or m.id = any($2))
+       order by m.bank_id, m.id for no key update of m),
+     unparked as (
+       update engram.memories m set score_parked = null, score_attempts = 0, score_next_at = statement_timestamp()
+       from wanted w where m.bank_id = w.bank_id and m.id = w.id and m.score_parked is not null
+       returning m.bank_id)
      select bank_id, count(*)::int as n from unparked group by bank_id`,
     [bankId, memoryIds],
   );

@@ -19,6 +19,7 @@ import { createTestDatabase } from '../support/test-database.ts';
 export const noJobs = {
   consolidate: { ready: 0, delayed: 0, active: 0, oldestReadyAt: null },
   embed: { ready: 0, delayed: 0, active: 0, oldestReadyAt: null },
+  score: { ready: 0, delayed: 0, active: 0, oldestReadyAt: null },
   deadLetters: 0,
   inFlight: 0,
 };
@@ -52,7 +53,7 @@ export async function createApiFixture(
     },
     retryParked: async (bankId) => {
       asked.push(`unpark ${bankId ?? 'all'}`);
-      return 3;
+      return { memories: 3, scores: 1 };
     },
     snapshot: async () => noJobs,
   };

@@ -342,7 +342,7 @@ describe('the daemon', () => {
   test('lists and retries jobs', async () => {
     fixture.asked.length = 0;
     await fixture.get('/v1/jobs?dead=true&limit=5');
-    expect((await fixture.post('/v1/jobs/retry', {})).json()).toEqual({ jobs: 2, memories: 3 });
+    expect((await fixture.post('/v1/jobs/retry', {})).json()).toEqual({ jobs: 2, memories: 3, scores: 1 });
     await fixture.post('/v1/jobs/retry', { jobs: [unknownId], bank: 'b' });
     await fixture.post('/v1/jobs/retry', { parked: false });
     expect(fixture.asked).toEqual([

@@ -60,6 +60,7 @@ const queue = createWorkQueue({
   db,
   engine,
   embedPending,
+  significance: { scoreBatch: async () => ({ scored: 0, remaining: 0 }), readyAt: async () => null },
   clock: systemClock,
   log,
   metrics,

@@ -22,6 +22,7 @@ export function createRig(db: Database, overrides: Partial<WorkQueueDeps> & { en
     db,
     decider: { readyAt: async () => null },
     embedPending: async () => ({ embedded: 0, remaining: 0 }),
+    significance: { scoreBatch: async () => ({ scored: 0, remaining: 0 }), readyAt: async () => null },
     clock: systemClock,
     log: silentLog,
     racepoints: inertRacepoints,
@@ -36,13 +37,13 @@ export async function addBank(db: Database, bankId: string): Promise<void> {
   await db.query('insert into engram.banks (id) values ($1) on conflict do nothing', [bankId]);
 }
 
-/** Pending memories written `ageSeconds` ago, with vectors unless said otherwise. */
+/** Pending memories written `ageSeconds` ago, with vectors and a score unless said otherwise. */
 export async function addMemories(
   db: Database,
   bankId: string,
-  options: { count?: number; ageSeconds?: number; embedded?: boolean } = {},
+  options: { count?: number; ageSeconds?: number; embedded?: boolean; scored?: boolean } = {},
 ): Promise<string[]> {
-  const { count = 1, ageSeconds = 0, embedded = true } = options;
+  const { count = 1, ageSeconds = 0, embedded = true, scored = true } = options;
   await addBank(db, bankId);
   await db.query(
     `insert into engram.embedding_models (id, provider, dimensions, is_active) values ('test/2', 'test', 2, true)
@@ -50,11 +51,13 @@ export async function addMemories(
   );
   const ids = Array.from({ length: count }, () => randomUUID());
   await db.query(
-    `insert into engram.memories (bank_id, id, text, created_at, next_attempt_at, embedding, embedding_model)
+    `insert into engram.memories
+       (bank_id, id, text, created_at, next_attempt_at, score_next_at, embedding, embedding_model, scored_version, significance)
      select $1, id, 'text of ' || id, now() - make_interval(secs => $3), now() - make_interval(secs => $3),
-       case when $4 then '{1,0}'::real[] end, case when $4 then 'test/2' end
+       now() - make_interval(secs => $3), case when $4 then '{1,0}'::real[] end, case when $4 then 'test/2' end,
+       case when $5 then 1 end, case when $5 then 1 end
      from unnest($2::uuid[]) as id`,
-    [bankId, ids, ageSeconds, embedded],
+    [bankId, ids, ageSeconds, embedded, scored],
   );
   return ids;
 }

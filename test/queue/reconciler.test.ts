@@ -421,11 +421,11 @@ describe('dead letters', () => {
     const { queue, engine } = await startRig();
     const ids = await addMemories(database.db, 'b', { count: 2 });
     await database.db.query("update engram.memories set state = 'parked', state_reason = 'no_progress', attempts = 5");
-    expect(await queue.retryParked('nowhere')).toBe(0);
-    expect(await queue.retryParked('b', ids.slice(0, 1))).toBe(1);
+    expect(await queue.retryParked('nowhere')).toEqual({ memories: 0, scores: 0 });
+    expect(await queue.retryParked('b', ids.slice(0, 1))).toEqual({ memories: 1, scores: 0 });
     const slice = await engine.next();
     expect(slice.options).toMatchObject({ bankId: 'b', trigger: 'requested' });
-    expect(await queue.retryParked(null)).toBe(1);
+    expect(await queue.retryParked(null)).toEqual({ memories: 1, scores: 0 });
     await consolidateAll(database.db, 'b');
     slice.end();
   });

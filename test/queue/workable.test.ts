@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { decideIdle } from '../../src/lifecycle/idle-decision.ts';
+import type { IdleFacts } from '../../src/lifecycle/idle-facts.ts';
 import type { DeadLetters, StandingJob } from '../../src/queue/job-rows.ts';
-import { type WorkableFacts, workableOf } from '../../src/queue/workable.ts';
+import { type QueueFacts, workableOf } from '../../src/queue/workable.ts';
 import type { DueWork } from '../../src/store/due-work.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addMemories, createRig } from './queue-rig.ts';
@@ -18,6 +20,10 @@ function work(overrides: Partial<DueWork> = {}): DueWork {
     lastWriteAt: inSeconds(-60),
     nextAttemptAt: null,
     unembedded: false,
+    unscored: 0,
+    oldestUnscoredAt: null,
+    lastUnscoredWriteAt: null,
+    nextScoreAt: null,
     ...overrides,
   };
 }
@@ -39,32 +45,45 @@ function job(overrides: Partial<StandingJob> = {}): StandingJob {
 const jobs = (...standing: StandingJob[]) => new Map(standing.map((each) => [each.bankId, each]));
 const letters = (dead: DeadLetters) => new Map([['b', dead]]);
 
-function workable(overrides: Partial<WorkableFacts> = {}) {
+interface Facts {
+  readonly work?: readonly DueWork[];
+  readonly consolidating?: QueueFacts['jobs'];
+  readonly embedding?: QueueFacts['jobs'];
+  readonly scoring?: QueueFacts['jobs'];
+  readonly deadConsolidating?: QueueFacts['dead'];
+  readonly deadEmbedding?: QueueFacts['dead'];
+  readonly deadScoring?: QueueFacts['dead'];
+  readonly deciderReadyAt?: Date | null;
+  readonly scorerReadyAt?: Date | null;
+}
+
+function workable(facts: Facts = {}) {
+  const { work: works = [work()], deciderReadyAt = null, scorerReadyAt = null } = facts;
+  const none = new Map<string, never>();
   return workableOf({
-    work: [work()],
-    consolidating: new Map(),
-    embedding: new Map(),
-    deadConsolidating: new Map(),
-    deadEmbedding: new Map(),
-    deciderReadyAt: null,
-    ...overrides,
+    work: works,
+    queues: {
+      consolidate: {
+        jobs: facts.consolidating ?? none,
+        dead: facts.deadConsolidating ?? none,
+        readyAt: deciderReadyAt,
+      },
+      embed: { jobs: facts.embedding ?? none, dead: facts.deadEmbedding ?? none, readyAt: null },
+      score: { jobs: facts.scoring ?? none, dead: facts.deadScoring ?? none, readyAt: scorerReadyAt },
+    },
   });
 }
+
+const nothing = { rows: 0, scores: 0, banks: [], jobsActive: 0, nextAt: null, heldBy: null };
 
 describe('the drain depth', () => {
   test('counts due memories and observations of every bank whose turn it is', () => {
     const facts = [work({ due: 3, replans: 2 }), work({ bankId: 'c', due: 1 })];
-    expect(workable({ work: facts })).toEqual({
-      rows: 6,
-      banks: ['b', 'c'],
-      jobsActive: 0,
-      nextAt: null,
-      heldBy: null,
-    });
+    expect(workable({ work: facts })).toEqual({ ...nothing, rows: 6, banks: ['b', 'c'] });
   });
 
   test('is nothing where nothing is due, now or later', () => {
-    expect(workable({ work: [] })).toEqual({ rows: 0, banks: [], jobsActive: 0, nextAt: null, heldBy: null });
+    expect(workable({ work: [] })).toEqual(nothing);
   });
 
   test('is 0 with a wrong key or a spent budget, however many rows are due, and nothing is next before that ends', () => {
@@ -143,6 +162,77 @@ describe('the drain depth', () => {
       work({ ...nothingDue, bankId: 'soon', nextAttemptAt: inSeconds(300) }),
     ];
     expect(workable({ work: facts })).toMatchObject({ rows: 0, nextAt: inSeconds(300), heldBy: null });
+  });
+});
+
+describe('memories that only miss their score', () => {
+  const unscored = (overrides: Partial<DueWork> = {}) =>
+    work({
+      ...nothingDue,
+      unscored: 40,
+      oldestUnscoredAt: inSeconds(-60),
+      lastUnscoredWriteAt: inSeconds(-60),
+      ...overrides,
+    });
+
+  test('count as one row a bank, whatever the decider says, and as many scores as they are', () => {
+    const facts = [unscored(), unscored({ bankId: 'c', unscored: 2 })];
+    expect(workable({ work: facts, deciderReadyAt: inSeconds(300) })).toEqual({
+      ...nothing,
+      rows: 2,
+      scores: 42,
+      banks: ['b', 'c'],
+    });
+    // A memory that waits for more than its score is one row.
+    expect(workable({ work: [unscored({ due: 3, oldestDueAt: inSeconds(-60) })] })).toMatchObject({ rows: 3 });
+  });
+
+  test('1,000 unscored rows and a wrong key: nothing is workable, so that HIBERNATION is still reached', () => {
+    const found = workable({ work: [unscored({ unscored: 1000 })], scorerReadyAt: inSeconds(300) });
+    expect(found).toMatchObject({ rows: 0, scores: 0, banks: [], nextAt: inSeconds(300) });
+    expect(found.heldBy).toContain('the scorer is out of order or over its budget until 2026-03-01T12:05:00.000Z');
+    const facts: IdleFacts = {
+      state: 'wake',
+      secondsSinceWoken: 7200,
+      idleSeconds: 7200,
+      requestsInFlight: 0,
+      workableRows: found.rows,
+      jobsActive: found.jobsActive,
+      forceAgeSeconds: null,
+      wasForced: false,
+      inQuietHours: false,
+      cycle: 'none',
+    };
+    const thresholds = {
+      drowsyAfterSeconds: 300,
+      sleepAfterSeconds: 1800,
+      hibernateAfterSeconds: 7200,
+      hibernates: true,
+    };
+    expect(decideIdle(facts, thresholds).to).toBe('sleep');
+    expect(decideIdle({ ...facts, state: 'sleep' }, thresholds).to).toBe('hibernation');
+    expect(decideIdle({ ...facts, workableRows: 1 }, thresholds)).toMatchObject({ to: 'drowsy' });
+  });
+
+  test('rest while their job is deferred, tried again or held, while fewer than a batch are being written, and for their back-off', () => {
+    const scoring = jobs(job({ trigger: 'deferred', startAfter: inSeconds(600) }));
+    expect(workable({ work: [unscored()], scoring })).toMatchObject({
+      rows: 0,
+      nextAt: inSeconds(600),
+      heldBy: 'something outside failed; their job is deferred',
+    });
+    const retried = jobs(job({ state: 'retry', startAfter: inSeconds(40) }));
+    expect(workable({ work: [unscored()], scoring: retried })).toMatchObject({ rows: 0, nextAt: inSeconds(40) });
+    const deadScoring = letters({ ids: ['x'], newestAt: inSeconds(-600) });
+    expect(workable({ work: [unscored()], deadScoring })).toMatchObject({ rows: 0, nextAt: inSeconds(3000) });
+    const fresh = { oldestUnscoredAt: inSeconds(-10), lastUnscoredWriteAt: inSeconds(-10) };
+    expect(workable({ work: [unscored({ ...fresh, unscored: 11 })] })).toMatchObject({
+      rows: 0,
+      nextAt: inSeconds(20),
+    });
+    expect(workable({ work: [unscored({ ...fresh, unscored: 12 })] })).toMatchObject({ rows: 1, scores: 12 });
+    const resting = unscored({ unscored: 0, oldestUnscoredAt: null, nextScoreAt: inSeconds(900) });
+    expect(workable({ work: [resting] })).toEqual({ ...nothing, nextAt: inSeconds(900) });
   });
 });
 

@@ -46,7 +46,7 @@ export function daemonRoutes(deps: AppDeps): Route[] {
       method: 'POST',
       path: '/v1/jobs/retry',
       operationId: 'retryJobs',
-      summary: 'Hands dead jobs back to their queues and makes parked memories pending again.',
+      summary: 'Hands dead jobs back to their queues; decides and scores again what was given up.',
       body: z
         .strictObject({
           jobs: z
@@ -58,13 +58,20 @@ export function daemonRoutes(deps: AppDeps): Route[] {
           parked: z.boolean().optional().meta({ description: 'false leaves parked memories alone.' }),
         })
         .meta({ id: 'RetryRequest' }),
-      response: z.strictObject({ jobs: z.int(), memories: z.int() }).meta({ id: 'Retried' }),
+      response: z
+        .strictObject({
+          jobs: z.int(),
+          memories: z.int(),
+          scores: z.int().meta({ description: 'Memories whose score had been given up.' }),
+        })
+        .meta({ id: 'Retried' }),
       successStatus: 200,
       isWork: true,
       async handle({ body }) {
         const jobs = await queue.retryJobs(body.jobs ?? 'dead');
-        const memories = body.parked === false ? 0 : await queue.retryParked(body.bank ?? null);
-        return { status: 200, body: { jobs, memories } };
+        const none = { memories: 0, scores: 0 };
+        const { memories, scores } = body.parked === false ? none : await queue.retryParked(body.bank ?? null);
+        return { status: 200, body: { jobs, memories, scores } };
       },
     }),
   ];

@@ -51,7 +51,7 @@ function statusBody(status: Status, now: Date, paint: Paint): string[] {
   rows.push(...ageRows(status, now, paint), ['due', dueText(status)]);
   if (queue) {
     const dead = queue.dead_letters === 0 ? '' : paint.yellow(`, ${many(queue.dead_letters, 'dead letter')}`);
-    const waiting = queue.consolidate.ready + queue.embed.ready;
+    const waiting = queue.consolidate.ready + queue.embed.ready + queue.score.ready;
     rows.push(['queue', `${many(queue.in_flight, 'job')} in flight, ${waiting} ready${dead}`]);
   }
   for (const [name, value] of modelRows(status, paint)) {
