@@ -199,6 +199,7 @@ export async function writeAppliedProposals(
   for (const { seq, row } of ops) {
     await tx.query(
       `update engram.change_ops c set status = 'applied', plan = null, applied_no = default,
+         applied_at = default,
          base_version = r."baseVersion", observation_ids = r."observationIds", before = r.before, after = r.after,
          before_embedding = decode(r."beforeEmbedding", 'hex'), before_embedding_model = r."beforeEmbeddingModel",
          after_embedding = coalesce(decode(r."afterBytes", 'hex'), (select array_send(o.embedding) from engram.observations o
