@@ -104,6 +104,9 @@ create index model_calls_scores on engram.model_calls (bank_id, request_hash) wh
 -- the oldest transaction that is under way.
 alter table engram.events add column change_xid xid8 not null default pg_current_xact_id();
 create index events_changed on engram.events (bank_id, change_xid, id);
+-- What a night came to, for its digest.
+create index events_significance on engram.events (bank_id, at)
+  where kind in ('memory.scored', 'memory.pinned', 'memory.unpinned', 'memory.evicted');
 
 -- What an import brings has its events with it.
 create or replace function engram.memories_after_insert() returns trigger language plpgsql as $$
