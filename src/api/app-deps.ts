@@ -38,8 +38,12 @@ export interface AppSettings {
   /** Language models in use; none where the rules decide. */
   readonly chatModels: readonly { readonly endpoint: string; readonly model: string }[];
   readonly budgetLimits: DayLimits;
+  /** Pins that a bank keeps by itself. */
+  readonly pinCap: number;
   /** What the settings ask for; shown in status where the pinned model differs. */
   readonly configuredModel: EmbeddingModel;
+  /** Snapshots that a bank keeps. */
+  readonly snapshotKeep: number;
 }
 
 /** Changing and calibrating the embedding model. */

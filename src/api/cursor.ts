@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { PageEnd } from '../store/memory-rows.ts';
+import type { DiffPlace } from '../store/snapshots.ts';
 import type { TimelinePlace } from '../store/timeline.ts';
 
 const endSchema = z.tuple([z.iso.datetime({ precision: 6 }), z.uuid()]);
@@ -60,6 +61,22 @@ export const placeCursorSchema = z
 
 export function placeOf(cursor: string | undefined): TimelinePlace | null {
   return cursor === undefined ? null : (decodePlace(cursor) ?? null);
+}
+
+const diffPlaceSchema = z.tuple([z.enum(['memories', 'observations']), z.uuid()]);
+
+/** A place in a comparison of snapshots. */
+export function encodeDiffPlace({ target, id }: DiffPlace): string {
+  return Buffer.from(JSON.stringify([target, id])).toString('base64url');
+}
+
+export function decodeDiffPlace(text: string): DiffPlace | undefined {
+  try {
+    const [target, id] = diffPlaceSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+    return { target, id };
+  } catch {
+    return undefined;
+  }
 }
 
 export function limitSchema(standard: number, most: number) {

@@ -18,13 +18,17 @@ import { addInvalidate } from './invalidate.ts';
 import { addJobs } from './jobs.ts';
 import { addMigrate } from './migrate.ts';
 import { addPause } from './pause.ts';
+import { addPin } from './pin.ts';
 import { addRecall } from './recall.ts';
 import { addRemember } from './remember.ts';
 import { addResume } from './resume.ts';
 import { addRun } from './run.ts';
 import { addService } from './service.ts';
 import { addSleep } from './sleep.ts';
+import { addSnapshot } from './snapshot.ts';
 import { addStatus } from './status.ts';
+import { addTimeline } from './timeline.ts';
+import { addUnpin } from './unpin.ts';
 import { addWake } from './wake.ts';
 
 /** In the order of `engramd help`. */
@@ -39,6 +43,9 @@ export function addCommands(program: Command, context: CommandContext): void {
   addChanges(program, context);
   addConflicts(program, context);
   addExplain(program, context);
+  addTimeline(program, context);
+  addPin(program, context);
+  addUnpin(program, context);
   addInvalidate(program, context);
   addForget(program, context);
   addStatus(program, context);
@@ -47,6 +54,7 @@ export function addCommands(program: Command, context: CommandContext): void {
   addPause(program, context);
   addResume(program, context);
   addDigest(program, context);
+  addSnapshot(program, context);
   addCost(program, context);
   addJobs(program, context);
   addEmbeddings(program, context);

@@ -24,7 +24,7 @@ export function opLabel(terminal: Terminal, op: ChangeOp['op']): string {
 }
 
 /** Old and new text in one: what went as `[-…-]`, what came as `{+…+}`; red and green where there are colours. */
-function markDiff(terminal: Terminal, before: string | null, after: string | null): string {
+export function markDiff(terminal: Terminal, before: string | null, after: string | null): string {
   if (before === null) return after ?? '';
   if (after === null || before === after) return before;
   return diffWords(before, after)

@@ -108,7 +108,9 @@ export async function createApiFixture(
       decider: 'rules',
       chatModels: [],
       budgetLimits: { nanoUsd: 1_000_000_000, tokens: null, unpricedTokens: 2_000_000 },
+      pinCap: 8,
       configuredModel: embedder.model,
+      snapshotKeep: 3,
       ...settings,
     },
   };
