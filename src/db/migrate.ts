@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
-import type { Database, Tx } from './database.ts';
+import type { Database, Queryable, Tx } from './database.ts';
 import {
   DatabaseNewerError,
   DatabaseReadOnlyError,
@@ -162,8 +162,21 @@ async function migrateLocked(
       );
     }
   }
-  const applied: string[] = [];
-  for (const migration of migrations.filter(({ version }) => version > current)) {
+  const due = migrations.filter(({ version }) => version > current);
+  await applyMigrations(tx, due, starts);
+  return { applied: due.map(({ name }) => name), version: newest };
+}
+
+/**
+ * Carries these out one after the other, in the transaction of the caller, who holds {@link migrationLockKey} and knows
+ * that they are what comes next there. Where there is no schema yet, {@link createMigrationsTable} comes before them.
+ */
+export async function applyMigrations(
+  tx: Queryable,
+  migrations: readonly Migration[],
+  starts: (name: string) => void = () => undefined,
+): Promise<void> {
+  for (const migration of migrations) {
     starts(migration.name);
     await tx.query(migration.sql);
     await tx.query('insert into engram.migrations (version, name, checksum) values ($1, $2, $3)', [
@@ -171,12 +184,11 @@ async function migrateLocked(
       migration.name,
       migration.checksum,
     ]);
-    applied.push(migration.name);
   }
-  return { applied, version: newest };
 }
 
-async function createMigrationsTable(tx: Tx): Promise<void> {
+/** And the schema, unless it is there. */
+export async function createMigrationsTable(tx: Queryable): Promise<void> {
   // Not IF NOT EXISTS: that asks for CREATE on the database even where somebody has made the schema for us.
   const { rows } = await tx.query<{ present: boolean }>("select to_regnamespace('engram') is not null as present");
   if (!rows[0]?.present) await tx.query('create schema engram');

@@ -1,0 +1,148 @@
+import type { Queryable } from '../db/database.ts';
+import { quoteName } from '../db/direct-session.ts';
+import { DatabaseNewerError, sqlState } from '../db/errors.ts';
+import type { Migration } from '../db/migrate.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import { RestoreRefusedError } from './backup-errors.ts';
+import { keptTables, leftOutTables } from './kept-tables.ts';
+import { engramTables } from './schema-parts.ts';
+import { readSequences, type SequenceValue } from './sequences.ts';
+
+/** What stands where a backup is to be restored to. All of it 0 where engramd has never been. */
+export interface TargetStore {
+  readonly schema: number;
+  readonly banks: number;
+  readonly memories: number;
+  /** What only grows, and goes on from here whatever the backup says (law L22). */
+  readonly epoch: number;
+  readonly lifeVersion: number;
+  readonly tick: number;
+  readonly fence: number;
+  readonly sequences: readonly SequenceValue[];
+}
+
+/** @throws DatabaseNewerError */
+export async function readTarget(session: Queryable, newest: number): Promise<TargetStore> {
+  const tables = new Set(await engramTables(session));
+  // Single rows, and the counts of two tables: whoever is told what is there decides by it.
+  const numberIn = async (table: string, statement: string): Promise<number> => {
+    if (!tables.has(table)) return 0;
+    const { rows } = await session.query<{ value: string }>(statement);
+    return Number(rows[0]?.value ?? 0);
+  };
+  const schema = await numberIn('migrations', 'select max(version)::text as value from engram.migrations');
+  if (schema > newest) {
+    throw new DatabaseNewerError(
+      `the database to restore into is at schema version ${schema}, this engramd knows ${newest}: it was migrated by a newer engramd; upgrade this one`,
+    );
+  }
+  return {
+    schema,
+    banks: await numberIn('banks', 'select count(*)::text as value from engram.banks'),
+    memories: await numberIn('memories', 'select count(*)::text as value from engram.memories'),
+    epoch: await numberIn('store', 'select epoch::text as value from engram.store'),
+    lifeVersion: await numberIn('lifecycle', 'select version::text as value from engram.lifecycle'),
+    tick: await numberIn('lifecycle', 'select tick::text as value from engram.lifecycle'),
+    fence: await numberIn('leader', 'select fence::text as value from engram.leader'),
+    sequences: await readSequences(session),
+  };
+}
+
+/**
+ * Sets aside, for the length of the transaction, what a restore must not take back: what was forgotten, and what was
+ * spent (law L19). Calls since the instant of the backup only, and where their columns are still these.
+ */
+export async function keepAside(
+  session: Queryable,
+  target: TargetStore,
+  options: { readonly newest: number; readonly snapshotAt: string },
+): Promise<void> {
+  await session.query(
+    `create temp table kept_erasures (bank_id text, memory_id uuid, observation_ids uuid[], erased_at timestamptz)
+     on commit drop`,
+  );
+  await session.query(
+    `create temp table kept_ledger (day date, nano_usd bigint, tokens bigint, unpriced_tokens bigint, calls integer)
+     on commit drop`,
+  );
+  await session.query('create temp table kept_calls (call jsonb) on commit drop');
+  const tables = new Set(await engramTables(session));
+  // Whole tables, once.
+  if (tables.has('erasures')) {
+    await session.query(
+      'insert into kept_erasures select bank_id, memory_id, observation_ids, erased_at from engram.erasures',
+    );
+  }
+  if (tables.has('erasures_due')) {
+    await session.query(
+      `insert into kept_erasures select bank_id, memory_id, '{}', erased_at from engram.erasures_due`,
+    );
+  }
+  if (tables.has('budget_ledger')) {
+    await session.query(
+      'insert into kept_ledger select day, nano_usd, tokens, unpriced_tokens, calls from engram.budget_ledger',
+    );
+  }
+  if (tables.has('model_calls') && target.schema === options.newest) {
+    await session.query('insert into kept_calls select to_jsonb(c) from engram.model_calls c where started_at >= $1', [
+      options.snapshotAt,
+    ]);
+  }
+}
+
+/**
+ * Drops what is engramd's in schema `engram`, and nothing else: the schema may be somebody's who made it for us. Whoever
+ * begins to write meanwhile waits for the end of the transaction, and finds another epoch then.
+ *
+ * @throws RestoreRefusedError where somebody holds the tables, or keeps something that rests on them
+ */
+export async function dropStore(session: Queryable, migrations: readonly Migration[]): Promise<void> {
+  const own = new Set<string>([...keptTables, ...Object.keys(leftOutTables)]);
+  const tables = (await engramTables(session)).filter((name) => own.has(name));
+  try {
+    await session.query("set local lock_timeout = '30s'");
+    // First, so that those who write come to their end before anything of theirs is locked.
+    if (tables.includes('store')) await session.query('lock table engram.store in access exclusive mode');
+    if (tables.length > 0) {
+      await session.query(`drop table ${tables.map((name) => `engram.${quoteName(name)}`).join(', ')}`);
+    }
+    for (const signature of await ownFunctions(session, migrations)) {
+      await session.query(`drop function ${signature}`);
+    }
+    await session.query('set local lock_timeout = 0');
+  } catch (thrown) {
+    throw explainRefusal(thrown);
+  }
+}
+
+/** Those that a migration of ours has made, by name. */
+async function ownFunctions(session: Queryable, migrations: readonly Migration[]): Promise<string[]> {
+  const names = migrations.flatMap(({ sql }) =>
+    [...sql.matchAll(/^create (?:or replace )?function engram\.(\w+)/gm)].map(([, name = '']) => name),
+  );
+  // Index pg_proc_proname_args_nsp_index.
+  const { rows } = await session.query<{ signature: string }>(
+    `select oid::regprocedure::text as signature from pg_proc
+     where pronamespace = to_regnamespace('engram') and proname = any($1::text[]) order by oid desc`,
+    [names],
+  );
+  return rows.map(({ signature }) => signature);
+}
+
+function explainRefusal(thrown: unknown): unknown {
+  const state = sqlState(thrown);
+  if (state === '55P03') {
+    return new RestoreRefusedError(
+      'somebody is at work on the tables of the database and did not come to an end in 30 s: end whatever runs on it (a daemon, psql), then try again',
+      { cause: thrown },
+    );
+  }
+  if (state === '2BP01') {
+    const detail = thrown instanceof Error && 'detail' in thrown ? String(thrown.detail) : errorMessage(thrown);
+    return new RestoreRefusedError(
+      `something that is not engramd's rests on its tables, and would go with them: ${detail.replaceAll('\n', '; ')}. Drop it, and make it again after the restore`,
+      { cause: thrown },
+    );
+  }
+  return thrown;
+}
