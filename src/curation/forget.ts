@@ -34,6 +34,8 @@ export interface ForgetDeps {
   readonly newId: () => string;
   /** Told after the commit: what was written again is looked at once more. */
   readonly hint: (bankId: string) => Promise<void>;
+  /** Told after the commit, for a note beside the backups. Never throws. */
+  readonly onForgotten?: (erased: { readonly bankId: string; readonly memoryId: string }) => Promise<void>;
 }
 
 export interface ForgetReport {
@@ -71,6 +73,7 @@ export async function forget(
     await deps.racepoints.reach('forget:planned', { memoryId });
     const report = await deps.db.tx({ label: 'forget' }, (tx) => carryOut(tx, deps, bankId, plan));
     if (report === 'moved') continue;
+    if (report) await deps.onForgotten?.({ bankId, memoryId });
     await deps.hint(bankId);
     return report;
   }

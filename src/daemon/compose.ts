@@ -23,6 +23,7 @@ import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { releaseLeadershipOfStopped } from '../store/leader.ts';
 import type { StartNeighbourWorker } from '../store/neighbours/neighbour-thread.ts';
+import { admitToStore } from '../store/store-epoch.ts';
 import { chooseVectorIndex } from '../store/vectors/choose-vector-index.ts';
 import type { StartWorker } from '../store/vectors/matrix-thread.ts';
 import { pruneVectorTombstones } from '../store/vectors/vector-tombstones.ts';
@@ -41,9 +42,11 @@ import { closeHttp } from './listen.ts';
 import { type OpenedDaemonLife, openDaemonLife } from './open-daemon-life.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
+import { openErasures } from './open-erasures.ts';
 import { openModels } from './open-models.ts';
 import { createReleasers, type Releasers } from './releasers.ts';
 import { serve } from './serve.ts';
+import { pinStore, shareStore } from './share-store.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 import { createSwitchLoop, type SwitchLoop } from './switch-loop.ts';
 import type { SystemdNotify } from './systemd-notify.ts';
@@ -137,8 +140,11 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   // Before anything is started: a file that cannot be used is said at once.
   const prices = readPrices(config.pricesFile);
   const { db, embedded, connectionString } = await openDatabase({ ...options, role: mode, metrics, random, releasers });
+  const directUrl = config.databaseDirectUrl ?? connectionString;
+  const store = await shareStore({ mode, db, connectionString: directUrl, releasers });
   const { applied, version: schema } = await migrateDatabase(db);
   if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
+  const epoch = await pinStore(db, (error) => options.onFatal?.(error));
   signal?.throwIfAborted();
 
   const models = await openModels({
@@ -188,6 +194,17 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
+  const onForgotten = await openErasures({
+    mode,
+    db,
+    backupDir: config.backupDir,
+    instanceId,
+    clock,
+    log,
+    racepoints,
+    newId: uuidV7,
+    signal,
+  });
 
   function checkEmbedded(): void {
     if (!embedded || embedded.isRunning() || condition === 'stopping') return;
@@ -279,6 +296,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     racepoints,
     newId: uuidV7,
     hint: (bankId) => queue.hint(bankId),
+    onForgotten,
   });
 
   let watchdog: Watchdog | undefined;
@@ -301,7 +319,9 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       watchdog: () => watchdog,
       inherited: options.inherited,
       instanceId,
-      connectionString: config.databaseDirectUrl ?? connectionString,
+      chores: [],
+      connectionString: directUrl,
+      admit: (session) => admitToStore(session, epoch),
       startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
       onExit: () => options.onHibernated?.(),
       onParkedMinute: checkEmbedded,
@@ -316,6 +336,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       newId: uuidV7,
     });
     life = opened.life;
+    void opened.listener.ready.then(() => store.handOver()).catch(() => undefined);
   }
 
   const appDeps: AppDeps = {
@@ -345,6 +366,9 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       decider: decider.name,
       chatModels: models.chats.map(({ endpoint, model }) => ({ endpoint, model })),
       budgetLimits: models.limits,
+      pinCap: config.pinCap,
+      backupKeep: config.backupKeep,
+      snapshotKeep: config.snapshotKeep,
       get configuredModel() {
         return configuredModel();
       },

@@ -43,8 +43,10 @@ type Options = DaemonResources &
   Pick<
     OpenLifeOptions,
     | 'config'
+    | 'chores'
     | 'instanceId'
     | 'connectionString'
+    | 'admit'
     | 'onExit'
     | 'onParkedMinute'
     | 'onFatal'

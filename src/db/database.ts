@@ -51,7 +51,7 @@ export interface Database extends Queryable {
   tx<T>(options: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
    * From now on what is written goes to the store of this epoch, or nowhere (law L22). Before it, there may be no store
-   * yet. `onReplaced` is told by each transaction that finds another one in its place.
+   * yet. `onReplaced` is told once, by the first transaction that finds another one in its place.
    */
   pinStore(epoch: number, onReplaced: (error: StoreReplacedError) => void): void;
   /** Connections by state; `waiting` counts callers without one. */
@@ -174,7 +174,8 @@ export function createDatabase(options: DatabaseOptions): Database {
   const { isRetired, rest, rouse } = createPoolRest(pool);
   const stopListening = onLeaseViolation(() => metrics.heldConnectionViolations.inc());
 
-  let pinned: { readonly hold: string; readonly onReplaced: (error: StoreReplacedError) => void } | undefined;
+  let pinned: { readonly hold: string } | undefined;
+  let tellOfReplacement: (error: StoreReplacedError) => void = () => undefined;
 
   /** Callers without a connection yet; told when there will not be one. */
   const waiting = new Set<(reason: Error) => void>();
@@ -276,7 +277,7 @@ export function createDatabase(options: DatabaseOptions): Database {
       if (state === '55P03') throw new RestoreUnderWayError({ cause: thrown });
       if (state !== storeReplacedState) throw thrown;
       const replaced = new StoreReplacedError({ cause: thrown });
-      pinned.onReplaced(replaced);
+      tellOfReplacement(replaced);
       throw replaced;
     }
   }
@@ -320,7 +321,11 @@ export function createDatabase(options: DatabaseOptions): Database {
     },
 
     pinStore(epoch, onReplaced) {
-      pinned = { hold: holdStore(epoch), onReplaced };
+      pinned = { hold: holdStore(epoch) };
+      tellOfReplacement = (error) => {
+        tellOfReplacement = () => undefined;
+        onReplaced(error);
+      };
     },
 
     poolCounts: () => ({

@@ -16,6 +16,11 @@ export async function tryHoldStore(session: Queryable): Promise<boolean> {
   return taken(session, 'select pg_try_advisory_lock($1) as taken');
 }
 
+/** Whether somebody has the store to itself now. Keeps nothing, and so may be asked through a pooler. */
+export async function isStoreHeld(db: Queryable): Promise<boolean> {
+  return !(await taken(db, 'select pg_try_advisory_xact_lock_shared($1) as taken'));
+}
+
 /** A session that is at work on the store. */
 export interface StoreUser {
   readonly pid: number;

@@ -35,7 +35,8 @@ export async function selectErasuresDue(db: Queryable, limit: number): Promise<E
 }
 
 /**
- * Takes one away, unless the memory is there.
+ * Takes one away, unless the memory is there. That it was forgotten is known from then on, also where the store is older
+ * than that: an import asks.
  *
  * @returns whether it is gone
  */
@@ -50,7 +51,12 @@ export async function dropErasureDue(tx: Tx, bankId: string, memoryId: string): 
     memoryId,
   ]);
   if (rowCount > 0) return false;
-  await tx.query('delete from engram.erasures_due where bank_id = $1 and memory_id = $2', [bankId, memoryId]);
+  await tx.query(
+    `with done as (delete from engram.erasures_due where bank_id = $1 and memory_id = $2 returning *)
+     insert into engram.erasures (bank_id, memory_id, erased_at) select bank_id, memory_id, erased_at from done
+     on conflict do nothing`,
+    [bankId, memoryId],
+  );
   return true;
 }
 

@@ -1,6 +1,6 @@
 import type { LifeForStatus } from '../../api/life-status.ts';
 import type { Config } from '../../config/schema.ts';
-import { type Listener, startListener } from '../../db/listener.ts';
+import { type Listener, type ListenerDeps, startListener } from '../../db/listener.ts';
 import type { CycleHistory, CycleView, QuarantineView } from '../../sleep/cycle-view.ts';
 import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -12,6 +12,8 @@ export interface OpenLifeOptions extends Omit<LifeDeps, 'thresholds' | 'quietHou
   readonly cycle: SleepCycle;
   /** Where to listen: past a pooler. */
   readonly connectionString: string;
+  /** See ListenerDeps. */
+  readonly admit: NonNullable<ListenerDeps['admit']>;
   readonly random: () => number;
   readonly probe: RuntimeProbe;
   /** Hibernation as it is carried out. */
@@ -50,6 +52,8 @@ export async function openLife(options: OpenLifeOptions): Promise<OpenedLife> {
     channels: ['engramd_work', 'engramd_life'],
     onNotify: (channel, payload) => life.heard(channel, payload),
     onReconnect: () => life.reconnected(),
+    admit: options.admit,
+    onRefused: options.onFatal,
     log,
     clock,
     random: options.random,
