@@ -42,6 +42,8 @@ export interface AppSettings {
   readonly pinCap: number;
   /** What the settings ask for; shown in status where the pinned model differs. */
   readonly configuredModel: EmbeddingModel;
+  /** Verified backups that a host keeps. */
+  readonly backupKeep: number;
   /** Snapshots that a bank keeps. */
   readonly snapshotKeep: number;
 }

@@ -40,8 +40,14 @@ export function addForget(program: Command, context: CommandContext): void {
       if (done.conflicted_changes.length > 0) {
         terminal.out(terminal.yellow(`no longer to be approved: ${done.conflicted_changes.join(', ')}`));
       }
-      terminal.out(terminal.dim('this version keeps no backups; any that you made yourself may still hold it'));
+      terminal.out(terminal.dim(inBackups(done.backups_expire_at)));
     });
+}
+
+/** A restore erases it again, whatever it is restored from. */
+function inBackups(expireAt: string | null): string {
+  if (expireAt === null) return 'no backup of engramd holds it; any that you made yourself may';
+  return `backups hold it until about ${expireAt.slice(0, 10)}; a restore erases it again`;
 }
 
 async function confirm(question: string, signal: AbortSignal): Promise<void> {

@@ -110,6 +110,7 @@ export async function createApiFixture(
       budgetLimits: { nanoUsd: 1_000_000_000, tokens: null, unpricedTokens: 2_000_000 },
       pinCap: 8,
       configuredModel: embedder.model,
+      backupKeep: 14,
       snapshotKeep: 3,
       ...settings,
     },

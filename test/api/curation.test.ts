@@ -69,6 +69,18 @@ describe('a memory', () => {
     expect((await forget(memory)).statusCode).toBe(404);
   });
 
+  it('says until when the last backup holds it', async () => {
+    const { memory } = await consolidated('Ben drinks tea');
+    await fixture.db.query(
+      `insert into engram.backups (id, instance_id, host, trigger, status, started_at)
+       select gen_random_uuid(), gen_random_uuid(), 'here', 'due', status, at::timestamptz
+       from (values ('verified', '2026-03-01T03:00:00Z'), ('verified', '2026-03-02T03:00:00Z'),
+         ('failed', '2026-03-03T03:00:00Z')) as b(status, at)`,
+    );
+    expect(bodyOf(await forget(memory))).toMatchObject({ backups_expire_at: '2026-03-16T03:00:00.000Z' });
+    await fixture.db.query('delete from engram.backups');
+  });
+
   it.each([['invalidated', invalidate] as const, ['forgotten', forget] as const])(
     'that is not there cannot be %s',
     async (_, act) => {

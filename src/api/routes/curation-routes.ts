@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { newestBackupAt } from '../../store/backup-expiry.ts';
 import { findBank } from '../../store/banks.ts';
 import { bankNotFound, notFound } from '../api-error.ts';
 import type { AppDeps } from '../app-deps.ts';
@@ -33,17 +34,25 @@ export const forgottenSchema = z
     scrubbed_ops: z.int().min(0).meta({ description: 'Entries of the history that lost their texts.' }),
     conflicted_changes: z.array(id).meta({ description: 'Change sets that waited, and cannot be approved any more.' }),
     backups_expire_at: z.iso.datetime().nullable().meta({
-      description: 'When the last backup that holds it is gone; null: this version keeps none.',
+      description: 'About when the last backup that holds it is gone, one being taken each night; null: there is none.',
     }),
   })
   .meta({ id: 'ForgottenMemory' });
 
+const dayMs = 24 * 3_600_000;
+
 /** What a person does to one memory. */
 export function curationRoutes(deps: AppDeps): Route[] {
-  const { db, curation } = deps;
+  const { db, curation, settings } = deps;
 
   async function missing(bankId: string, memoryId: string): Promise<Error> {
     return (await findBank(db, bankId)) ? notFound('memory', memoryId) : bankNotFound(bankId);
+  }
+
+  /** The newest one goes when so many newer ones stand; a store that does not change keeps it for longer. */
+  async function backupsExpireAt(): Promise<string | null> {
+    const newest = await newestBackupAt(db);
+    return newest && new Date(newest.getTime() + settings.backupKeep * dayMs).toISOString();
   }
 
   return [
@@ -91,7 +100,7 @@ export function curationRoutes(deps: AppDeps): Route[] {
             deleted: [...report.deleted],
             scrubbed_ops: report.scrubbedOps,
             conflicted_changes: [...report.conflicted],
-            backups_expire_at: null,
+            backups_expire_at: await backupsExpireAt(),
           },
         };
       },
