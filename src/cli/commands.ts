@@ -12,7 +12,9 @@ import { addDigest } from './digest.ts';
 import { addDoctor } from './doctor.ts';
 import { addEmbeddings } from './embeddings.ts';
 import { addExplain } from './explain.ts';
+import { addExport } from './export.ts';
 import { addForget } from './forget.ts';
+import { addImport } from './import.ts';
 import { addIngest } from './ingest.ts';
 import { addInvalidate } from './invalidate.ts';
 import { addJobs } from './jobs.ts';
@@ -48,6 +50,8 @@ export function addCommands(program: Command, context: CommandContext): void {
   addUnpin(program, context);
   addInvalidate(program, context);
   addForget(program, context);
+  addExport(program, context);
+  addImport(program, context);
   addStatus(program, context);
   addSleep(program, context);
   addWake(program, context);

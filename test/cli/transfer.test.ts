@@ -1,0 +1,70 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { addExport } from '../../src/cli/export.ts';
+import { addImport } from '../../src/cli/import.ts';
+import { createVictim } from '../store/victim-bank.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
+import { runCommand } from './run-command.ts';
+
+let here: TestDatabase;
+let there: TestDatabase;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'engramd-test-'));
+  here = await createTestDatabase();
+  there = await createTestDatabase();
+  await createVictim(here.db, 'mine');
+});
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await here.drop();
+  await there.drop();
+});
+
+const envOf = ({ connectionString }: TestDatabase) => ({
+  DATABASE_URL: connectionString,
+  ENGRAMD_DATA_DIR: join(folder, 'data'),
+});
+const exports = (...args: string[]) => runCommand(addExport, ['export', ...args], { env: envOf(here) });
+const imports = (...args: string[]) => runCommand(addImport, ['import', ...args], { env: envOf(there) });
+
+it('moves a bank through a file that nobody else may read, whole or not at all', async () => {
+  const file = join(folder, 'mine.jsonl');
+  const out = await exports(file, '--bank', 'mine');
+  expect(out).toMatchObject({ exitCode: 0, error: undefined });
+  expect(out.stdout).toMatch(/^\d+ rows of bank mine written to /);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(readdirSync(folder)).toEqual(['mine.jsonl']);
+
+  const first = await imports(file, '--json');
+  expect(JSON.parse(first.stdout)).toMatchObject({ bankId: 'mine', added: { memories: 4, observations: 5 } });
+  expect((await imports(file)).stdout).toMatch(/^bank mine has all \d+ rows already\n$/);
+  expect((await imports(file, '--bank', 'copy')).stdout).toMatch(/^bank copy: .*4 memories/);
+});
+
+it('erases again what was forgotten here and came back with a whole bank', async () => {
+  const file = join(folder, 'again.jsonl');
+  await exports(file, '--bank', 'mine');
+  const { rows } = await there.db.query<{ id: string }>(
+    "select id from engram.memories where bank_id = 'mine' and state = 'consolidated'",
+  );
+  await there.db.query('insert into engram.erasures (bank_id, memory_id) values ($1, $2)', ['third', rows[0]?.id]);
+  expect((await imports(file, '--bank', 'third')).stdout).toContain('1 memories were forgotten here and stay so');
+  const left = await there.db.query("select from engram.memories where bank_id = 'third' and state = 'consolidated'");
+  expect(left.rowCount).toBe(0);
+  expect((await there.db.query('select from engram.erasures_due')).rowCount).toBe(0);
+});
+
+it('says what is wrong: no such bank, a file that cannot be written or read, a bad name, a bad line', async () => {
+  expect((await exports(join(folder, 'x.jsonl'), '--bank', 'nobody')).error).toMatchObject({ code: 'BANK_UNKNOWN' });
+  expect((await exports(join(folder, 'no', 'x.jsonl'), '--bank', 'mine')).error).toMatchObject({ exitCode: 2 });
+  expect((await exports('--bank', 'mine', '--json')).error).toMatchObject({ exitCode: 2 });
+  expect((await imports(join(folder, 'nothing.jsonl'))).error).toMatchObject({ exitCode: 2 });
+  const file = join(folder, 'bad.jsonl');
+  writeFileSync(file, `${readFileSync(join(folder, 'mine.jsonl'), 'utf8').split('\n').slice(0, 5).join('\n')}\n`);
+  expect((await imports(file, '--bank', 'a b')).error).toMatchObject({ exitCode: 2 });
+  expect((await imports(file)).error).toMatchObject({ code: 'IMPORT_LINE', line: 5 });
+  expect(readdirSync(folder)).not.toContain('x.jsonl.part');
+});
