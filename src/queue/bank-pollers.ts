@@ -39,49 +39,61 @@ const lookEveryMs = 1000;
 
 /** A poller for each queue, with its handler. */
 export function createBankPollers(deps: BankPollersDeps): BankPollers {
-  const { db, clock } = deps;
-  let lookedMs = Number.NEGATIVE_INFINITY;
-  let looked: Promise<boolean> = Promise.resolve(false);
+  const { clock } = deps;
+  const isClosed = (queue: BankQueueName) => !deps.isHandingOut(queue);
 
+  /** Of one job: whether it has to make room. */
+  function makesRoom(poller: () => Poller, queue: BankQueueName, keptWaiting: () => Promise<boolean>) {
+    const startedMs = clock.monotonicMs();
+    return async () =>
+      isClosed(queue) ||
+      // With a slot free the poller takes what waits, and nobody has to make room.
+      (clock.monotonicMs() - startedMs >= shortestSliceMs && !poller().hasFreeSlot() && (await keptWaiting()));
+  }
+
+  const slicesWait = createJobWaits(deps, 'consolidate');
   const consolidate: Poller = createPoller({
     ...deps,
     queue: consolidateQueue,
-    handle: (claim) => handleSlice(claim, clock.monotonicMs()),
+    handle: (claim) => {
+      const anotherBankWaits = makesRoom(() => consolidate, 'consolidate', slicesWait);
+      return createConsolidateHandler({ ...deps, anotherBankWaits })(claim);
+    },
     handBack: (claim) => handBack(deps, claim),
   });
-
-  function handleSlice(claim: Claim, startedMs: number) {
-    const anotherBankWaits = async () =>
-      !deps.isHandingOut('consolidate') ||
-      (clock.monotonicMs() - startedMs >= shortestSliceMs && (await jobIsKeptWaiting()));
-    return createConsolidateHandler({ ...deps, anotherBankWaits })(claim);
-  }
-
-  /** With a slot free the poller takes what waits, and nobody has to make room. One look a second for all slices. */
-  async function jobIsKeptWaiting(): Promise<boolean> {
-    if (consolidate.hasFreeSlot()) return false;
-    if (clock.monotonicMs() - lookedMs >= lookEveryMs) {
-      lookedMs = clock.monotonicMs();
-      looked = jobWaits(db, 'consolidate');
-    }
-    return looked;
-  }
 
   const embed = createPoller({
     ...deps,
     queue: embedQueue,
-    handle: createEmbedHandler({ ...deps, isHandingOut: () => deps.isHandingOut('embed') }),
+    handle: createEmbedHandler({ ...deps, anotherBankWaits: async () => isClosed('embed') }),
     handBack: (claim) => handBack(deps, claim),
   });
 
-  const score = createPoller({
+  const scoresWait = createJobWaits(deps, 'score');
+  const score: Poller = createPoller({
     ...deps,
     queue: scoreQueue,
-    handle: createScoreHandler({ ...deps, isHandingOut: () => deps.isHandingOut('score') }),
+    handle: (claim) => {
+      const anotherBankWaits = makesRoom(() => score, 'score', scoresWait);
+      return createScoreHandler({ ...deps, anotherBankWaits })(claim);
+    },
     handBack: (claim) => handBack(deps, claim),
   });
 
   return { consolidate, embed, score };
+}
+
+/** Whether a job of the queue has nobody; one look a second for all that are at work. */
+function createJobWaits({ db, clock }: BankPollersDeps, queue: BankQueueName): () => Promise<boolean> {
+  let lookedMs = Number.NEGATIVE_INFINITY;
+  let looked: Promise<boolean> = Promise.resolve(false);
+  return () => {
+    if (clock.monotonicMs() - lookedMs >= lookEveryMs) {
+      lookedMs = clock.monotonicMs();
+      looked = jobWaits(db, queue);
+    }
+    return looked;
+  };
 }
 
 /** Ends a job for a handler that does not: somebody else may go on at once, and no retry is burned. */

@@ -30,9 +30,9 @@ const pauseMs = 60_000;
 /** No failure outside is asked about more often than this, whatever time it names. */
 const shortestPauseMs = 1000;
 
-/** Batch after batch of one bank, until nothing is left, time is up, or no more jobs are handed out. */
+/** Batch after batch of one bank, until nothing is left, time is up, or it has to make room. */
 export async function runBatchSlice(
-  deps: { readonly clock: Clock; readonly isHandingOut: () => boolean },
+  deps: { readonly clock: Clock; readonly anotherBankWaits: () => Promise<boolean> },
   claim: Claim,
   work: { readonly batch: () => Promise<BatchEnd>; readonly leftEveryRow: string },
 ): Promise<BatchSliceEnd> {
@@ -44,7 +44,7 @@ export async function runBatchSlice(
       const batch = await work.batch();
       done += batch.done;
       if (batch.remaining === 0) return { done, isDrained: true, stuck: null };
-      if (!deps.isHandingOut()) break;
+      if (await deps.anotherBankWaits()) break;
       if (batch.done === 0) return { done, isDrained: false, stuck: { message: work.leftEveryRow, pauseMs } };
     }
     return { done, isDrained: false, stuck: null };

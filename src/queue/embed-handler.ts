@@ -18,8 +18,8 @@ export interface EmbedHandlerDeps {
   readonly boss: Boss;
   readonly clock: Clock;
   readonly embedPending: EmbedPending;
-  /** False: no further batch; the successor goes on when jobs are handed out again. */
-  readonly isHandingOut: () => boolean;
+  /** Whether a job of another bank has to wait for this one, or no more are handed out: its successor goes on later. */
+  readonly anotherBankWaits: () => Promise<boolean>;
 }
 
 export function createEmbedHandler(deps: EmbedHandlerDeps): (claim: Claim) => Promise<JobOutcome> {

@@ -16,8 +16,8 @@ export interface ScoreHandlerDeps {
   readonly boss: Boss;
   readonly clock: Clock;
   readonly significance: Pick<SignificanceEngine, 'scoreBatch'>;
-  /** False: no further batch; the successor goes on when jobs are handed out again. */
-  readonly isHandingOut: () => boolean;
+  /** Whether a job of another bank has to wait for this one, or no more are handed out: its successor goes on later. */
+  readonly anotherBankWaits: () => Promise<boolean>;
   readonly racepoints: Racepoints;
 }
 

@@ -1,7 +1,11 @@
+export type QueueName = 'consolidate' | 'embed' | 'score';
+
 /** What could be worked on now, over all banks. */
 export interface Workable {
   /** Rows that are due, that somebody is ready to decide and that no pause keeps; counted up to a limit that the queue sets. */
   readonly rows: number;
+  /** Memories that could be scored; not among `rows`. */
+  readonly scores: number;
   /** Banks that have such rows. */
   readonly banks: readonly string[];
   /** Jobs in somebody's hands, over all daemons. */
@@ -22,10 +26,14 @@ export interface HandOut {
   close(options: { readonly graceMs: number }): Promise<void>;
 }
 
-/** What the drain step wants of the queue, which hands out nothing by itself while the daemon sleeps. */
+/** What steps want of the queue, which hands out nothing by itself while the daemon sleeps. */
 export interface DrainPort {
-  openHandOut(): HandOut;
+  /** Of these queues. */
+  openHandOut(queues: readonly QueueName[]): HandOut;
   /** Makes a bank due now; which bank is next is the queue's to say, and it is fair. */
   requestConsolidation(bankId: string): Promise<unknown>;
-  workable(): Promise<Workable>;
+  /** The same for what waits for its score. */
+  requestScores(bankId: string): Promise<unknown>;
+  /** By these queues. */
+  workable(queues: readonly QueueName[]): Promise<Workable>;
 }

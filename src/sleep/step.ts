@@ -1,7 +1,7 @@
 import type { Racepoints } from '../telemetry/racepoints.ts';
 
 /** In their order. New ones go where they belong: a resumed cycle finds its steps by name. */
-export const sleepStepNames = ['drain', 'dedup', 'contradictions', 'integrity', 'digest'] as const;
+export const sleepStepNames = ['drain', 'score', 'dedup', 'contradictions', 'integrity', 'digest'] as const;
 
 export type SleepStepName = (typeof sleepStepNames)[number];
 

@@ -84,6 +84,7 @@ describe.concurrent('a daemon', () => {
     );
     expect(steps.map(({ name, status }) => `${name} ${status}`)).toEqual([
       'drain done',
+      'score done',
       'dedup done',
       'contradictions done',
       'integrity done',

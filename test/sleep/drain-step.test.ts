@@ -16,11 +16,13 @@ function createHandQueue(workable: Partial<Workable> = {}) {
   const closed: number[] = [];
   let isClosed = Promise.resolve();
   const state = {
-    now: { rows: 0, banks: [], jobsActive: 0, nextAt: null, heldBy: null, ...workable } as Workable,
+    now: { rows: 0, scores: 0, banks: [], jobsActive: 0, nextAt: null, heldBy: null, ...workable } as Workable,
     opened: 0,
   };
   const queue: DrainPort = {
-    openHandOut() {
+    openHandOut(queues) {
+      // Scores have a step of their own.
+      expect(queues).toEqual(['consolidate', 'embed']);
       state.opened += 1;
       return {
         close: ({ graceMs }) => {
@@ -30,7 +32,11 @@ function createHandQueue(workable: Partial<Workable> = {}) {
       };
     },
     requestConsolidation: async (bankId) => void asked.push(bankId),
-    workable: async () => state.now,
+    requestScores: () => Promise.reject(new Error('not its affair')),
+    workable: async (queues) => {
+      expect(queues).toEqual(['consolidate', 'embed']);
+      return state.now;
+    },
   };
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   return {

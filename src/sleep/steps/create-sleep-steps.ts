@@ -11,6 +11,7 @@ import { createDedupStep } from './dedup-step.ts';
 import { createDigestStep } from './digest-step.ts';
 import { createDrainStep } from './drain-step.ts';
 import { createIntegrityStep } from './integrity-step.ts';
+import { createScoreStep } from './score-step.ts';
 
 export interface SleepStepsDeps {
   readonly db: Database;
@@ -22,10 +23,12 @@ export interface SleepStepsDeps {
   readonly newId: () => string;
 }
 
-/** The night, in its order: first what is new, then what is the same, what cannot be, what is broken, and what to tell. */
+/** The night, in its order: what is new, what matters, what is the same, what cannot be, what is broken, what to tell. */
 export function createSleepSteps(deps: SleepStepsDeps): readonly SleepStep[] {
+  const databaseNow = async () => (await readServerFacts(deps.db)).now;
   return [
-    createDrainStep({ ...deps, databaseNow: async () => (await readServerFacts(deps.db)).now }),
+    createDrainStep({ ...deps, databaseNow }),
+    createScoreStep({ ...deps, databaseNow }),
     createDedupStep(deps),
     createContradictionsStep(deps),
     createIntegrityStep(deps),
