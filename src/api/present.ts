@@ -63,6 +63,9 @@ export function presentMemory(memory: MemoryRow): z.output<typeof memorySchema> 
     created_at: memory.createdAt.toISOString(),
     edited_at: iso(memory.editedAt),
     invalidated_at: iso(memory.invalidatedAt),
+    significance: memory.significance,
+    pin: memory.pin,
+    pinned_at: iso(memory.pinnedAt),
     cited_by: memory.citations.map((citation) => ({
       observation_id: citation.observationId,
       memory_version: citation.memoryVersion,
@@ -125,6 +128,7 @@ function presentItem(item: RecallItem): z.output<typeof recallResultSchema>['ite
     occurred_start: iso(memory.occurredStart),
     occurred_end: iso(memory.occurredEnd),
     mentioned_at: iso(memory.mentionedAt),
+    pinned: memory.pin !== null,
     superseded_by: item.supersededBy,
   };
 }

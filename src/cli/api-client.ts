@@ -10,7 +10,7 @@ import type { ApiRequest, Transport } from './transport.ts';
 export async function call<T>(transport: Transport, request: ApiRequest): Promise<T> {
   const { status, body } = await transport.request(request);
   if (status >= 200 && status < 300) return body as T;
-  throw toApiError(status, body);
+  throw apiErrorOf(status, body);
 }
 
 /** An answer as the routes write their problems, or as a proxy in between writes its own. */
@@ -22,7 +22,7 @@ interface ProblemBody {
   };
 }
 
-function toApiError(status: number, body: unknown): ApiError {
+export function apiErrorOf(status: number, body: unknown): ApiError {
   const { error } = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const message = error?.message ?? `the daemon answered with status ${status}`;
   const all = error?.details ?? [];

@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.ts';
 import { type DaemonFile, readDaemonFile } from '../daemon/daemon-file.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { ApiError, DaemonUnreachableError } from './cli-errors.ts';
+import { readLines } from './http-lines.ts';
 import type { ApiReply, ApiRequest, Transport } from './transport.ts';
 
 /** A daemon that is alive answers this from memory. */
@@ -14,13 +15,24 @@ interface HttpOptions {
   readonly signal: AbortSignal;
 }
 
+/** The way to a daemon's routes, its streams included. */
+export interface DaemonTransport extends Transport {
+  /**
+   * The lines of a stream, until the daemon ends it or goes.
+   *
+   * @throws DaemonUnreachableError; on another answer than a stream ApiError
+   */
+  lines(path: string): AsyncGenerator<string, void, void>;
+}
+
 /** The daemon that the data directory's `daemon.json` names, if it answers. */
-export async function findDaemon(options: HttpOptions): Promise<Transport | undefined> {
+export async function findDaemon(options: HttpOptions): Promise<DaemonTransport | undefined> {
   const daemon = readDaemonFile(options.config.dataDir);
   if (!daemon || !(await isAlive(daemon, options))) return undefined;
   return {
     kind: 'daemon',
     request: (request) => send(daemon.url, request, options),
+    lines: (path) => readLines(new URL(path, daemon.url), options.config.apiToken, options.signal),
     close: async () => undefined,
   };
 }

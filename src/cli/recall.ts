@@ -11,6 +11,7 @@ interface RecallOptions {
   readonly maxTokens?: number;
   readonly tag?: readonly string[];
   readonly only?: 'observations' | 'memories';
+  readonly pinned?: true;
   readonly superseded?: true;
   readonly folded?: true;
   readonly retired?: true;
@@ -28,6 +29,7 @@ export function addRecall(program: Command, context: CommandContext): void {
     .option('--max-tokens <n>', 'most tokens of all texts together', wholeNumber(1, 1_000_000))
     .option('--tag <tag>', 'only what carries this tag, may be given again', collect)
     .addOption(new Option('--only <what>', 'one kind of item').choices(['observations', 'memories']))
+    .option('--pinned', 'what is pinned first')
     .option('--superseded', 'also what was true once')
     .option('--folded', 'also what was folded into something else')
     .option('--retired', 'also what was retired')
@@ -50,6 +52,7 @@ Examples:
             ...(options.maxTokens !== undefined && { max_tokens: options.maxTokens }),
             ...(options.tag && { tags: options.tag }),
             ...(options.only && { only: options.only }),
+            ...(options.pinned && { pinned: true }),
             ...(options.superseded && { include_superseded: true }),
             ...(options.folded && { include_folded: true }),
             ...(options.retired && { include_retired: true }),
@@ -78,12 +81,12 @@ export function printRecall(terminal: Terminal, { items, degraded }: RecallResul
         for (const conflict of item.conflicts) terminal.out(`    ${terminal.red('≠')} ${conflict.text}`);
         break;
       }
-      case 'memory':
-        terminal.out(
-          `${terminal.cyan('○')} ${item.text}${item.superseded_by === null ? '' : ` ${terminal.yellow('superseded')}`}`,
-        );
+      case 'memory': {
+        const marks = [...(item.pinned ? ['pinned'] : []), ...(item.superseded_by === null ? [] : ['superseded'])];
+        terminal.out([`${terminal.cyan('○')} ${item.text}`, ...marks.map(terminal.yellow)].join(' '));
         terminal.out(terminal.dim(`  ${item.id}  memory, ${item.state}${since(item.mentioned_at)}`));
         break;
+      }
       default:
         item satisfies never;
     }

@@ -6,6 +6,7 @@ import {
   loadCandidates,
   loadObservations,
   type ObservationState,
+  pinnedMemories,
   type RecalledObservation,
   type RecallScope,
   scopesWithTags,
@@ -32,6 +33,8 @@ export interface RecallRequest {
   readonly includeFolded?: boolean | undefined;
   readonly includeRetired?: boolean | undefined;
   readonly only?: VectorTarget | undefined;
+  /** What is pinned comes before what is found, within the same limits. */
+  readonly pinnedFirst?: boolean | undefined;
   /** Most sources attached to an observation, newest first. Default 3. */
   readonly sourcesPerItem?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -100,9 +103,16 @@ export function createRecall(deps: RecallDeps): Recall {
       const similarity = new Map(byVector.map((hit) => [hit.id, hit.score]));
       // Cut after the ties are broken: left to chance, a memory would come through where its observation does not.
       const ordered = [ranked(byVector), cut(ranked(byText, similarity), depth)];
-      const { lists, covers, charactersOf } = await candidates(scope, ordered);
-      const tokensOf = (hit: Hit) => estimateTokens(charactersOf(hit));
-      const chosen = selectItems(fuse(lists, covers), { limit, maxTokens: request.maxTokens, covers, tokensOf });
+      const { lists, covers, characters } = await candidates(scope, ordered);
+      const pinned = request.pinnedFirst ? await pinnedMemories(db, scope, depth) : [];
+      for (const row of pinned) characters.set(row.id, row.characters);
+      const tokensOf = (hit: Hit) => estimateTokens(characters.get(hit.id) ?? 0);
+      const chosen = selectItems(led(pinned, fuse(lists, covers)), {
+        limit,
+        maxTokens: request.maxTokens,
+        covers,
+        tokensOf,
+      });
       const items = await load(request, chosen, tokensOf);
       metrics.recallSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
       return {
@@ -198,7 +208,7 @@ export function createRecall(deps: RecallDeps): Recall {
     return {
       lists: lists.map((list) => list.filter((hit) => characters.has(hit.id))),
       covers,
-      charactersOf: (hit: Hit) => characters.get(hit.id) ?? 0,
+      characters,
     };
   }
 
@@ -219,6 +229,12 @@ export function createRecall(deps: RecallDeps): Recall {
       return memory ? [{ type: 'memory', memory, supersededBy: supersederOf(memory), tokens }] : [];
     });
   }
+}
+
+/** What is pinned leads; what it leads is not told twice. */
+function led(pinned: readonly Hit[], found: readonly Hit[]): readonly Hit[] {
+  const leaders = new Set(pinned.map(({ id }) => id));
+  return [...pinned, ...found.filter(({ id }) => !leaders.has(id))];
 }
 
 /** The first of each kind. */

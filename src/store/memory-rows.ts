@@ -2,6 +2,9 @@ import type { Queryable } from '../db/database.ts';
 import type { MemoryState } from './memories.ts';
 import type { ObservationState } from './recall-rows.ts';
 
+/** Who holds a memory in mind: a person, or its own significance. */
+export type Pin = 'manual' | 'auto';
+
 /** An observation that rests on a memory, itself or through what it was folded into. */
 export interface Citation {
   readonly observationId: string;
@@ -34,6 +37,10 @@ export interface MemoryRow {
   readonly createdAt: Date;
   readonly editedAt: Date | null;
   readonly invalidatedAt: Date | null;
+  /** 0 to 3; null: not scored yet. */
+  readonly significance: number | null;
+  readonly pin: Pin | null;
+  readonly pinnedAt: Date | null;
   readonly citations: readonly Citation[];
 }
 
@@ -59,6 +66,9 @@ interface Row {
   created_at: Date;
   edited_at: Date | null;
   invalidated_at: Date | null;
+  significance: number | null;
+  pin: Pin | null;
+  pinned_at: Date | null;
   citations: Citation[];
 }
 
@@ -70,6 +80,7 @@ export async function loadMemories(db: Queryable, bankId: string, ids: readonly 
     `select m.id, m.text, m.context, m.kind, m.tags, m.metadata, m.dialogue, m.occurred_start, m.occurred_end,
        m.mentioned_at, m.source_ref, m.version, m.state, m.state_reason, m.attempts, m.next_attempt_at,
        m.embedding is not null as is_embedded, m.created_at, m.edited_at, m.invalidated_at,
+       m.significance, m.pin, m.pinned_at,
        array(select e.name from engram.memory_entities me
          join engram.entities e on e.bank_id = me.bank_id and e.id = me.entity_id
          where me.bank_id = m.bank_id and me.memory_id = m.id order by e.name) as entities,
@@ -109,6 +120,9 @@ export async function loadMemories(db: Queryable, bankId: string, ids: readonly 
     createdAt: row.created_at,
     editedAt: row.edited_at,
     invalidatedAt: row.invalidated_at,
+    significance: row.significance,
+    pin: row.pin,
+    pinnedAt: row.pinned_at,
     citations: row.citations,
   }));
 }
@@ -129,15 +143,27 @@ export interface Page {
 export async function listMemoryIds(
   db: Queryable,
   bankId: string,
-  options: { readonly state: MemoryState | null; readonly after: PageEnd | undefined; readonly limit: number },
+  options: {
+    readonly state: MemoryState | null;
+    readonly pinnedOnly: boolean;
+    readonly after: PageEnd | undefined;
+    readonly limit: number;
+  },
 ): Promise<Page> {
-  // Index memories_state (bank_id, state, created_at, id); without a state one pass over the bank.
+  // Index memories_state (bank_id, state, created_at, id), or memories_pinned; with neither one pass over the bank.
   const { rows } = await db.query<{ id: string; at: string }>(
     `select id, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at from engram.memories
-     where bank_id = $1 and ($2::text is null or state = $2)
+     where bank_id = $1 and ($2::text is null or state = $2) and (not $6 or pin is not null)
        and ($3::timestamptz is null or (created_at, id) < ($3, $4::uuid))
      order by created_at desc, id desc limit $5`,
-    [bankId, options.state, options.after?.at ?? null, options.after?.id ?? null, options.limit + 1],
+    [
+      bankId,
+      options.state,
+      options.after?.at ?? null,
+      options.after?.id ?? null,
+      options.limit + 1,
+      options.pinnedOnly,
+    ],
   );
   return pageOf(rows, options.limit);
 }

@@ -161,6 +161,19 @@ export async function loadCandidates(
   };
 }
 
+/** Pinned memories that a recall may return, the newest pins first. */
+export async function pinnedMemories(db: Queryable, scope: RecallScope, limit: number): Promise<CandidateRow[]> {
+  // Index memories_pinned; a bank has few, or as many as people have pinned.
+  const { rows } = await db.query<CandidateRow>(
+    `select 'memories' as target, m.id, length(m.text) as characters from engram.memories m
+     where m.bank_id = $1 and m.pin is not null and m.invalidated_at is null and 'memories' = any($2::text[])
+       and m.tags @> $3::text[]
+     order by m.pinned_at desc, m.id desc limit $4`,
+    [scope.bankId, scope.targets, scope.tags, limit],
+  );
+  return rows;
+}
+
 export interface SourceExcerpt {
   readonly id: string;
   readonly text: string;

@@ -48,6 +48,7 @@ import * as scopes from '../../src/store/scopes.ts';
 import { createBuildStore } from '../../src/store/shared-builds.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import * as sweepRows from '../../src/store/sweep-rows.ts';
+import * as timeline from '../../src/store/timeline.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
 import * as verdicts from '../../src/store/verdicts.ts';
@@ -398,7 +399,7 @@ const cases: Record<string, Case> = {
   },
   'memory-rows:loadMemories': { call: (b, v, db) => memoryRows.loadMemories(db, b, v.memories), gives: [] },
   'memory-rows:listMemoryIds': {
-    call: (b, _, db) => memoryRows.listMemoryIds(db, b, { ...page, state: null }),
+    call: (b, _, db) => memoryRows.listMemoryIds(db, b, { ...page, state: null, pinnedOnly: false }),
     gives: { ids: [], end: undefined },
   },
   'memory-rows:listObservationIds': {
@@ -460,6 +461,10 @@ const cases: Record<string, Case> = {
   'recall-rows:loadCandidates': {
     call: (b, v, db) => recallRows.loadCandidates(db, recallScope(b), v),
     gives: { rows: [], coverage: [] },
+  },
+  'recall-rows:pinnedMemories': {
+    call: (b, _, db) => recallRows.pinnedMemories(db, recallScope(b), 100),
+    gives: [],
   },
   'recall-rows:loadObservations': {
     call: (b, v, db) => recallRows.loadObservations(db, b, v.observations, 100),
@@ -627,6 +632,22 @@ const cases: Record<string, Case> = {
     gives: { memories: 0, after: null },
   },
   'requeue:requeueHeld': { call: (b, _, db) => requeue.requeueHeld(db, b, null), gives: { memories: 0, after: null } },
+  'timeline:readBack': {
+    // A bank's own beginning is all that there is of it.
+    call: async (b, _, db) => {
+      const { rows } = await timeline.readBack(db, { bankId: b, kind: null, before: null, limit: 100 });
+      return rows.map((row) => [row.kind, row.text]);
+    },
+    gives: [['bank.created', null]],
+  },
+  'timeline:readOn': {
+    call: async (b, _, db) => {
+      const from = { bankId: b, kind: 'memory', after: { xid: '0', id: 0 } };
+      const pages = await timeline.readOn(db, [from, from], 100);
+      return pages.map((page) => page.rows);
+    },
+    gives: [[], []],
+  },
   'verdicts:findVerdict': {
     call: (b, v, db) => verdicts.findVerdict(db, b, { key: v.verdictKey, subjectIds: [v.live] }),
     gives: undefined,
@@ -806,6 +827,7 @@ const exempt: Record<string, string> = {
   'prune:pruneAttempts': 'by age, over all banks',
   'server-facts:readServerFacts': 'reads no table of ours',
   'server-facts:readStoreTroubles': 'totals over all banks',
+  'timeline:endOfTimeline': 'reads no table',
   'vectors/vector-tombstones:pruneVectorTombstones': 'by age, over all banks',
   'vectors/choose-vector-index:chooseVectorIndex': 'chooses an adapter; those are searched in the conformance suite',
   'vectors/pgvector-index:createPgvectorIndex': 'needs pgvector: searched in the conformance suite',
@@ -903,6 +925,10 @@ test('the same calls on the bank itself do give something', async () => {
     memoryRows.loadMemories(db, own, victim.memories).then((rows) => rows.length),
     recallRows.textHits(db, recallScope(own), { query: 'secret kite', limit: 100 }).then((rows) => rows.length),
     recallRows.loadCandidates(db, recallScope(own), victim).then(({ coverage }) => coverage.length),
+    recallRows.pinnedMemories(db, recallScope(own), 100).then((rows) => rows.length),
+    timeline
+      .readBack(db, { bankId: own, kind: 'memory', before: null, limit: 9 })
+      .then(({ rows }) => rows.filter((row) => row.text !== null).length),
     replanWork.selectReplans(db, own, { limit: 9, inHand: [] }).then((rows) => rows.length),
     scopes.readScopeEpoch(db, own, tags),
     modelAnswers.findModelAnswer(db, own, victim.requestHash).then((found) => (found === 'secret answer' ? 1 : 0)),

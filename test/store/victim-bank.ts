@@ -179,7 +179,10 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
       model,
       [victim.pending, victim.consolidated].map((id) => ({ id, version: 1, vector: wordVector(text('x')) })),
     );
-    await tx.query("update engram.memories set state = 'consolidated' where id = $1", [victim.consolidated]);
+    await tx.query(
+      "update engram.memories set state = 'consolidated', pin = 'manual', pinned_at = now() where id = $1",
+      [victim.consolidated],
+    );
     await tx.query("update engram.memories set state = 'parked', state_reason = 'no_progress' where id = $1", [
       victim.parked,
     ]);

@@ -88,6 +88,10 @@ export function memoryRoutes(deps: AppDeps): Route[] {
       params: bankParams,
       query: z.strictObject({
         state: z.enum(memoryStates).optional(),
+        pinned: z
+          .literal('true', 'must be "true", or left out')
+          .optional()
+          .meta({ description: 'Only what is pinned.' }),
         limit: limitSchema(50, 500),
         cursor: cursorSchema,
       }),
@@ -97,6 +101,7 @@ export function memoryRoutes(deps: AppDeps): Route[] {
       async handle({ params, query }) {
         const page = await listMemoryIds(db, params.bank, {
           state: query.state ?? null,
+          pinnedOnly: query.pinned !== undefined,
           after: pageEnd(query.cursor),
           limit: query.limit,
         });

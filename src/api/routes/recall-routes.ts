@@ -40,9 +40,16 @@ export function recallRoutes(deps: AppDeps): Route[] {
             .meta({ description: 'Only what carries all of these.' }),
           only: z.enum(['observations', 'memories'], { error: 'must be "observations" or "memories"' }).optional(),
           sources: wholeNumber(0, 50).optional().meta({ description: 'Most sources an observation; default 3.' }),
+          pinned: z.boolean().optional().meta({
+            description: 'What is pinned comes first, the newest pins ahead, and counts in limit and max_tokens.',
+          }),
           include_superseded: z.boolean().optional(),
           include_folded: z.boolean().optional(),
           include_retired: z.boolean().optional(),
+        })
+        .refine(({ pinned, only }) => !pinned || only !== 'observations', {
+          path: ['pinned'],
+          message: 'is about memories, which "only": "observations" leaves out',
         })
         .meta({ id: 'RecallRequest' }),
       response: recallResultSchema,
@@ -57,6 +64,7 @@ export function recallRoutes(deps: AppDeps): Route[] {
           tags: body.tags,
           only: body.only,
           sourcesPerItem: body.sources,
+          pinnedFirst: body.pinned,
           includeSuperseded: body.include_superseded,
           includeFolded: body.include_folded,
           includeRetired: body.include_retired,

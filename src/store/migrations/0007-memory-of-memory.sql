@@ -213,6 +213,16 @@ create index events_of_memories on engram.events (bank_id, at)
 create index memories_edited on engram.memories (bank_id, edited_at) where edited_at is not null;
 create index memories_invalidated on engram.memories (bank_id, invalidated_at) where invalidated_at is not null;
 
+-- Memories that were not to be believed at an instant and were brought back since.
+create function engram.memories_invalid_then(bank text, instant timestamptz) returns table (memory_id uuid)
+language sql stable as $$
+  select f.memory_id from (
+    select distinct on (e.memory_id) e.memory_id, e.kind from engram.events e
+    where e.bank_id = bank and e.at > instant and e.kind in ('memory.invalidated', 'memory.restored')
+    order by e.memory_id, e.id) as f
+  where f.kind = 'memory.restored' and f.memory_id is not null
+$$;
+
 -- Observations that were changed after an instant, as they stood at it: as the first op since then found them. Of one that
 -- was made since, and of one whose words from then were erased, `stood` is false. Scopes never change. Where the text has
 -- changed, the vector of the old one is before_embedding of the op named beside it, if one has it.
@@ -293,3 +303,13 @@ create table engram.erasures_due (
   primary key (bank_id, memory_id)
 );
 create index erasures_erased on engram.erasures (erased_at);
+
+-- What a bank is for changes what is made of its memories. Only plain SQL changes it; the words stay in their row.
+create function engram.banks_after_mission() returns trigger language plpgsql as $$
+begin
+  insert into engram.events (bank_id, kind) values (new.id, 'bank.mission_changed');
+  return null;
+end $$;
+
+create trigger banks_after_mission after update of mission on engram.banks
+  for each row when (new.mission is distinct from old.mission) execute function engram.banks_after_mission();
