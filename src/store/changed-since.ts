@@ -1,0 +1,32 @@
+import type { Queryable } from '../db/database.ts';
+
+/** What a backup held, as far as it tells what has changed since. */
+export interface HeldState {
+  /** pg_snapshot_xmin() of its snapshot: what was under way then may have come later, and stands at or behind it. */
+  readonly seenXid: string;
+  /** Of engram.store: a restore puts rows in their place that no transaction id tells of. */
+  readonly epoch: number;
+  readonly banks: number;
+}
+
+/**
+ * Whether anything that is remembered has changed since. What the daemon notes of itself (calls, cycles, digests) is no
+ * change: it would be one every night.
+ */
+export async function hasChangedSince(db: Queryable, held: HeldState): Promise<boolean> {
+  // Indexes memories_changed, observations_changed and events_changed, a probe a bank. Tombstones are few, and those of a
+  // deleted bank stand alone. Banks have no transaction id but the system's own, whose age does not wrap around for as
+  // long as anybody vacuums.
+  const { rows } = await db.query<{ changed: boolean }>(
+    `select (select epoch from engram.store) <> $2 or (select count(*) from engram.banks) <> $3
+       or exists (select from engram.vector_tombstones where change_xid >= $1::xid8)
+       or exists (
+         select from engram.banks b
+         where age(b.xmin) <= pg_snapshot_xmax(pg_current_snapshot())::text::numeric - $1::numeric
+           or exists (select from engram.memories where bank_id = b.id and change_xid >= $1::xid8)
+           or exists (select from engram.observations where bank_id = b.id and change_xid >= $1::xid8)
+           or exists (select from engram.events where bank_id = b.id and change_xid >= $1::xid8)) as changed`,
+    [held.seenXid, held.epoch, held.banks],
+  );
+  return rows[0]?.changed !== false;
+}
