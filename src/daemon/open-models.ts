@@ -13,6 +13,9 @@ import type { ModelGate } from '../models/model-gate.ts';
 import { createOpenAiClient, endpointOf } from '../models/openai/create-client.ts';
 import type { Prices } from '../models/prices.ts';
 import { createSlots } from '../models/slots.ts';
+import { createLlmScorer } from '../significance/llm/llm-scorer.ts';
+import { createRulesScorer } from '../significance/rules/rules-scorer.ts';
+import type { Scorer } from '../significance/scorer.ts';
 import type { DayLimits } from '../store/budget-ledger.ts';
 import { activeEmbeddingModel } from '../store/embedding-models.ts';
 import { probeSoon } from '../store/model-breakers.ts';
@@ -42,6 +45,8 @@ export interface ModelsDeps {
 
 export interface OpenedModels {
   readonly decider: Decider;
+  /** Says how much memories matter: by a model where one decides, else by rules. */
+  readonly scorer: Scorer;
   /** The language models in use, each once; none where the rules decide. */
   readonly chats: readonly ChatModel[];
   readonly limits: DayLimits;
@@ -52,7 +57,7 @@ export interface OpenedModels {
 
 /**
  * What the settings say about language models, put together: the budget of the day, a gate for each endpoint and
- * model, and the decider over them. Asks nobody anything.
+ * model, decider and scorer over them. Asks nobody anything.
  */
 export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   const { config, db, clock, prices } = deps;
@@ -81,7 +86,7 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   };
   if (config.decider === 'rules') {
     await probeOwn([]);
-    return { decider: createRulesDecider(), chats: [], limits, budget, gateOf };
+    return { decider: createRulesDecider(), scorer: createRulesScorer(), chats: [], limits, budget, gateOf };
   }
 
   const baseUrl = config.openaiBaseUrl;
@@ -118,10 +123,14 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   const consolidate = chatOf(...namedFor(config.llmModelConsolidate, 'ENGRAMD_LLM_MODEL_CONSOLIDATE'));
   const [forPairs, pairSetting] = namedFor(config.llmModelAdjudicate, 'ENGRAMD_LLM_MODEL_ADJUDICATE');
   const adjudicate = forPairs === consolidate.model ? consolidate : chatOf(forPairs, pairSetting);
-  const chats = [...new Set([consolidate, adjudicate])];
+  const [forScores, scoreSetting] = namedFor(config.llmModelSignificance, 'ENGRAMD_LLM_MODEL_SIGNIFICANCE');
+  // One gate a model: breaker and slow start are of the model, whatever it is asked.
+  const scores = [consolidate, adjudicate].find(({ model }) => model === forScores) ?? chatOf(forScores, scoreSetting);
+  const chats = [...new Set([consolidate, adjudicate, scores])];
   await probeOwn(chats);
   return {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
+    scorer: createLlmScorer(scores),
     chats,
     limits,
     budget,

@@ -15,7 +15,7 @@ export interface Costs {
   /** Of models without a price, which cost 0 here. */
   readonly unpricedTokens: number;
   readonly nanoUsd: number;
-  /** Of `nanoUsd`, what consolidation itself took: proposing, judging pairs, writing again. */
+  /** Of `nanoUsd`, what consolidation itself took: proposing, judging pairs, writing again. Scores are no part of it. */
   readonly consolidationNanoUsd: number;
   /**
    * Memories that were decided with it, each as often as its decision stood. What 1,000 cost is `consolidationNanoUsd` by
@@ -122,7 +122,7 @@ export interface BacklogSample {
 }
 
 export async function sampleBacklog(db: Queryable): Promise<BacklogSample> {
-  // Index memories_pending; model_calls_settled from its end, where embeddings and checks are passed over.
+  // Index memories_pending; model_calls_settled from its end, where embeddings, scores and checks are passed over.
   const { rows } = await db.query<{
     due: number;
     memories: number;

@@ -170,6 +170,12 @@ export async function scrubByproducts(
      where bank_id = $1 and (left_id = any($2::uuid[]) or right_id = any($2::uuid[])) and reason <> ''`,
     [bankId, erased.observationIds, erasedText],
   );
+  // Index events_bank: one pass over the bank's timeline, as for the reasons of skips. What was named in it were its words.
+  await tx.query(
+    `update engram.events set detail = detail - 'entities'
+     where bank_id = $1 and memory_id = $2 and kind = 'memory.scored' and detail ? 'entities'`,
+    [bankId, erased.memoryId],
+  );
   // Index attempts_memories (gin).
   await tx.query(
     `update engram.attempts set shown = null, request_hash = null

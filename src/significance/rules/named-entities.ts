@@ -17,8 +17,9 @@ export function namedEntities(text: string): string[] {
     if (joins) names.push(`${names.pop() ?? ''} ${spelled}`);
     else names.push(spelled);
   }
-  const once = new Map(names.map((name) => [name.toLowerCase(), name]).reverse() as [string, string][]);
-  return [...new Set(names.map((name) => once.get(name.toLowerCase()) ?? name))].slice(0, mostEntities);
+  const once = new Map<string, string>();
+  for (const name of names) if (!once.has(name.toLowerCase())) once.set(name.toLowerCase(), name);
+  return [...once.values()].slice(0, mostEntities);
 }
 
 /** Where names stand, without addresses and handles, and without a lone capital that begins a sentence. */

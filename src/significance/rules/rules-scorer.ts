@@ -46,9 +46,8 @@ export function significanceByRules({
   if (smallTalk(text) !== null) return 0;
   const said = sentencesOf(text).filter((sentence) => !sentence.endsWith('?'));
   if (said.length === 0) return 0;
-  return said
-    .map((sentence) => weightOf(sentence, mentionedAt))
-    .reduce<Significance>((most, weight) => (weight > most ? weight : most), 1);
+  const weights = new Set(said.map((sentence) => weightOf(sentence, mentionedAt)));
+  return weights.has(3) ? 3 : weights.has(2) ? 2 : 1;
 }
 
 /** A text may be a whole file. What it is about is said by then. */
