@@ -8,6 +8,9 @@ export interface DueFacts {
   readonly cycle: Date | null;
   /** When quiet hours begin next, where there are any and a cycle may begin then. */
   readonly quietHours: Date | null;
+  /** When the next backup is due, and the next snapshot of any bank: neither minds a pause. */
+  readonly backup: Date | null;
+  readonly snapshot: Date | null;
 }
 
 export type DueName = keyof DueFacts;

@@ -1,7 +1,14 @@
 import type { DueFacts, DueName, NextDue } from './due-facts.ts';
 
 /** In the order in which those of one instant are named. */
-const dueNames = ['work', 'pauseEnd', 'cycle', 'quietHours'] as const satisfies readonly DueName[];
+const dueNames = [
+  'work',
+  'pauseEnd',
+  'cycle',
+  'quietHours',
+  'backup',
+  'snapshot',
+] as const satisfies readonly DueName[];
 
 /** What comes first, never in the past: what is overdue is due now. Null: nothing is ahead, no timer is needed. */
 export function nextDue(facts: DueFacts, now: Date): NextDue | null {

@@ -4,16 +4,31 @@ import { nextDue } from '../../src/lifecycle/next-due.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const at = (ms: number) => new Date(now.getTime() + ms);
-const nothing: DueFacts = { work: null, pauseEnd: null, cycle: null, quietHours: null };
+const names = ['work', 'pauseEnd', 'cycle', 'quietHours', 'backup', 'snapshot'] as const;
+const all = (ms: number): DueFacts => ({
+  work: at(ms),
+  pauseEnd: at(ms),
+  cycle: at(ms),
+  quietHours: at(ms),
+  backup: at(ms),
+  snapshot: at(ms),
+});
+const nothing: DueFacts = {
+  work: null,
+  pauseEnd: null,
+  cycle: null,
+  quietHours: null,
+  backup: null,
+  snapshot: null,
+};
 
 describe('what is due next', () => {
   test('nothing needs no timer', () => {
     expect(nextDue(nothing, now)).toBeNull();
   });
 
-  test.each(['work', 'pauseEnd', 'cycle', 'quietHours'] as const)('%s, where it comes first', (what) => {
-    const others = { work: at(9), pauseEnd: at(9), cycle: at(9), quietHours: at(9) };
-    expect(nextDue({ ...others, [what]: at(8) }, now)).toEqual({ at: at(8), what });
+  test.each(names)('%s, where it comes first', (what) => {
+    expect(nextDue({ ...all(9), [what]: at(8) }, now)).toEqual({ at: at(8), what });
     expect(nextDue({ ...nothing, [what]: at(8) }, now)).toEqual({ at: at(8), what });
   });
 

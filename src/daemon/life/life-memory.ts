@@ -5,6 +5,7 @@ import type { LifeView } from '../../lifecycle/life-view.ts';
 import type { LifeRow } from '../../store/lifecycle.ts';
 import type { Clock } from '../../telemetry/clock.ts';
 import type { Activity } from './activity.ts';
+import type { ChoresDue } from './chore-runner.ts';
 
 /** What the last look of the leader in this process found beside the row. */
 export interface Look {
@@ -127,14 +128,19 @@ export function dueFacts(facts: {
   readonly workAt: Date | null;
   readonly cycleAt: Date | null;
   readonly quietHoursAt: Date | null;
+  readonly chores: ChoresDue;
 }): DueFacts {
-  const { row, workAt, cycleAt, quietHoursAt } = facts;
+  const { row, workAt, cycleAt, quietHoursAt, chores } = facts;
+  // Unknown is not never (law L12): somebody looks again.
+  const dueAt = (at: Date | null | 'unknown') => (at === 'unknown' ? row.now : at);
   return {
     // What a forced sleep left waits for somebody who comes, or for the next cycle.
     work: row.pause !== null || row.honouredForceAt !== null ? null : workAt,
     pauseEnd: row.pause?.until ?? null,
     cycle: cycleAt,
     quietHours: quietHoursAt,
+    backup: dueAt(chores.backup),
+    snapshot: dueAt(chores.snapshot),
   };
 }
 

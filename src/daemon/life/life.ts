@@ -13,6 +13,8 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Racepoints } from '../../telemetry/racepoints.ts';
 import { type Activity, createActivity } from './activity.ts';
+import type { Chore } from './chore.ts';
+import { createChoreRunner } from './chore-runner.ts';
 import { createCycleConductor } from './cycle-conductor.ts';
 import { createHandOutSwitch, type OpensHandOut } from './hand-out.ts';
 import { wasAskedTooLately } from './late-request.ts';
@@ -32,6 +34,7 @@ export interface LifeDeps {
     workable(): Promise<WorkableCounts>;
   };
   readonly cycle: SleepCycle;
+  readonly chores: readonly Chore[];
   /** What a parked process does without, in the order in which it lets go. */
   readonly parts: (leadership: ParkedPart) => readonly ParkedPart[];
   readonly thresholds: IdleThresholds;
@@ -102,6 +105,7 @@ class DaemonLife implements Life {
   readonly #parking;
   readonly #handOut;
   readonly #conductor;
+  readonly #chores;
   readonly #maintenance;
   readonly #stopped = new AbortController();
   #nudged = new AbortController();
@@ -128,6 +132,7 @@ class DaemonLife implements Life {
     this.#handOut = createHandOutSwitch({ queue: deps.queue, log });
     this.#maintenance = createMaintenance({ handOut: this.#handOut, clock });
     this.#conductor = createCycleConductor({ ...deps, onOver: () => this.#nudge() });
+    this.#chores = createChoreRunner({ ...deps, onOver: () => this.#nudge() });
     this.#parking = createParking({
       parts: deps.parts({
         name: 'leadership',
@@ -208,7 +213,7 @@ class DaemonLife implements Life {
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#nudge();
-    await this.#conductor.halt('the daemon stops');
+    await Promise.all([this.#conductor.halt('the daemon stops'), this.#chores.halt('the daemon stops')]);
     await this.#loop;
     await this.#waking;
     await this.#parking.stop();
@@ -340,6 +345,7 @@ class DaemonLife implements Life {
       ...this.#deps,
       memory: this.#memory,
       workable: () => this.#deps.queue.workable(),
+      choresDue: (now) => this.#chores.due(now),
       isCycleRunning: () => this.#conductor.isRunning(),
       askedCount: () => this.activity.count(),
     };
@@ -382,8 +388,9 @@ class DaemonLife implements Life {
   }
 
   /** The leader begins what the look found to be due. */
-  #conduct(term: Term, { row, cycle, workableRows, jobsActive }: Led): void {
+  #conduct(term: Term, { row, cycle, chores, workableRows, jobsActive }: Led): void {
     if (cycle.kind === 'run') this.#beginCycle(term, cycle.trigger);
+    this.#chores.begin(term, chores, row.now);
     this.#maintenance.look({ row, workableRows, jobsActive, mayRun: !this.#conductor.isRunning() });
   }
 
@@ -412,7 +419,8 @@ class DaemonLife implements Life {
     // Who has just got up for what is due has not asked for the lease yet. It is told when everything is back.
     if (!this.#parking.isUp()) return maintenanceLookMs;
     if (this.#maintenance.isRunning()) return maintenanceLookMs;
-    if (row.state === 'hibernation' && this.#deps.thresholds.hibernates && !this.#conductor.isRunning()) {
+    const isAtIt = this.#conductor.isRunning() || this.#chores.isRunning();
+    if (row.state === 'hibernation' && this.#deps.thresholds.hibernates && !isAtIt) {
       const graceLeftMs = this.#mayParkAtMs - this.#deps.clock.monotonicMs();
       if (graceLeftMs > 0) return Math.min(tickEveryMs, graceLeftMs);
       if (this.activity.inFlight() === 0) {

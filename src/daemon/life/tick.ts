@@ -14,6 +14,7 @@ import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Racepoints } from '../../telemetry/racepoints.ts';
+import type { ChoresDue } from './chore-runner.ts';
 import type { Term } from './leadership.ts';
 import { dueFacts, type LifeMemory } from './life-memory.ts';
 
@@ -34,6 +35,8 @@ export interface LeaderDeps {
   /** Requests dispatched so far. */
   readonly askedCount: () => number;
   readonly workable: () => Promise<WorkableCounts>;
+  /** When each chore is due next; never throws. */
+  readonly choresDue: (now: Date) => Promise<ChoresDue>;
   readonly thresholds: IdleThresholds;
   readonly quietHours: QuietHours | undefined;
   readonly clock: Clock;
@@ -49,6 +52,7 @@ export interface Led {
   readonly cycle: CycleDecision;
   readonly workableRows: Counted;
   readonly jobsActive: Counted;
+  readonly chores: ChoresDue;
   readonly idle: IdleDecision;
 }
 
@@ -67,6 +71,7 @@ export async function lead(deps: LeaderDeps, term: Term, row: LifeRow): Promise<
   const asked = deps.askedCount();
   const counts = await count(deps, row);
   const cycleFacts = await cycleFactsOf(deps, row);
+  const chores = await deps.choresDue(row.now);
   const first = decide(deps, counts, cycleFacts);
   const skipped = skippedBecause(row, counts, first.cycle);
   const { tick } = row;
@@ -75,15 +80,24 @@ export async function lead(deps: LeaderDeps, term: Term, row: LifeRow): Promise<
   const moved = await carryOut(deps, term, row, first.idle, asked);
   memory.remember(moved);
   const last = moved.state === row.state ? first : decide(deps, counts, { ...cycleFacts, ...stateOf(moved) });
-  rememberLook(deps, moved, counts, { ...cycleFacts, ...stateOf(moved) }, last);
-  return { row: moved, cycle: last.cycle, workableRows: counts.rows, jobsActive: counts.jobsActive, idle: last.idle };
+  rememberLook(deps, moved, { counts, chores, cycleFacts: { ...cycleFacts, ...stateOf(moved) } }, last);
+  const { rows: workableRows, jobsActive } = counts;
+  return { row: moved, cycle: last.cycle, workableRows, jobsActive, chores, idle: last.idle };
 }
 
 /** The look without the lead: a follower has to know, too, what it has to be up for. */
 export async function lookAround(deps: LeaderDeps, row: LifeRow): Promise<void> {
   const counts = await count(deps, row);
   const cycleFacts = await cycleFactsOf(deps, row);
-  rememberLook(deps, row, counts, cycleFacts, decide(deps, counts, cycleFacts));
+  const chores = await deps.choresDue(row.now);
+  rememberLook(deps, row, { counts, chores, cycleFacts }, decide(deps, counts, cycleFacts));
+}
+
+/** What a look found beside the row. */
+interface Found {
+  readonly counts: Counts;
+  readonly chores: ChoresDue;
+  readonly cycleFacts: CycleFacts;
 }
 
 interface Decided {
@@ -109,8 +123,7 @@ function decide(deps: LeaderDeps, counts: Counts, cycleFacts: CycleFacts): Decid
 function rememberLook(
   { memory, quietHours, clock }: LeaderDeps,
   row: LifeRow,
-  counts: Counts,
-  cycleFacts: CycleFacts,
+  { counts, chores, cycleFacts }: Found,
   { cycleState, idle }: Decided,
 ): void {
   memory.rememberLook({
@@ -124,6 +137,7 @@ function rememberLook(
         workAt: counts.rows === 'unknown' || counts.rows > 0 ? row.now : counts.nextAt,
         cycleAt: nextCycleAt(cycleFacts),
         quietHoursAt: row.state === 'hibernation' ? null : nextQuietStart(quietHours, clock.now()),
+        chores,
       }),
       row.now,
     ),

@@ -153,6 +153,7 @@ export async function createLifeRig(): Promise<LifeRig> {
           },
         },
         cycle,
+        chores: [],
         parts: (leadership) => [
           leadership,
           {

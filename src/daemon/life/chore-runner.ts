@@ -1,0 +1,91 @@
+import type { Clock } from '../../telemetry/clock.ts';
+import { errorMessage } from '../../telemetry/engramd-error.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { Chore } from './chore.ts';
+import type { Term } from './leadership.ts';
+
+/** When each is due next; null: not by itself, or there is none of that name. */
+export type ChoresDue = Readonly<Record<Chore['name'], Date | null | 'unknown'>>;
+
+/** Does the chores of the leader beside its ticks, one of a name at a time. */
+export interface ChoreRunner {
+  /** What cannot be told is unknown, and the tick goes on (law L12). Never throws. */
+  due(now: Date): Promise<ChoresDue>;
+  /** Begins those whose time has come. The end of the term ends them. */
+  begin(term: Term, due: ChoresDue, now: Date): void;
+  isRunning(): boolean;
+  /** Ends all of them, and waits for that. None begins after it. */
+  halt(why: string): Promise<void>;
+}
+
+/** After a run that failed: what keeps it will be there in the next instant, too. Longer rests are the chore's own. */
+const restMs = 60_000;
+
+export function createChoreRunner(deps: {
+  readonly chores: readonly Chore[];
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told when one is over, for whatever reason. */
+  readonly onOver: () => void;
+}): ChoreRunner {
+  const { chores, clock, log, onOver } = deps;
+  const halted = new AbortController();
+  const running = new Map<Chore['name'], Promise<void>>();
+  const notBeforeMs = new Map<Chore['name'], number>();
+
+  async function askOne(chore: Chore, now: Date): Promise<Date | null | 'unknown'> {
+    try {
+      return await chore.nextAt(now);
+    } catch (thrown) {
+      log.warn({ error: errorMessage(thrown), chore: chore.name }, 'a chore: when it is due is not known');
+      return 'unknown';
+    }
+  }
+
+  async function run(chore: Chore, signal: AbortSignal): Promise<void> {
+    const { name } = chore;
+    const startedMs = clock.monotonicMs();
+    try {
+      await chore.run(signal);
+      log.info({ chore: name, tookMs: Math.round(clock.monotonicMs() - startedMs) }, 'a chore: done');
+    } catch (thrown) {
+      if (signal.aborted) {
+        log.info({ chore: name, why: errorMessage(signal.reason) }, 'a chore: broken off');
+      } else {
+        log.error({ chore: name, error: errorMessage(thrown) }, 'a chore: failed');
+        notBeforeMs.set(name, clock.monotonicMs() + restMs);
+      }
+    } finally {
+      running.delete(name);
+      onOver();
+    }
+  }
+
+  return {
+    async due(now) {
+      const found: Record<Chore['name'], Date | null | 'unknown'> = { backup: null, snapshot: null };
+      // One after the other: a pool of two has other callers.
+      for (const chore of chores) found[chore.name] = await askOne(chore, now);
+      return found;
+    },
+    begin(term, due, now) {
+      if (halted.signal.aborted) return;
+      const signal = AbortSignal.any([halted.signal, term.over]);
+      for (const chore of chores) {
+        const at = due[chore.name];
+        if (at === null || at === 'unknown' || at > now || running.has(chore.name)) continue;
+        if (clock.monotonicMs() < (notBeforeMs.get(chore.name) ?? Number.NEGATIVE_INFINITY)) continue;
+        // Not before it is entered: what is over at once has to be found there.
+        running.set(
+          chore.name,
+          Promise.resolve().then(() => run(chore, signal)),
+        );
+      }
+    },
+    isRunning: () => running.size > 0,
+    async halt(why) {
+      halted.abort(new Error(why));
+      await Promise.all(running.values());
+    },
+  };
+}
