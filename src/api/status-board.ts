@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { sqlState } from '../db/errors.ts';
 import { countStore } from '../store/counts.ts';
+import { countScores } from '../store/score-counts.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { AppDeps } from './app-deps.ts';
 import { presentLife } from './life-status.ts';
@@ -32,6 +33,10 @@ const nothingRead: Facts = {
   due: 0,
   oldest_due_seconds: 0,
   unembedded: 0,
+  unscored: 0,
+  oldest_unscored_seconds: 0,
+  scores_parked: 0,
+  pins: { manual: 0, auto: 0, over_cap: 0 },
   observations: 0,
   open_conflicts: 0,
   proposed_changes: 0,
@@ -43,8 +48,9 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
   let reading: Promise<void> | undefined;
 
   async function read(): Promise<void> {
-    const [counts, jobs, models] = [
+    const [counts, scores, jobs, models] = [
       await countStore(deps.db),
+      await countScores(deps.db, deps.settings.pinCap),
       await queueSnapshot(deps),
       await presentModelStatus(deps),
     ];
@@ -57,6 +63,10 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
       due: counts.due,
       oldest_due_seconds: counts.oldestDueSeconds,
       unembedded: counts.unembedded,
+      unscored: scores.unscored,
+      oldest_unscored_seconds: scores.oldestUnscoredSeconds,
+      scores_parked: scores.parked,
+      pins: { manual: scores.manualPins, auto: scores.autoPins, over_cap: scores.overCap },
       observations: counts.observations,
       open_conflicts: counts.openConflicts,
       proposed_changes: counts.proposed,

@@ -1,4 +1,5 @@
 import { countStore } from '../store/counts.ts';
+import { countScores } from '../store/score-counts.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { AppDeps } from './app-deps.ts';
 
@@ -12,7 +13,7 @@ const waitMs = 1000;
  * down they keep their last values, and `engramd_gauges_timestamp_seconds` says how old those are. Those of the pool ask
  * nobody, and are true while parked, too.
  */
-export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'metrics' | 'clock' | 'log'>) {
+export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'settings' | 'metrics' | 'clock' | 'log'>) {
   const { db, metrics, clock, log } = deps;
   let readAtMs = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
@@ -24,6 +25,12 @@ export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'metrics'
       metrics.memoriesDue.set(counts.due);
       metrics.oldestDueSeconds.set(counts.oldestDueSeconds);
       metrics.observations.set(counts.observations);
+      const scores = await countScores(db, deps.settings.pinCap);
+      metrics.memoriesUnscored.set(scores.unscored);
+      metrics.oldestUnscoredSeconds.set(scores.oldestUnscoredSeconds);
+      metrics.pins.set({ pin: 'manual' }, scores.manualPins);
+      metrics.pins.set({ pin: 'auto' }, scores.autoPins);
+      metrics.pinsOverCap.set(scores.overCap);
       await deps.queue.snapshot().then((jobs) => metrics.deadLetters.set(jobs.deadLetters));
       metrics.dataFreshAtSeconds.set(clock.now().getTime() / 1000);
     } catch (thrown) {

@@ -58,6 +58,21 @@ describe('the table', () => {
     expect(rows).not.toHaveProperty('store');
   });
 
+  test('says what waits for its score and what is pinned, where anything is', () => {
+    expect(rowsOf(statusOf())).not.toHaveProperty('scores');
+    expect(rowsOf(statusOf())).not.toHaveProperty('pins');
+    const status = statusOf({
+      unscored: 1200,
+      oldest_unscored_seconds: 90,
+      scores_parked: 2,
+      pins: { manual: 9, auto: 1, over_cap: 2 },
+    });
+    expect(rowsOf(status)).toMatchObject({
+      scores: '1,200 to do, the oldest for 2 min, 2 given up: `engramd jobs retry` tries again',
+      pins: '1 automatic, 9 by hand, 2 over the cap',
+    });
+  });
+
   test('shows the steps of a night, what is in quarantine, and what went wrong', () => {
     const life = {
       ...asleep,

@@ -103,6 +103,7 @@ describe('a slice', () => {
     await queue.reconcile();
     await allScored(520);
     expect(scorer.batches).toHaveLength(80);
+    await eventually(async () => expect(await scoreJobs()).toEqual([]));
     expect((await scoreJobs(true)).every(({ state, retryCount }) => state === 'completed' && retryCount === 0)).toBe(
       true,
     );
@@ -271,6 +272,28 @@ describe('earlier workers of this kind', () => {
     // A bank is in one pair of hands: nothing was asked twice.
     expect(daemons.flatMap(({ scorer }) => scorer.batches)).toHaveLength(36);
     for (const { scorer } of daemons) expect(scorer.batches.length).toBeGreaterThan(0);
+  });
+});
+
+test('had no depth or latency metric: the jobs of scores are counted, timed and shown by state', async () => {
+  const { queue, scorer, metrics } = rig();
+  const answer = Promise.withResolvers<void>();
+  scorer.acts(() => answer.promise);
+  await queue.start();
+  await addUnscored('b', 12);
+  await queue.hint('b');
+  await eventually(() => expect(scorer.batches).toHaveLength(1));
+  await addUnscored('later', 1, 0);
+  await queue.hint('later');
+  await eventually(async () =>
+    expect(await queue.snapshot()).toMatchObject({ score: { active: 1, delayed: 1 }, inFlight: 1 }),
+  );
+  expect((await metrics.jobsInFlight.get()).values).toContainEqual({ labels: { queue: 'score' }, value: 1 });
+  answer.resolve();
+  await eventually(async () => {
+    expect((await metrics.jobs.get()).values).toMatchObject([{ labels: { queue: 'score', outcome: 'scored' } }]);
+    const { values } = await metrics.jobSeconds.get();
+    expect(values.find(({ metricName }) => metricName?.endsWith('_count'))).toMatchObject({ value: 1 });
   });
 });
 

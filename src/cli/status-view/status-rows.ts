@@ -18,6 +18,7 @@ export function statusRows(status: Status, now: Date, paint: Paint): Row[] {
     ['banks', String(status.banks)],
     ['memories', showCounts(status.memories)],
     ['due', dueText(status)],
+    ...scoreRows(status, paint),
     ['observations', `${status.observations}, ${many(status.open_conflicts, 'open conflict')}`],
     [
       'queue',
@@ -48,6 +49,21 @@ export function modelRows({ models, budget, waits_until }: Status, paint: Paint)
   if (models.length > 0 && budget) rows.push(['budget', budgetText(budget)]);
   if (waits_until !== null && models.every(({ problem }) => problem === null))
     rows.push(['waits', paint.yellow(`the budget of the day is spent; work goes on at ${waits_until}`)]);
+  return rows;
+}
+
+/** What waits for its score, and what is pinned: nothing where there is neither. */
+export function scoreRows(status: Status, paint: Paint): Row[] {
+  const { unscored, oldest_unscored_seconds: oldest, scores_parked: parked, pins } = status;
+  const rows: Row[] = [];
+  const waits =
+    unscored === 0 ? [] : [`${unscored.toLocaleString('en-US')} to do, the oldest for ${showSeconds(oldest)}`];
+  const givenUp = parked === 0 ? [] : [paint.yellow(`${parked} given up: \`engramd jobs retry\` tries again`)];
+  if (waits.length + givenUp.length > 0) rows.push(['scores', [...waits, ...givenUp].join(', ')]);
+  if (pins.manual + pins.auto > 0) {
+    const over = pins.over_cap === 0 ? '' : `, ${pins.over_cap} over the cap`;
+    rows.push(['pins', `${pins.auto} automatic, ${pins.manual} by hand${over}`]);
+  }
   return rows;
 }
 

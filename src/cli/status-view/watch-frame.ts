@@ -5,7 +5,7 @@ import { bar, cutLine } from './fit.ts';
 import type { Row } from './life-rows.ts';
 import { cycleText, lifeRows, nextText, stateText } from './life-rows.ts';
 import { type Cycle, isOver, type Life, many, type Paint, type Step, stepText } from './life-words.ts';
-import { ageRows, dueText, modelRows } from './status-rows.ts';
+import { ageRows, dueText, modelRows, scoreRows } from './status-rows.ts';
 
 export interface Frame {
   /** The last answer; undefined: none yet. */
@@ -48,7 +48,7 @@ function statusBody(status: Status, now: Date, paint: Paint): string[] {
   const { life, queue, budget } = status;
   const rows: Row[] = [];
   if (life) rows.push(...lifeSection(life, now, paint));
-  rows.push(...ageRows(status, now, paint), ['due', dueText(status)]);
+  rows.push(...ageRows(status, now, paint), ['due', dueText(status)], ...scoreRows(status, paint));
   if (queue) {
     const dead = queue.dead_letters === 0 ? '' : paint.yellow(`, ${many(queue.dead_letters, 'dead letter')}`);
     const waiting = queue.consolidate.ready + queue.embed.ready + queue.score.ready;
