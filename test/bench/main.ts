@@ -6,6 +6,11 @@ interface Bench {
 }
 
 const benches: Readonly<Record<string, Bench>> = {
+  backup: {
+    about:
+      'a backup against pg_dump -Fc on pgvector/pgvector:pg17, with and without verification; memory (--short: 10,000 memories; --size N)',
+    load: () => import('./backup.ts'),
+  },
   failover: {
     about: 'kills the daemon that leads; how long until another one does (--short: three times)',
     load: () => import('./failover.ts'),
@@ -40,6 +45,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about:
       'throughput over two connections against a scripted model of 4 s, and with a connection held across each call (--short: a quick look)',
     load: () => import('./pool.ts'),
+  },
+  probe: {
+    about: 'the status while a backup is written, restored and compared, and a snapshot taken (--short: a quick look)',
+    load: () => import('./probe.ts'),
   },
   storm: {
     about:

@@ -4,6 +4,8 @@ export interface PgvectorServer {
   readonly connectionString: string;
   /** The server's first process as the host sees it; undefined where that cannot be told. */
   readonly pid: number | undefined;
+  /** Runs a program of the image and returns what it wrote. */
+  exec(command: string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -37,6 +39,11 @@ export async function startPgvector(): Promise<PgvectorStart> {
     server: {
       connectionString: `postgres://engramd:engramd@${container.getHost()}:${container.getMappedPort(5432)}/engramd`,
       pid: hostPid(container.getId()),
+      async exec(command) {
+        const { exitCode, output } = await container.exec(command);
+        if (exitCode !== 0) throw new Error(`${command[0]} ended with ${exitCode}: ${output}`);
+        return output;
+      },
       stop: async () => {
         await container.stop();
       },
