@@ -18,7 +18,8 @@ import { type Embedder, guardedEmbedder } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
 import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
-import type { SignificanceEngine } from '../significance/significance.ts';
+import { createSignificanceEngine } from '../significance/create-engine.ts';
+import type { Scorer } from '../significance/scorer.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
 import { releaseLeadershipOfStopped } from '../store/leader.ts';
@@ -81,6 +82,7 @@ export interface ComposeOptions {
   readonly random?: () => number;
   readonly embedder?: Embedder;
   readonly decider?: Decider;
+  readonly scorer?: Scorer;
   /** For an embedded database whose data is thrown away: `{ fsync: 'off' }`. */
   readonly extraServerSettings?: Readonly<Record<string, string>>;
 }
@@ -261,10 +263,16 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     switchLoop.start();
     releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
   }
-  const significance: SignificanceEngine = {
-    scoreBatch: async () => ({ scored: 0, remaining: 0 }),
-    readyAt: async () => new Date(8.64e15),
-  };
+  const significance = createSignificanceEngine({
+    db,
+    scorer: options.scorer ?? models.scorer,
+    pinCap: config.pinCap,
+    instanceId,
+    log,
+    metrics,
+    racepoints,
+    random,
+  });
   const queue = createWorkQueue({
     db,
     engine,

@@ -66,7 +66,7 @@ describe('what is hinted', () => {
     await addUnscored('chatty', 1, 1);
     await queue.hint('chatty');
     await allScored(14);
-    expect(await scoreJobs()).toEqual([]);
+    await eventually(async () => expect(await scoreJobs()).toEqual([]));
   });
 
   test('a job that comes before its time sends itself away', async () => {
