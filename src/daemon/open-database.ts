@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import { createDatabase, type Database } from '../db/database.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../db/embedded/embedded-postgres.ts';
 import { connectionUrl, databaseName, embeddedLayout } from '../db/embedded/layout.ts';
-import { type MigrationReport, migrate, readMigrations } from '../db/migrate.ts';
+import { type Migration, type MigrationReport, migrate, readMigrations } from '../db/migrate.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -108,12 +108,17 @@ function embeddedConnectionString(dataDir: string): string {
 /** The same distance from src/daemon and dist/daemon: the build copies the files along. */
 const migrationsFolder = fileURLToPath(new URL('../store/migrations', import.meta.url));
 
+/** Those of this build, all of them. */
+export function storeMigrations(): Promise<Migration[]> {
+  return readMigrations(migrationsFolder);
+}
+
 /** Brings the database to the schema of this build. */
 export async function migrateDatabase(db: Database): Promise<MigrationReport> {
-  return migrate(db, await readMigrations(migrationsFolder));
+  return migrate(db, await storeMigrations());
 }
 
 /** The schema version that this build brings. */
 export async function newestSchema(): Promise<number> {
-  return (await readMigrations(migrationsFolder)).length;
+  return (await storeMigrations()).length;
 }

@@ -76,6 +76,12 @@ export async function selectErasures(
   return rows;
 }
 
+/** Whether there is a list of them: engramd has been in the database, and not only a version before there was one. */
+export async function hasErasures(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ present: boolean }>("select to_regclass('engram.erasures') is not null as present");
+  return rows[0]?.present === true;
+}
+
 /** Undefined: it was not erased, or in a store that is not there any more. */
 export async function findErasure(db: Queryable, bankId: string, memoryId: string): Promise<Erasure | undefined> {
   // Primary key.

@@ -1,0 +1,234 @@
+import { dirname, resolve, sep } from 'node:path';
+import type { Command } from 'commander';
+import { BackupDamagedError, BackupNotFoundError, RestoreRefusedError } from '../backup/backup-errors.ts';
+import type { BackupProgress } from '../backup/backup-store.ts';
+import { readErasures, syncErasures } from '../backup/erasure-log.ts';
+import type { Manifest } from '../backup/manifest.ts';
+import { type RestoreReport, restoreStore } from '../backup/restore-store.ts';
+import { findBackup, listBackups, readManifest } from '../backup/stored-backups.ts';
+import type { Config } from '../config/schema.ts';
+import { DataDirInUseError } from '../daemon/instance-lock.ts';
+import { openDatabase, storeMigrations } from '../daemon/open-database.ts';
+import { createReleasers } from '../daemon/releasers.ts';
+import type { Database } from '../db/database.ts';
+import { emptyQueues } from '../queue/empty-queues.ts';
+import { hasErasures } from '../store/erasures-due.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
+import { type CommandContext, commandLog, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
+
+export interface AddRestoreOptions {
+  readonly racepoints?: Racepoints;
+  /** For the embedded server only. */
+  readonly extraServerSettings?: Readonly<Record<string, string>>;
+}
+
+/** Adds `restore` to the command `backup`. */
+export function addRestore(backup: Command, context: CommandContext, options: AddRestoreOptions = {}): void {
+  backup
+    .command('restore [name]')
+    .summary('put a backup in the place of the database')
+    .description(
+      'Puts a backup in the place of what the database holds, all of it or nothing: the newest that was verified, the one named, or the one in a folder. Every engramd on the database has to be stopped first. What was forgotten since the backup stays forgotten.',
+    )
+    .option('--replace', 'although the database holds memories: they go')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ engramd backup restore --replace
+  $ engramd backup restore 2026-03-01T03-00-00Z-0198c1f0
+  $ DATABASE_URL=postgres://owner@other/engram engramd backup restore /mnt/backups/2026-03-01T03-00-00Z-0198c1f0`,
+    )
+    .action(async (name: string | undefined, flags: { replace?: true }, command: Command) => {
+      const globals = globalOptions(command);
+      const loaded = loadSettings(context, globals);
+      noteWarnings(context, loaded);
+      const restore = await context.interruptible((signal) =>
+        carryOut({
+          context,
+          config: loaded.config,
+          log: commandLog(loaded),
+          name: name ?? null,
+          replace: flags.replace === true,
+          signal,
+          racepoints: options.racepoints ?? inertRacepoints,
+          extraServerSettings: options.extraServerSettings,
+        }),
+      );
+      show(context, restore, globals.json === true);
+    });
+}
+
+interface Wanted {
+  readonly context: CommandContext;
+  readonly config: Config;
+  readonly log: Log;
+  readonly name: string | null;
+  readonly replace: boolean;
+  readonly signal: AbortSignal;
+  readonly racepoints: Racepoints;
+  readonly extraServerSettings: Readonly<Record<string, string>> | undefined;
+}
+
+interface Restored {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly report: RestoreReport;
+  /** Memories of the backup that had been forgotten; null where a daemon that started meanwhile erases them. */
+  readonly erasedAgain: number | null;
+}
+
+async function carryOut(wanted: Wanted): Promise<Restored> {
+  const source = await findSource(wanted.config.backupDir, wanted.name);
+  const report = await replaceStore(wanted, source);
+  return { ...source, report, erasedAgain: await makeReady(wanted) };
+}
+
+interface Source {
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
+async function findSource(backupDir: string, name: string | null): Promise<Source> {
+  if (name?.includes(sep)) {
+    const folder = resolve(name);
+    return { folder, manifest: await readManifest(folder) };
+  }
+  const found = name === null ? await newestVerified(backupDir) : await findBackup(backupDir, name);
+  const folder = resolve(backupDir, found.name);
+  if (found.standing === 'damaged') throw new BackupDamagedError(found.problem ?? `the backup ${folder} is damaged`);
+  return { folder, manifest: await readManifest(folder) };
+}
+
+async function newestVerified(backupDir: string) {
+  const backups = await listBackups(backupDir);
+  const newest = backups.find(({ standing }) => standing === 'verified');
+  if (newest) return newest;
+  throw new BackupNotFoundError(
+    backups.length === 0
+      ? `there is no backup in ${backupDir} (ENGRAMD_BACKUP_DIR)`
+      : `no backup in ${backupDir} was ever restored and compared: \`engramd backup verify\` does it, or name the one to restore`,
+  );
+}
+
+/** With the database to itself. From its return on, anybody who starts on the store makes it ready. */
+async function replaceStore(wanted: Wanted, { folder, manifest }: Source): Promise<RestoreReport> {
+  const { context, config, log, signal } = wanted;
+  const releasers = createReleasers({ log, clock: context.clock });
+  try {
+    const { db, connectionString } = await openDatabase({
+      config,
+      role: 'cli',
+      log,
+      clock: context.clock,
+      signal,
+      metrics: createMetrics(),
+      releasers,
+      extraServerSettings: wanted.extraServerSettings,
+    }).catch(sayStopItFirst);
+    await noteErasures(db, config.backupDir, log);
+    const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
+    const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);
+    if (unreadable > 0)
+      log.warn({ unreadable }, 'lines of the log of what was forgotten cannot be read: cut-off writes');
+    return await restoreStore({
+      connectionString: config.databaseDirectUrl ?? connectionString,
+      folder,
+      manifest,
+      replace: wanted.replace,
+      erasures: logs.flatMap(({ erasures }) => erasures),
+      migrations: await storeMigrations(),
+      emptyQueues,
+      racepoints: wanted.racepoints,
+      signal,
+      onProgress: (progress) => context.terminal.progress(progressLine(progress)),
+    });
+  } finally {
+    context.terminal.endProgress();
+    await releasers.releaseAll();
+  }
+}
+
+/** On the way out of the old store, what it knows to be forgotten; the restore takes it along in any case. */
+async function noteErasures(db: Database, backupDir: string, log: Log): Promise<void> {
+  if (!(await hasErasures(db))) return;
+  await syncErasures(db, backupDir).catch((thrown: unknown) =>
+    log.warn({ error: errorMessage(thrown) }, 'the log of what was forgotten is not up to date'),
+  );
+}
+
+/** Erases what was forgotten, and has jobs made of what is due, as the start of any engramd does. */
+async function makeReady({ context, config, log, signal, extraServerSettings }: Wanted): Promise<number | null> {
+  // Most of what there is to load.
+  const { compose } = await import('../daemon/compose.ts');
+  try {
+    const composition = await compose({
+      config,
+      mode: 'cli',
+      placesJobs: true,
+      log,
+      clock: context.clock,
+      signal,
+      ...(extraServerSettings && { extraServerSettings }),
+    });
+    await composition.stop('restore done');
+    return composition.erasedAgain;
+  } catch (thrown) {
+    // Who has the data directory now has done it at the start.
+    if (thrown instanceof DataDirInUseError) return null;
+    throw thrown;
+  }
+}
+
+function sayStopItFirst(thrown: unknown): never {
+  if (thrown instanceof DataDirInUseError && thrown.owner.role === 'daemon') {
+    throw new RestoreRefusedError(`${thrown.message}. Stop it first, then restore; nothing was changed`, {
+      cause: thrown,
+    });
+  }
+  throw thrown;
+}
+
+const phases = {
+  write: 'writing',
+  restore: 'restoring',
+  index: 'making indexes',
+  compare: 'comparing',
+} as const satisfies Record<BackupProgress['phase'], string>;
+
+function progressLine({ phase, table, rows, totalRows }: BackupProgress): string {
+  const parts = [
+    phases[phase],
+    table ?? '',
+    rows === 0 ? '' : `${rows}${totalRows === null ? '' : ` of ${totalRows}`}`,
+  ];
+  return parts.filter((part) => part !== '').join(' ');
+}
+
+function show({ terminal }: CommandContext, restored: Restored, isJson: boolean): void {
+  const { folder, manifest, report, erasedAgain } = restored;
+  if (isJson) {
+    terminal.json({
+      backup: folder,
+      taken_at: manifest.snapshotAt,
+      rows: report.rows,
+      replaced: report.replaced,
+      erased_again: erasedAgain,
+      jobs_deleted: report.jobsDeleted,
+      epoch: report.epoch,
+    });
+    return;
+  }
+  const memories = manifest.tables.find(({ name }) => name === 'memories')?.rows ?? 0;
+  terminal.out(`restored the database as it was at ${manifest.snapshotAt}: ${memories} memories, ${report.rows} rows`);
+  terminal.out(terminal.dim(folder));
+  const { replaced } = report;
+  if (replaced.memories > 0) {
+    terminal.out(`in the place of ${replaced.memories} memories in ${replaced.banks} banks`);
+  }
+  if (erasedAgain === null) terminal.out('an engramd that started meanwhile erases what had been forgotten since');
+  else if (erasedAgain > 0) terminal.out(`erased again what had been forgotten since: ${erasedAgain} memories`);
+}
