@@ -27,7 +27,7 @@ const hourMs = 60 * minuteMs;
 const soonestMs = 23 * hourMs;
 const latestMs = 25 * hourMs;
 /** What lies further ahead than this was written by a clock that was wrong. */
-const believedAheadMs = 24 * hourMs;
+export const believedAheadMs = 24 * hourMs;
 const firstPauseMs = 10 * minuteMs;
 const longestPauseMs = 6 * hourMs;
 

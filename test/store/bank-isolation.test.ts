@@ -291,6 +291,10 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => entities.linkEntities(db, b, [{ memoryId: v.pending, name: 'Secret Ann' }], uuid),
     gives: 'refused',
   },
+  'evidence:restingOnPins': {
+    call: (b, v, db) => evidence.restingOnPins(db, b, v.observations),
+    gives: new Set(),
+  },
   'evidence:linksOf': {
     call: async (b, v, db) => [...(await evidence.linksOf(db, b, [v.live])).values()],
     gives: [[]],
@@ -744,6 +748,15 @@ const cases: Record<string, Case> = {
 
 /** What is exported and takes no id of a bank's, and why it is not a case. */
 const exempt: Record<string, string> = {
+  'backup-rows:insertBackup': 'backups are of the whole database',
+  'backup-rows:noteBackupWritten': 'backups are of the whole database',
+  'backup-rows:noteBackupVerified': 'backups are of the whole database',
+  'backup-rows:noteBackupUnchanged': 'backups are of the whole database',
+  'backup-rows:noteBackupFailed': 'backups are of the whole database',
+  'backup-rows:failInterruptedBackups': 'backups are of the whole database',
+  'backup-rows:noteBackupPruned': 'backups are of the whole database',
+  'backup-rows:knowsVerifiedBackup': 'backups are of the whole database',
+  'changed-since:hasChangedSince': 'whether anything has changed, over all banks',
   'changed-banks:nextChangedBank': 'asks for any bank on purpose, and gives its name',
   'demand:hasNewWork': 'whether anything waits, over all banks',
   'due-work:notifyOfWork': 'reads no table',
@@ -809,6 +822,7 @@ const exempt: Record<string, string> = {
   'instances:finishInstance': 'instances belong to no bank',
   'instances:parkInstance': 'instances belong to no bank',
   'instances:unparkInstance': 'instances belong to no bank',
+  'backup-freshness:readBackupHistory': 'backups are of the whole database',
   'leader:acquireLeadership': 'one leader a database',
   'leader:renewLeadership': 'one leader a database',
   'leader:releaseLeadership': 'one leader a database',
@@ -917,6 +931,7 @@ test('the same calls on the bank itself do give something', async () => {
   const found = await Promise.all([
     applyLocks.lockMemories(db, own, { members: victim.memories, sources: [] }).then((locked) => locked.size),
     applyLocks.lockObservations(db, own, victim.observations, []).then((locked) => locked.size),
+    evidence.restingOnPins(db, own, victim.observations).then((ids) => ids.size),
     attempts.attemptsOf(db, own, victim.memories).then((rows) => rows.length),
     history.opsTouching(db, own, victim.live).then((rows) => rows.length),
     history.listConflicts(db, own, { status: null, observationId: victim.live, limit: 9 }).then((rows) => rows.length),
