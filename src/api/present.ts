@@ -107,7 +107,13 @@ export function presentObservation(observation: RecalledObservation): z.output<t
 }
 
 export function presentRecall(result: RecallResult): z.output<typeof recallResultSchema> {
-  return { items: result.items.map(presentItem), tokens: result.tokens, degraded: result.degraded };
+  const { items, tokens, degraded, asOf } = result;
+  return {
+    items: items.map(presentItem),
+    tokens,
+    degraded,
+    as_of: asOf && { at: asOf.at.toISOString(), edited_since: asOf.editedSince },
+  };
 }
 
 function presentItem(item: RecallItem): z.output<typeof recallResultSchema>['items'][number] {

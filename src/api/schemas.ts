@@ -162,6 +162,16 @@ export const recallResultSchema = z
       .enum(['embedder'])
       .nullable()
       .meta({ description: 'Set where the embedder did not answer and full text answered alone.' }),
+    as_of: z
+      .strictObject({
+        at: time,
+        edited_since: count.meta({
+          description:
+            'Memories of the bank that were there then and are left out: they were edited since, and what they said is not kept.',
+        }),
+      })
+      .nullable()
+      .meta({ description: 'The instant that was asked about; null: now.' }),
   })
   .meta({ id: 'RecallResult' });
 

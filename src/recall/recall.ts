@@ -1,7 +1,4 @@
-import type { Database } from '../db/database.ts';
-import { currentEmbedder, type Embedder } from '../models/embedder.ts';
-import { scrubSecrets } from '../models/scrub-secrets.ts';
-import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
+import { type Citation, loadMemories, type MemoryRow } from '../store/memory-rows.ts';
 import {
   loadCandidates,
   loadObservations,
@@ -9,15 +6,11 @@ import {
   pinnedMemories,
   type RecalledObservation,
   type RecallScope,
-  scopesWithTags,
   textHits,
 } from '../store/recall-rows.ts';
-import type { VectorIndex, VectorQuery, VectorTarget } from '../store/vectors/vector-index.ts';
-import type { Clock } from '../telemetry/clock.ts';
-import { errorMessage } from '../telemetry/engramd-error.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
-import { type Covers, fuse, type Hit, ranked, type ScoredHit } from './fuse.ts';
+import type { VectorTarget } from '../store/vectors/vector-index.ts';
+import { type Covers, fuse, type Hit, ranked } from './fuse.ts';
+import { createQuerySearch, type QuerySearchDeps } from './query-search.ts';
 import { estimateTokens, selectItems } from './select-items.ts';
 
 export interface RecallRequest {
@@ -56,6 +49,12 @@ export interface RecallResult {
   readonly tokens: number;
   /** Why the answer is poorer than usual; null when it is not. */
   readonly degraded: 'embedder' | null;
+  /** The instant that was asked about; null: now. */
+  readonly asOf: {
+    readonly at: Date;
+    /** Memories that were there then and are left out: they were edited since, and nobody has kept what they said. */
+    readonly editedSince: number;
+  } | null;
 }
 
 export interface Recall {
@@ -66,27 +65,14 @@ export interface Recall {
   recall(request: RecallRequest): Promise<RecallResult>;
 }
 
-export interface RecallDeps {
-  readonly db: Database;
-  readonly vectors: VectorIndex;
-  readonly embedder: Embedder;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
-  readonly log: Log;
-  /** How long the embedder may take before full text answers alone. Default 10,000. */
-  readonly embedTimeoutMs?: number;
-}
-
-/** A query's vector and what made it. */
-type Asked = Pick<VectorQuery, 'model' | 'vector'>;
+export type RecallDeps = QuerySearchDeps;
 
 /** Rows taken from each search, of each kind. What stands behind them in both does not come to the front of a fusion. */
-const hitsPerSearch = 100;
-/** Above this many sets of tags one unscoped search, filtered after, is cheaper than a search for each. */
-const mostScopes = 32;
+export const hitsPerSearch = 100;
 
 export function createRecall(deps: RecallDeps): Recall {
-  const { db, vectors, embedder, clock, metrics, log } = deps;
+  const { db, clock, metrics } = deps;
+  const search = createQuerySearch(deps);
 
   return {
     async recall(request) {
@@ -94,10 +80,9 @@ export function createRecall(deps: RecallDeps): Recall {
       const scope = scopeOf(request);
       const limit = request.limit ?? 10;
       const depth = Math.max(hitsPerSearch, 2 * limit);
-      const used = await currentEmbedder(embedder);
-      const vector = await embedQuery(request, used);
+      const asked = await search.embed(request);
       const [byVector, byText] = await Promise.all([
-        vector ? searchByVector(request, scope, { used, vector, depth }) : [],
+        asked ? search.nearest(request, scope, { asked, depth }).then(({ hits }) => hits) : [],
         textHits(db, scope, { query: request.query, limit: depth }),
       ]);
       const similarity = new Map(byVector.map((hit) => [hit.id, hit.score]));
@@ -118,79 +103,11 @@ export function createRecall(deps: RecallDeps): Recall {
       return {
         items,
         tokens: items.reduce((sum, item) => sum + item.tokens, 0),
-        degraded: vector ? null : 'embedder',
+        degraded: asked ? null : 'embedder',
+        asOf: null,
       };
     },
   };
-
-  /** Where the model of the database changed meanwhile, the rows have left for the new one, all at once: again with that. */
-  async function searchByVector(
-    request: RecallRequest,
-    scope: RecallScope,
-    asked: { readonly used: Embedder; readonly vector: Float32Array; readonly depth: number },
-  ): Promise<ScoredHit[]> {
-    const { used, vector, depth } = asked;
-    const hits = await vectorHits(scope, { model: used.model.id, vector }, depth);
-    const now = await currentEmbedder(embedder);
-    if (now.model.id === used.model.id) return hits;
-    const anew = await embedQuery(request, now);
-    return anew ? vectorHits(scope, { model: now.model.id, vector: anew }, depth) : hits;
-  }
-
-  async function embedQuery(request: RecallRequest, used: Embedder): Promise<Float32Array | undefined> {
-    const timeout = new AbortController();
-    const over = new AbortController();
-    void clock.sleep(deps.embedTimeoutMs ?? 10_000, over.signal).then(() => {
-      if (!over.signal.aborted) timeout.abort(new Error('the embedder took too long'));
-    });
-    const signal = request.signal ? AbortSignal.any([request.signal, timeout.signal]) : timeout.signal;
-    try {
-      const [vector] = await used.embed([scrubSecrets(request.query).value], {
-        purpose: 'query',
-        signal,
-        bankId: request.bankId,
-      });
-      metrics.embeddings.inc({ purpose: 'query' });
-      return vector;
-    } catch (thrown) {
-      request.signal?.throwIfAborted();
-      log.warn({ error: errorMessage(thrown) }, 'the query could not be embedded; full text answers alone');
-      return undefined;
-    } finally {
-      over.abort();
-    }
-  }
-
-  async function vectorHits(scope: RecallScope, asked: Asked, depth: number): Promise<ScoredHit[]> {
-    const queries = await vectorQueries(scope, asked, depth);
-    const answers = await vectors.nearest(queries);
-    const best = new Map<string, ScoredHit>();
-    queries.forEach(({ target }, index) => {
-      for (const { id, similarity } of answers[index] ?? []) {
-        // A right angle or more: not related in any model's eyes, and yet first of a list that has nothing better.
-        if (similarity > 0) best.set(id, { target, id, score: similarity });
-      }
-    });
-    return [...best.values()];
-  }
-
-  async function vectorQueries(scope: RecallScope, asked: Asked, depth: number): Promise<VectorQuery[]> {
-    const { bankId, targets, tags } = scope;
-    const base = { bankId, ...asked, limit: depth, liveOnly: true };
-    const scopes = tags.length === 0 ? undefined : await scopesWithTags(db, bankId, tags, mostScopes + 1);
-    if (scopes?.length === 0) return [];
-    return targets.flatMap((target): VectorQuery[] => {
-      const perScope: VectorQuery[] =
-        scopes === undefined
-          ? [{ ...base, target }]
-          : scopes.length > mostScopes
-            ? [{ ...base, target, limit: 20 * depth }]
-            : scopes.map((tagsOfScope) => ({ ...base, target, scope: tagsOfScope }));
-      // Beside the live ones, not instead: a hundred older versions of one fact would be all there is room for.
-      const withDead = target === 'observations' && scope.observationStates.length > 1;
-      return withDead ? [...perScope, ...perScope.map((query) => ({ ...query, liveOnly: false }))] : perScope;
-    });
-  }
 
   /** The lists without what may not be returned, and what is known about the rest. */
   async function candidates(scope: RecallScope, lists: readonly (readonly Hit[])[]) {
@@ -226,7 +143,7 @@ export function createRecall(deps: RecallDeps): Recall {
       const observation = observationOf.get(hit.id);
       if (observation) return [{ type: 'observation', observation, tokens }];
       const memory = memoryOf.get(hit.id);
-      return memory ? [{ type: 'memory', memory, supersededBy: supersederOf(memory), tokens }] : [];
+      return memory ? [{ type: 'memory', memory, supersededBy: supersederOf(memory.citations), tokens }] : [];
     });
   }
 }
@@ -238,12 +155,12 @@ function led(pinned: readonly Hit[], found: readonly Hit[]): readonly Hit[] {
 }
 
 /** The first of each kind. */
-function cut(hits: readonly Hit[], depth: number): Hit[] {
+export function cut(hits: readonly Hit[], depth: number): Hit[] {
   const taken = { memories: 0, observations: 0 };
   return hits.filter(({ target }) => ++taken[target] <= depth);
 }
 
-function scopeOf(request: RecallRequest): RecallScope {
+export function scopeOf(request: RecallRequest): RecallScope {
   const observationStates: ObservationState[] = ['live'];
   if (request.includeSuperseded) observationStates.push('superseded');
   if (request.includeFolded) observationStates.push('folded');
@@ -257,8 +174,8 @@ function scopeOf(request: RecallRequest): RecallScope {
 }
 
 /** A memory is outdated when all that still speaks for it is. */
-function supersederOf(memory: MemoryRow): string | null {
-  const standing = memory.citations.filter(({ rootState }) => rootState !== 'retired');
+export function supersederOf(citations: readonly Pick<Citation, 'rootState' | 'rootSupersededBy'>[]): string | null {
+  const standing = citations.filter(({ rootState }) => rootState !== 'retired');
   if (standing.length === 0 || standing.some(({ rootState }) => rootState !== 'superseded')) return null;
   return standing.at(-1)?.rootSupersededBy ?? null;
 }

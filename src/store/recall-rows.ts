@@ -209,7 +209,8 @@ export interface RecalledObservation {
   readonly conflicts: readonly OpenConflict[];
 }
 
-interface ObservationRow {
+/** As a statement gives it. */
+export interface ObservationRow {
   id: string;
   text: string;
   tags: string[];
@@ -271,7 +272,11 @@ export async function loadObservations(
      where o.bank_id = $1 and o.id = any($2::uuid[])`,
     [bankId, ids, sourcesPerItem],
   );
-  return rows.map((row) => ({
+  return rows.map(toObservation);
+}
+
+export function toObservation(row: ObservationRow): RecalledObservation {
+  return {
     id: row.id,
     text: row.text,
     tags: row.tags,
@@ -292,7 +297,7 @@ export async function loadObservations(
       occurredStart: dateOrNull(source.occurredStart),
     })),
     conflicts: row.conflicts,
-  }));
+  };
 }
 
 function dateOrNull(text: string | null): Date | null {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Batch, ProposedOp } from '../../src/consolidation/decider.ts';
 import { changes, memories, observations } from '../consolidation/store-view.ts';
+import { anything, dice, disturb, kinds, rememberAnything } from './random-runs.ts';
 import { createUndoBench, type UndoBench } from './undo-bench.ts';
 
 let undo: UndoBench;
@@ -9,87 +9,6 @@ beforeAll(async () => {
   undo = await createUndoBench({ batchMemories: 3, concurrency: 3 });
 });
 afterAll(() => undo.bench.close());
-
-const words = 'kettle lamp river stone garden violin harbour mitten saddle teapot'.split(' ');
-const scopes = [[], ['home'], ['home', 'work']];
-const kinds = ['create', 'reinforce', 'revise', 'supersede', 'conflict', 'fold', 'retire', 'skip'] as const;
-
-/** The same decisions for the same seed and the same order of batches. */
-function dice(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
-/** Any op for each memory, over whatever is shown. */
-function anything(batch: Batch, roll: (below: number) => number): ProposedOp[] {
-  const free = [...batch.observations];
-  const take = () => (free.length === 0 ? undefined : free.splice(roll(free.length), 1)[0]);
-  return batch.memories.flatMap((memory, index): ProposedOp[] => {
-    const as = `n${index + 1}`;
-    const { text, mentionedAt: validFrom } = memory;
-    const own = { memories: [memory.alias], reason: 'rolled' };
-    const create: ProposedOp = { op: 'create', as, text, validFrom, ...own };
-    const kind = kinds[roll(kinds.length)];
-    const target = take();
-    if (!target || kind === 'create' || kind === undefined) return [create];
-    switch (kind) {
-      case 'reinforce':
-        return [{ op: 'reinforce', target: target.alias, ...own }];
-      case 'revise':
-        return [{ op: 'revise', target: target.alias, text, ...own }];
-      case 'supersede':
-      case 'conflict':
-        return [{ op: kind, target: target.alias, as, text, validFrom, ...own }];
-      case 'fold': {
-        const into = take();
-        const fold = { op: 'fold' as const, target: target.alias, reason: 'rolled' };
-        return into
-          ? [
-              { op: 'reinforce', target: into.alias, ...own },
-              { ...fold, into: into.alias },
-            ]
-          : [create, { ...fold, into: as }];
-      }
-      case 'retire':
-        return [
-          { op: 'reinforce', target: target.alias, ...own },
-          { op: 'retire', target: target.alias, reason: 'rolled' },
-        ];
-      case 'skip':
-        return [{ op: 'skip', ...own }];
-      default:
-        return kind satisfies never;
-    }
-  });
-}
-
-async function remember(roll: (below: number) => number, count: number) {
-  await undo.bench.remember(
-    ...Array.from({ length: count }, () => ({
-      text: Array.from({ length: 3 }, () => words[roll(words.length)]).join(' '),
-      tags: scopes[roll(scopes.length)] ?? [],
-      mentionedAt: new Date(Date.UTC(2026, roll(6), 1 + roll(28), 0, 0, 0, roll(1000))).toISOString(),
-    })),
-  );
-}
-
-/** Some memories are edited, invalidated or deleted: the next run has observations to write again. */
-async function disturb(roll: (below: number) => number) {
-  for (const memory of await memories(undo.bench)) {
-    const chance = roll(12);
-    if (chance === 0) {
-      await undo.bench.rows('update engram.memories set text = $2 where id = $1', [
-        memory.id,
-        words[roll(words.length)],
-      ]);
-    } else if (chance === 1) {
-      await undo.bench.rows('update engram.memories set invalidated_at = now() where id = $1', [memory.id]);
-    } else if (chance === 2) await undo.bench.rows('delete from engram.memories where id = $1', [memory.id]);
-  }
-}
 
 const seen = new Map<string, number>();
 
@@ -100,11 +19,11 @@ async function undoAndBack(seed: number): Promise<void> {
   bench.decider.propose_ = (batch) => anything(batch, roll);
   bench.decider.adjudicate_ = () => (['same', 'different', 'supersedes', 'contradicts'] as const)[roll(4)] ?? 'same';
   for (let run = 0; run < 2; run += 1) {
-    await remember(roll, 8);
+    await rememberAnything(bench, roll, 8);
     await bench.consolidate();
-    await disturb(roll);
+    await disturb(bench, roll);
   }
-  await remember(roll, 8);
+  await rememberAnything(bench, roll, 8);
   const before = await undo.view();
   const prior = new Set((await observations(bench)).map((row) => row.id));
   const memoriesBefore = await memories(bench);

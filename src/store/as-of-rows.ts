@@ -1,0 +1,329 @@
+import type { Queryable } from '../db/database.ts';
+import {
+  type CandidateRow,
+  type Coverage,
+  type ObservationRow,
+  type ObservationState,
+  type RecalledObservation,
+  type RecallScope,
+  type TextHit,
+  toObservation,
+} from './recall-rows.ts';
+import type { VectorTarget } from './vectors/vector-index.ts';
+
+/**
+ * What `recall-rows.ts` reads, as it stood at an instant. Rows that nothing has changed since are read as they are, by the
+ * same indexes; the others come from engram.observations_then and its like, over change_ops_applied_at.
+ *
+ * An observation that was written since without a record of what was there had to do with something that was erased: nobody
+ * can say what it was, so it is left out. A memory that was edited since is left out too, its words being gone.
+ *
+ * In every statement $1 is the bank, $2 the instant.
+ */
+
+/** Of a memory `m`: it was there, believed, and said what it says. memories_edited and memories_invalidated tell few. */
+const memoryStood = `m.created_at <= $2::timestamptz and (m.edited_at is null or m.edited_at <= $2)
+  and (m.invalidated_at is null or m.invalidated_at > $2)
+  and m.id not in (select i.memory_id from engram.memories_invalid_then($1, $2) as i)`;
+
+/** Observations `o` of the bank, all of them, as they stood: `s`. `was` tells those that were changed since. */
+const observationsStood = `engram.observations o left join was on was.id = o.id
+  cross join lateral (
+    select case when was.id is null then o.created_at <= $2 and o.updated_at <= $2 else was.stood end as is_there,
+      case when was.id is null then o.text else was.text end as text,
+      case when was.id is null then o.version else was.version end as version,
+      case when was.id is null then o.valid_from else was.valid_from end as valid_from,
+      case when was.id is null then o.valid_to else was.valid_to end as valid_to,
+      case when was.id is null then o.occurred_start else was.occurred_start end as occurred_start,
+      case when was.id is null then o.occurred_end else was.occurred_end end as occurred_end,
+      case when was.id is null then o.superseded_by else was.superseded_by end as superseded_by,
+      case when was.id is null then o.canonical_id else was.canonical_id end as canonical_id,
+      case when was.id is null then o.retired_at else was.retired_at end as retired_at,
+      case when was.id is null then o.needs_replan_at else was.needs_replan_at end as needs_replan_at) as r
+  cross join lateral (
+    select case when r.retired_at is not null then 'retired' when r.canonical_id is not null then 'folded'
+      when r.superseded_by is not null then 'superseded' else 'live' end as state,
+      -- A mark of later was not there yet. One that was put off says when it is tried again, and passes for later.
+      r.needs_replan_at is null or r.needs_replan_at > $2 as is_shown) as s`;
+
+const wasThen = 'was as materialized (select * from engram.observations_then($1, $2::timestamptz))';
+
+/** Links of the bank as they stood; few have moved. */
+const linksStood = `moved as materialized (select * from engram.links_then($1, $2::timestamptz)),
+  linked as (
+    select l.observation_id, l.memory_id from engram.observation_sources l
+    where l.bank_id = $1 and not exists (
+      select from moved where moved.observation_id = l.observation_id and moved.memory_id = l.memory_id)
+    union all
+    select observation_id, memory_id from moved where memory_version is not null)`;
+
+/** The bank at an instant; null where there is no such bank. */
+export interface InstantOfBank {
+  /** The server's clock says that it has come. */
+  readonly hasCome: boolean;
+  /** When the first thing happened in the bank. */
+  readonly firstChangeAt: Date;
+  /** Memories that were believed then and were edited since: what they said is gone. */
+  readonly editedSince: number;
+}
+
+export async function readInstant(db: Queryable, bankId: string, at: Date): Promise<InstantOfBank | null> {
+  // Primary key; the first of events_bank and of change_ops_applied; memories_edited.
+  const { rows } = await db.query<InstantOfBank>(
+    `select $2::timestamptz <= clock_timestamp() as "hasCome",
+       least(b.created_at,
+         (select e.at from engram.events e where e.bank_id = b.id order by e.id limit 1),
+         (select o.applied_at from engram.change_ops o where o.bank_id = b.id and o.status = 'applied'
+          order by o.applied_no limit 1)) as "firstChangeAt",
+       (select count(*)::int from engram.memories m
+        where m.bank_id = b.id and m.edited_at > $2 and m.created_at <= $2
+          and (m.invalidated_at is null or m.invalidated_at > $2)) as "editedSince"
+     from engram.banks b where b.id = $1`,
+    [bankId, at],
+  );
+  return rows[0] ?? null;
+}
+
+const mostTies = 1000;
+
+/** {@link textHits} over the texts of an instant. */
+export async function textHitsAsOf(
+  db: Queryable,
+  scope: RecallScope,
+  options: { readonly query: string; readonly limit: number; readonly at: Date },
+): Promise<TextHit[]> {
+  // Indexes memories_tsv and observations_tsv, one probe a word; texts that are in no row any more are taken apart here.
+  const { rows } = await db.query<TextHit>(
+    `with ${wasThen},
+     words as materialized (
+       select n, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
+       from unnest(tsvector_to_array(to_tsvector('english', $3))) with ordinality as u(lexeme, n)
+       order by length(lexeme) desc, n limit 48),
+     rebuilt as materialized (
+       select was.id, to_tsvector('english', was.text) as tsv from was where was.stood and 'observations' = any($4::text[])),
+     shared as (
+       select o.id, w.n from words w join engram.observations o on o.bank_id = $1 and o.tsv @@ w.word
+       where 'observations' = any($4::text[]) and o.id not in (select was.id from was)
+       union all
+       select t.id, w.n from words w join rebuilt t on t.tsv @@ w.word),
+     hits as materialized (
+       select true as is_memory, m.id, w.n from words w
+       join engram.memories m on m.bank_id = $1 and m.tsv @@ w.word
+       where 'memories' = any($4::text[]) and m.tags @> $5::text[] and ${memoryStood}
+       union all
+       select false, shared.id, shared.n
+       from shared join (${observationsStood}) on o.bank_id = $1 and o.id = shared.id
+       where r.is_there and s.is_shown and o.tags @> $5::text[] and s.state = any($6::text[])),
+     corpus as (
+       select 'memories' = any($4::text[]) as is_memory, case when 'memories' = any($4::text[])
+         then (select count(*) from engram.memories where bank_id = $1 and created_at <= $2)
+         else (select count(*) from engram.observations where bank_id = $1 and created_at <= $2) end as size),
+     worth as (
+       select h.n, ln(1 + (greatest(c.size - count(*) filter (where h.is_memory = c.is_memory), 0) + 0.5)
+         / (count(*) filter (where h.is_memory = c.is_memory) + 0.5))::float8 as weight
+       from hits h cross join corpus c group by h.n, c.size),
+     scored as materialized (
+       select is_memory, id, round(sum(weight) * 1e5) / 1e5 as score
+       from hits join worth using (n) group by is_memory, id)
+     select 'memories' as target, id, score from (
+       select id, score from (
+         select id, score from scored where is_memory order by score desc fetch first $7 rows with ties) as tied
+       order by score desc limit $8) as m
+     union all
+     select 'observations', id, score from (
+       select id, score from (
+         select id, score from scored where not is_memory order by score desc fetch first $7 rows with ties) as tied
+       order by score desc limit $8) as o`,
+    [
+      scope.bankId,
+      options.at,
+      options.query,
+      scope.targets,
+      scope.tags,
+      scope.observationStates,
+      options.limit,
+      options.limit + mostTies,
+    ],
+  );
+  return rows;
+}
+
+/** A row whose vector of then no index over live rows has: its own, or, where an op is named, what that one replaced. */
+export interface VectorApart {
+  readonly target: VectorTarget;
+  readonly id: string;
+  readonly setId: string | null;
+  readonly seq: number | null;
+  /** The row stands in the index with the vector of another text. */
+  readonly isOther: boolean;
+}
+
+export async function vectorsApart(db: Queryable, scope: RecallScope, at: Date): Promise<VectorApart[]> {
+  // change_ops_applied_at; memories_invalidated and, of what was brought back, primary keys.
+  const { rows } = await db.query<VectorApart>(
+    `with ${wasThen}
+     select 'observations' as target, o.id, case when o.text <> r.text then was.vector_set_id end as "setId",
+       case when o.text <> r.text then was.vector_seq end as seq, o.text <> r.text as "isOther"
+     from was join engram.observations o on o.bank_id = $1 and o.id = was.id
+     cross join lateral (select was.text, was.retired_at, was.canonical_id, was.superseded_by) as r
+     where 'observations' = any($3::text[]) and was.stood and o.tags @> $4::text[]
+       and (was.needs_replan_at is null or was.needs_replan_at > $2)
+       and case when r.retired_at is not null then 'retired' when r.canonical_id is not null then 'folded'
+         when r.superseded_by is not null then 'superseded' else 'live' end = any($5::text[])
+       and (not o.is_live or o.text <> r.text)
+     union all
+     select 'memories', m.id, null, null, false from engram.memories m
+     where 'memories' = any($3::text[]) and m.bank_id = $1 and m.invalidated_at > $2 and m.tags @> $4::text[]
+       and ${memoryStood}`,
+    [scope.bankId, at, scope.targets, scope.tags, scope.observationStates],
+  );
+  return rows;
+}
+
+/** Vectors of this model, as `array_send` makes them, in no order; a row without one is left out. */
+export async function loadVectorsApart(
+  db: Queryable,
+  bankId: string,
+  options: { readonly model: string; readonly rows: readonly VectorApart[] },
+): Promise<{ readonly target: VectorTarget; readonly id: string; readonly vector: Buffer }[]> {
+  const { rows } = await db.query<{ target: VectorTarget; id: string; vector: Buffer }>(
+    // Primary keys.
+    `select w.target, w.id, coalesce(c.before_embedding, array_send(o.embedding), array_send(m.embedding)) as vector
+     from unnest($3::text[], $4::uuid[], $5::uuid[], $6::int[], $7::boolean[]) as w(target, id, set_id, seq, is_other)
+     left join engram.change_ops c on c.bank_id = $1 and c.change_set_id = w.set_id and c.seq = w.seq
+       and c.before_embedding_model = $2
+     left join engram.observations o on w.target = 'observations' and not w.is_other
+       and o.bank_id = $1 and o.id = w.id and o.embedding_model = $2
+     left join engram.memories m on w.target = 'memories' and m.bank_id = $1 and m.id = w.id and m.embedding_model = $2
+     where coalesce(c.before_embedding_model, o.embedding_model, m.embedding_model) is not null`,
+    [
+      bankId,
+      options.model,
+      options.rows.map((row) => row.target),
+      options.rows.map((row) => row.id),
+      options.rows.map((row) => row.setId),
+      options.rows.map((row) => row.seq),
+      options.rows.map((row) => row.isOther),
+    ],
+  );
+  return rows;
+}
+
+/** {@link loadCandidates} at an instant. */
+export async function loadCandidatesAsOf(
+  db: Queryable,
+  scope: RecallScope,
+  ids: { readonly memories: readonly string[]; readonly observations: readonly string[]; readonly at: Date },
+): Promise<{ rows: CandidateRow[]; coverage: Coverage[] }> {
+  // Index observation_sources_memory, then primary keys.
+  const { rows } = await db.query<{ rows: CandidateRow[] | null; coverage: Coverage[] | null }>(
+    `with ${wasThen}, ${linksStood},
+     coverage as materialized (
+       select linked.memory_id, cites.root_id, min(cites.covered_by) as covered_by
+       from linked join (${observationsStood}) on o.bank_id = $1 and o.id = linked.observation_id
+       cross join lateral (values (o.id, 'citation'), (r.canonical_id, 'fold'), (r.superseded_by, 'supersession'))
+         as cites(root_id, covered_by)
+       where linked.memory_id = any($3::uuid[]) and r.is_there and cites.root_id is not null
+       group by linked.memory_id, cites.root_id),
+     found as (
+       select 'memories' as target, m.id, length(m.text) as characters from engram.memories m
+       where m.bank_id = $1 and m.id = any($3::uuid[]) and 'memories' = any($5::text[]) and m.tags @> $6::text[]
+         and ${memoryStood}
+       union all
+       select 'observations', o.id, length(r.text) from (${observationsStood})
+       where o.bank_id = $1 and o.id = any($4::uuid[] || array(select root_id from coverage))
+         and 'observations' = any($5::text[]) and r.is_there and s.is_shown and o.tags @> $6::text[]
+         and s.state = any($7::text[]))
+     select
+       (select jsonb_agg(jsonb_build_object('target', target, 'id', id, 'characters', characters)) from found) as rows,
+       (select jsonb_agg(jsonb_build_object('memoryId', memory_id, 'rootId', root_id, 'by', covered_by)) from coverage)
+         as coverage`,
+    [scope.bankId, ids.at, ids.memories, ids.observations, scope.targets, scope.tags, scope.observationStates],
+  );
+  return { rows: rows[0]?.rows ?? [], coverage: rows[0]?.coverage ?? [] };
+}
+
+/** What cited a memory at an instant: the roots, how they stood, and what had superseded them. */
+export interface CitationThen {
+  readonly memoryId: string;
+  readonly rootState: ObservationState;
+  readonly rootSupersededBy: string | null;
+}
+
+export async function citationsAsOf(
+  db: Queryable,
+  bankId: string,
+  options: { readonly memoryIds: readonly string[]; readonly at: Date },
+): Promise<CitationThen[]> {
+  if (options.memoryIds.length === 0) return [];
+  // Index observation_sources_memory, then primary keys.
+  const { rows } = await db.query<CitationThen>(
+    `with ${wasThen}, ${linksStood},
+     stood as materialized (
+       select linked.memory_id, linked.observation_id, coalesce(r.canonical_id, o.id) as root_id
+       from linked join (${observationsStood}) on o.bank_id = $1 and o.id = linked.observation_id
+       where linked.memory_id = any($3::uuid[]) and r.is_there)
+     select stood.memory_id as "memoryId", s.state as "rootState", r.superseded_by as "rootSupersededBy"
+     from stood join (${observationsStood}) on o.bank_id = $1 and o.id = stood.root_id
+     where r.is_there order by stood.memory_id, stood.observation_id`,
+    [bankId, options.at, options.memoryIds],
+  );
+  return rows;
+}
+
+/** {@link loadObservations} at an instant. Sources that were edited since count as evidence, and are not quoted. */
+export async function loadObservationsAsOf(
+  db: Queryable,
+  bankId: string,
+  options: { readonly ids: readonly string[]; readonly sourcesPerItem: number; readonly at: Date },
+): Promise<RecalledObservation[]> {
+  if (options.ids.length === 0) return [];
+  // Primary keys, observations_canonical, conflicts_pair and conflicts_right.
+  const { rows } = await db.query<ObservationRow>(
+    `with ${wasThen}, ${linksStood},
+     quarrels as materialized (select * from engram.conflicts_then($1, $2)),
+     roots as materialized (
+       select o.id, r.text, o.tags, r.version, r.valid_from, r.valid_to, r.occurred_start, r.occurred_end,
+         r.superseded_by, r.canonical_id, s.state
+       from (${observationsStood}) where o.bank_id = $1 and o.id = any($3::uuid[]) and r.is_there),
+     -- A root and what was folded into it.
+     members as materialized (
+       select id as root_id, id from roots
+       union
+       select o.canonical_id, o.id from engram.observations o
+       where o.bank_id = $1 and o.canonical_id = any($3::uuid[]) and o.id not in (select was.id from was)
+       union
+       select was.canonical_id, was.id from was where was.stood and was.canonical_id = any($3::uuid[])),
+     evidence as materialized (
+       select distinct members.root_id, m.id, m.text, m.source_ref, m.mentioned_at, m.occurred_start, m.created_at,
+         m.edited_at is null or m.edited_at <= $2 as is_kept
+       from members join linked on linked.observation_id = members.id
+       join engram.memories m on m.bank_id = $1 and m.id = linked.memory_id
+       where m.created_at <= $2 and (m.invalidated_at is null or m.invalidated_at > $2)
+         and m.id not in (select i.memory_id from engram.memories_invalid_then($1, $2) as i)),
+     open as materialized (
+       select c.id, c.left_id, c.right_id, c.reason from engram.conflicts c
+       where c.bank_id = $1 and (c.left_id = any($3::uuid[]) or c.right_id = any($3::uuid[])) and c.created_at <= $2
+         and (c.status = 'open' or c.resolved_at > $2) and c.id not in (select q.id from quarrels q)
+       union all
+       select q.id, (q.image ->> 'left')::uuid, (q.image ->> 'right')::uuid, q.image ->> 'reason'
+       from quarrels q where q.image ->> 'status' = 'open')
+     select roots.*, (select count(*) from evidence e where e.root_id = roots.id) as evidence,
+       coalesce((
+         select jsonb_agg(jsonb_build_object('id', n.id, 'text', n.text, 'sourceRef', n.source_ref,
+           'mentionedAt', n.mentioned_at, 'occurredStart', n.occurred_start) order by n.place)
+         from (
+           select e.*, row_number() over (order by coalesce(e.mentioned_at, e.created_at) desc, e.id desc) as place
+           from evidence e where e.root_id = roots.id and e.is_kept) as n
+         where n.place <= $4), '[]') as sources,
+       coalesce((
+         select jsonb_agg(jsonb_build_object('id', open.id, 'otherId', o.id, 'otherText', r.text, 'reason', open.reason)
+           order by open.id)
+         from open join (${observationsStood}) on o.bank_id = $1
+           and o.id = case when open.left_id = roots.id then open.right_id else open.left_id end
+         where r.is_there and roots.id in (open.left_id, open.right_id)), '[]') as conflicts
+     from roots`,
+    [bankId, options.at, options.ids, options.sourcesPerItem],
+  );
+  return rows.map(toObservation);
+}
