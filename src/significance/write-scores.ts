@@ -105,8 +105,11 @@ export async function writeScores(
       event('memory.scored', row.id, { score: significance, by: deps.scorer.scoredBy, entities }),
     ),
     ...pins.lost.map((id) => event('memory.unpinned', id, { pin: 'auto' })),
-    ...pins.pinned.map((id) => event('memory.pinned', id, { pin: 'auto' })),
-    ...pins.evicted.map(({ id, for: newer }) => event('memory.evicted', id, newer === null ? {} : { for: newer })),
+    ...pins.pinned.flatMap((newer) => [
+      event('memory.pinned', newer, { pin: 'auto' }),
+      ...pins.evicted.filter((one) => one.for === newer).map(({ id }) => event('memory.evicted', id, { for: newer })),
+    ]),
+    ...pins.evicted.filter((one) => one.for === null).map(({ id }) => event('memory.evicted', id, {})),
   ]);
   await deps.racepoints.reach('score:before-commit', { bankId, memoryIds: scored.map(({ row }) => row.id) });
   return {
