@@ -9,6 +9,7 @@ import type { MissReason } from './guards.ts';
 import { insertHistory, proposedRows, type RejectedOp } from './history.ts';
 import { holdModel } from './hold-model.ts';
 import { type Judged, lockAndJudge, type ShownTexts } from './judge-groups.ts';
+import { type KeptGroup, keepPinned } from './keep-pinned.ts';
 import { allowedRetirements } from './loss-budget.ts';
 import type { OpGroup } from './plan.ts';
 import type { RecentText, RecentTexts } from './recent-texts.ts';
@@ -47,6 +48,8 @@ export interface ApplyResult {
   readonly missed: readonly { readonly group: OpGroup; readonly reason: MissReason }[];
   /** Retirements over the loss budget: listed as proposed, not done. */
   readonly heldBack: readonly OpGroup[];
+  /** Would have retired what is pinned: refused, and on the change set as that. */
+  readonly kept: readonly KeptGroup[];
   readonly bankGone: boolean;
 }
 
@@ -105,19 +108,18 @@ async function applyLocked(
     },
   );
   if (judged === null) {
-    return { result: { applied: [], proposed: [], missed: [], heldBack: [], bankGone: true }, shows: null };
+    return { result: { applied: [], proposed: [], missed: [], heldBack: [], kept: [], bankGone: true }, shows: null };
   }
-  const { applied, heldBack } = isReview
-    ? { applied: [], heldBack: [] }
-    : await weighLosses(tx, request, judged.holding);
-  const proposed = isReview ? judged.holding : [];
+  const { holding, kept } = await keepPinned(tx, request.bankId, judged.holding);
+  const { applied, heldBack } = isReview ? { applied: [], heldBack: [] } : await weighLosses(tx, request, holding);
+  const proposed = isReview ? holding : [];
 
   const now = deps.clock.now();
   const writes = await writeGroups(tx, { ...request, now, newId: deps.newId }, judged, applied);
   await deps.racepoints.reach('apply:ops-written', { memoryIds });
   await propose(tx, request, proposed, 'review');
   await propose(tx, request, heldBack, 'loss-budget');
-  const rejected = judged.quotesErased ? [] : request.rejected;
+  const rejected = [...(judged.quotesErased ? [] : request.rejected), ...kept.flatMap((group) => group.rejected)];
   await insertHistory(
     tx,
     { ...request, rejected },
@@ -128,12 +130,17 @@ async function applyLocked(
     },
   );
   await insertEvents(tx, request.bankId, writes.events);
-  if (request.attemptId !== null && judged.missed.length === 0) {
+  if (request.attemptId !== null && isWhole({ missed: judged.missed, kept })) {
     await finishAttempt(tx, { bankId: request.bankId, id: request.attemptId, outcome: 'applied' });
   }
   await deps.racepoints.reach(request.kind === 'sweep' ? 'sweep:before-commit' : 'apply:before-commit', { memoryIds });
-  const result = { applied, proposed, missed: judged.missed, heldBack, bankGone: false };
+  const result = { applied, proposed, missed: judged.missed, heldBack, kept, bankGone: false };
   return { result, shows: judged.epoch === null ? null : shownBy(writes, judged.epoch + 1) };
+}
+
+/** Whether no memory of it is left to be decided. */
+export function isWhole({ missed, kept }: Pick<ApplyResult, 'missed' | 'kept'>): boolean {
+  return missed.length === 0 && kept.every(({ group }) => group.memberIds.length === 0);
 }
 
 function scopeKey({ bankId, tags }: Pick<ApplyRequest, 'bankId' | 'tags'>): string {

@@ -2,7 +2,7 @@ import { finishAttempt, startAttempt } from '../store/attempts.ts';
 import { countConsolidated } from '../store/cost-report.ts';
 import { type DueMemory, reloadPending } from '../store/due-memories.ts';
 import { readScopeEpoch } from '../store/scopes.ts';
-import { type ApplyResult, applyGroups } from './apply.ts';
+import { type ApplyResult, applyGroups, isWhole } from './apply.ts';
 import type { ProposedOp } from './decider.ts';
 import { decisionKey } from './decision-key.ts';
 import { dedup } from './dedup.ts';
@@ -10,7 +10,7 @@ import type { EngineDeps } from './dependencies.ts';
 import { failureOf } from './failures.ts';
 import { type MissReason, sameScope } from './guards.ts';
 import type { RejectedOp } from './history.ts';
-import type { Refusal } from './notes.ts';
+import { type Refusal, toRefusal } from './notes.ts';
 import { inPhase } from './phase.ts';
 import { groupOps, observationIdsOf, type PlannedOp, resolveOps } from './plan.ts';
 import { type Decision, idsOf, proposeBatch } from './propose-batch.ts';
@@ -204,7 +204,13 @@ class BatchRun {
         return [];
       }
       this.#take(result);
-      if (endsAttempt && result.missed.length === 0) this.#attemptEnded = true;
+      if (endsAttempt && isWhole(result)) this.#attemptEnded = true;
+      for (const { group, rejected } of result.kept) {
+        for (const id of this.#asksAgain(memories, group.memberIds)) {
+          again.add(id);
+          this.#refusals.set(id, rejected.map(toRefusal));
+        }
+      }
       const moved = result.missed.filter((miss) => miss.reason === 'scope_moved').map((miss) => miss.group);
       for (const miss of result.missed) {
         this.#countReplan(miss.reason);
@@ -222,9 +228,14 @@ class BatchRun {
   /** Memories that no accepted op names: asked for once more, told why, then without progress (law L5). */
   #unnamed(memories: readonly DueMemory[], decision: Decision): string[] {
     const named = new Set(this.#namedBy(decision, decision.ops));
+    const unnamed = memories.filter((memory) => !named.has(memory.id)).map((memory) => memory.id);
+    return this.#asksAgain(memories, unnamed);
+  }
+
+  #asksAgain(memories: readonly DueMemory[], ids: readonly string[]): string[] {
     const askAgain: string[] = [];
     for (const memory of memories) {
-      if (named.has(memory.id)) continue;
+      if (!ids.includes(memory.id)) continue;
       if (this.#askedAgain.has(memory.id)) this.#noProgress.push(memory);
       else {
         this.#askedAgain.add(memory.id);
@@ -281,6 +292,10 @@ class BatchRun {
     for (const group of [...result.applied, ...result.proposed])
       for (const id of group.memberIds) this.#decided.add(id);
     for (const group of result.proposed) this.#proposed += group.ops.length;
+    for (const { rejected } of result.kept) {
+      for (const { validator } of rejected) this.#deps.metrics.opsRejected.inc({ validator });
+      this.#rejected.push(...rejected);
+    }
     for (const group of result.heldBack) {
       for (const op of group.ops) {
         this.#deps.metrics.opsRejected.inc({ validator: 'loss-budget' });

@@ -12,6 +12,11 @@ export interface Refusal {
   readonly reason: string;
 }
 
+/** Of an op whose text, if it had one, was not the trouble. */
+export function toRefusal({ op, validator, reason }: Omit<Refusal, 'text'>): Refusal {
+  return { op, text: null, validator, reason };
+}
+
 /** A memory that is asked for again. */
 export interface Unsettled {
   readonly alias: Alias;

@@ -59,3 +59,23 @@ export async function linksOn(tx: Queryable, bankId: string, observationIds: rea
   );
   return rows;
 }
+
+/** Those of the roots that a valid pinned memory speaks for, itself or through what is folded into them. */
+export async function restingOnPins(
+  tx: Queryable,
+  bankId: string,
+  rootIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (rootIds.length === 0) return new Set();
+  // Primary keys and observations_canonical.
+  const { rows } = await tx.query<{ id: string }>(
+    `select distinct root.id
+     from engram.observations root
+     join engram.observations o on o.bank_id = root.bank_id and (o.id = root.id or o.canonical_id = root.id)
+     join engram.observation_sources s on s.bank_id = o.bank_id and s.observation_id = o.id
+     join engram.memories m on m.bank_id = s.bank_id and m.id = s.memory_id
+     where root.bank_id = $1 and root.id = any($2::uuid[]) and m.pin is not null and m.invalidated_at is null`,
+    [bankId, rootIds],
+  );
+  return new Set(rows.map((row) => row.id));
+}

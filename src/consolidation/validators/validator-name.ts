@@ -15,6 +15,7 @@ export const validatorNames = [
   'prompt-echo',
   'retire-told',
   'loss-budget',
+  'pinned',
 ] as const;
 
 export type ValidatorName = (typeof validatorNames)[number];
