@@ -4,12 +4,14 @@ import { wordVector } from '../support/fake-embedder.ts';
 import { answer, type ScriptedRequest, tokensOfBytes } from '../support/scripted-model/reply.ts';
 import {
   batchOf,
+  honestScore,
   op,
   pairOf,
   purposeOf,
   rewriteOf,
   type ScriptedBatch,
   type ScriptedOp,
+  scoresOf,
 } from '../support/scripted-model/understand.ts';
 import type { Handler } from '../support/scripted-model.ts';
 
@@ -45,6 +47,10 @@ export function modelOfRules(reasoningTokens: number): Handler {
         const { text, sources } = rewriteOf(request);
         const told = sources.map((source) => ({ text: source.text, mentionedAt: date(source.mentioned_at) }));
         return charged(request, await rules.rewrite({ text, sources: told }, options), reasoningTokens / 4);
+      }
+      case 'significance': {
+        const { memories } = scoresOf(request);
+        return charged(request, { scores: memories.map(honestScore) }, reasoningTokens / 4);
       }
       case 'check':
         return charged(request, { ok: true }, 0);

@@ -60,9 +60,10 @@ test('random histories by concurrent workers: over the cap only by manual pins, 
     }
     switch (one.do) {
       case 'edit':
+        edits += 1;
         await deps.db.query('update engram.memories set text = $2 where id = $1', [
           memoryId,
-          `${one.score}: edited ${(edits += 1)}`,
+          `${one.score}: edited ${edits}`,
         ]);
         return;
       case 'invalidate':

@@ -1,4 +1,5 @@
 import { cleanText } from '../../consolidation/llm/prompt-text.ts';
+import { secretMarker } from '../../models/scrub-secrets.ts';
 import { isSignificance, type ScoreAnswer } from '../scorer.ts';
 
 const mostEntities = 20;
@@ -85,7 +86,8 @@ function entitiesIn(list: unknown, shown: string): string[] {
       .replace(/\p{Cc}/gu, ' ')
       .trim();
     const key = folded(name);
-    if (key !== '' && said.includes(key) && !names.has(key)) names.set(key, name);
+    if (key === '' || name.includes(secretMarker) || !said.includes(key) || names.has(key)) continue;
+    names.set(key, name);
   }
   return [...names.values()].slice(0, mostEntities);
 }

@@ -47,13 +47,23 @@ export function op(kind: string, fields: Partial<Omit<ScriptedOp, 'op'>> = {}): 
   return { op: kind, ...none, ...fields };
 }
 
-export type ScriptedPurpose = 'consolidate' | 'adjudicate' | 'rewrite' | 'check' | 'embed';
+/** What scoring sends. */
+export interface ScriptedScores {
+  readonly memories: readonly {
+    readonly alias: string;
+    readonly text: string;
+    readonly context: string | null;
+    readonly dialogue: readonly unknown[];
+  }[];
+}
+
+export type ScriptedPurpose = 'significance' | 'consolidate' | 'adjudicate' | 'rewrite' | 'check' | 'embed';
 
 /** By the shape of what is asked, so that it also holds where the schema is not sent as a schema. */
 export function purposeOf(request: ScriptedRequest): ScriptedPurpose {
   if (request.path.endsWith('/embeddings')) return 'embed';
   const document = documentOf(request);
-  if (Array.isArray(document.memories)) return 'consolidate';
+  if (Array.isArray(document.memories)) return 'observations' in document ? 'consolidate' : 'significance';
   if ('held' in document && 'offered' in document) return 'adjudicate';
   if (Array.isArray(document.sources)) return 'rewrite';
   return 'check';
@@ -61,6 +71,10 @@ export function purposeOf(request: ScriptedRequest): ScriptedPurpose {
 
 export function batchOf(request: ScriptedRequest): ScriptedBatch {
   return documentOf(request) as unknown as ScriptedBatch;
+}
+
+export function scoresOf(request: ScriptedRequest): ScriptedScores {
+  return documentOf(request) as unknown as ScriptedScores;
 }
 
 export function pairOf(request: ScriptedRequest): ScriptedPair {
@@ -104,6 +118,8 @@ export function answerHonestly(request: ScriptedRequest): Reply {
   switch (purpose) {
     case 'consolidate':
       return answer({ ops: opsFor(batchOf(request)) });
+    case 'significance':
+      return answer({ scores: scoresOf(request).memories.map(honestScore) });
     case 'adjudicate': {
       const { held, offered } = pairOf(request);
       const verdict = alike(held.text) === alike(offered.text) ? 'same' : 'different';
@@ -120,6 +136,18 @@ export function answerHonestly(request: ScriptedRequest): Reply {
     default:
       return purpose satisfies never;
   }
+}
+
+/** By a word or two; names are what begins with a capital inside the text. */
+export function honestScore({ alias, text }: ScriptedScores['memories'][number]) {
+  const significance = /allerg|remember/i.test(text)
+    ? 3
+    : /always|never|lives|birthday/i.test(text)
+      ? 2
+      : /thank/i.test(text)
+        ? 0
+        : 1;
+  return { alias, significance, entities: text.match(/(?<=\s)\p{Lu}\p{L}+/gu) ?? [] };
 }
 
 /** One operation a text: equal memories create one observation together, or reinforce the one shown. */
