@@ -125,7 +125,10 @@ describe('an observation that rests on a pinned memory is not retired by consoli
 
   it('a memory whose op stood or fell with it is asked about once more, told why', async () => {
     await pin(await aboutToRetire());
-    decider.propose_ = (batch) => {
+    const open: number[] = [];
+    decider.propose_ = async (batch) => {
+      const unfinished = 'select from engram.attempts where bank_id = $1 and finished_at is null';
+      open.push((await bench.rows(unfinished, [bench.bankId])).length);
       if (batch.notes.length > 0) return [createOp(memoryAlias(batch, noTea), 'n1', noTea)];
       const target = observationAlias(batch, tea);
       return [
@@ -142,6 +145,8 @@ describe('an observation that rests on a pinned memory is not retired by consoli
       ];
     };
     expect((await consolidate()).counts.rejected).toEqual({ pinned: 1, 'depends-on-rejected': 1 });
+    // The attempt goes on with the second request: a crash in it would be accused of it.
+    expect(open).toEqual([1, 1]);
     expect(decider.batches.at(-1)?.notes.join('\n')).toMatch(/was refused by pinned: it rests on a pinned memory/);
     expect(await liveTexts(bench)).toEqual([tea, noTea]);
     expect(await states(bench)).toEqual({ [tea]: 'consolidated', [noTea]: 'consolidated' });
