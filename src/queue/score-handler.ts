@@ -2,7 +2,6 @@ import type { Database } from '../db/database.ts';
 import type { SignificanceEngine } from '../significance/significance.ts';
 import { dueWorkOf } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
-import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BatchSliceEnd, runBatchSlice } from './batch-slice.ts';
 import type { Boss } from './boss.ts';
 import type { Claim, JobOutcome } from './claim.ts';
@@ -18,7 +17,6 @@ export interface ScoreHandlerDeps {
   readonly significance: Pick<SignificanceEngine, 'scoreBatch'>;
   /** Whether a job of another bank has to wait for this one, or no more are handed out: its successor goes on later. */
   readonly anotherBankWaits: () => Promise<boolean>;
-  readonly racepoints: Racepoints;
 }
 
 /** A job this close to its time is not sent away again. */
@@ -26,12 +24,12 @@ const toleranceMs = 250;
 
 /** One job: a minute of batches of its bank, or, where it comes before its time, a later job in its place. */
 export function createScoreHandler(deps: ScoreHandlerDeps): (claim: Claim) => Promise<JobOutcome> {
-  const { db, significance, racepoints } = deps;
+  const { db, boss, significance } = deps;
 
   return async (claim) => {
     const { bankId, trigger } = claim.payload;
     if (!isImmediate(trigger) && !isDue(await dueWorkOf(db, bankId, scoresAtOnceCount))) {
-      await settleJob(deps, claim, {
+      await settleJob({ db, boss }, claim, {
         output: { outcome: 'early' },
         worked: false,
         next: async (tx) => {
@@ -51,13 +49,11 @@ export function createScoreHandler(deps: ScoreHandlerDeps): (claim: Claim) => Pr
     });
     const outcome: JobOutcome = claim.signal.aborted ? 'aborted' : end.stuck === null ? 'scored' : 'deferred';
     const told = { outcome, scored: end.done };
-    await racepoints.reach('slice:before-complete', { bankId, jobId: claim.id });
-    await settleJob(deps, claim, {
+    await settleJob({ db, boss }, claim, {
       output: end.stuck === null ? told : { ...told, message: end.stuck.message },
       worked: outcome === 'scored',
       next: async (tx) => scoreSuccessorOf(end, await dueWorkOf(tx, bankId, scoresAtOnceCount)),
     });
-    await racepoints.reach('slice:after-complete', { bankId, jobId: claim.id });
     return outcome;
   };
 }

@@ -43,7 +43,12 @@ export async function readStory(db: Database, bank: string): Promise<BankStory> 
        where c.bank_id = $1 order by 1, 2, 3, 4, 5`,
       [bank],
     ),
-    db.query('select kind, count(*)::int as times from engram.events where bank_id = $1 group by 1 order by 1', [bank]),
+    // Scores come in their own time, and pins with them.
+    db.query(
+      `select kind, count(*)::int as times from engram.events
+       where bank_id = $1 and kind not in ('memory.scored', 'memory.pinned', 'memory.evicted') group by 1 order by 1`,
+      [bank],
+    ),
   ]);
   return { observations: observations.rows, conflicts: conflicts.rows, ops: ops.rows, events: events.rows };
 }

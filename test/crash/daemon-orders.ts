@@ -7,6 +7,8 @@ export interface DyingDaemonSettings {
    * of a memory that says {@link poison}; `llm` is what the daemon makes of its settings by itself.
    */
   readonly decider?: 'rules' | 'held' | 'deaf' | 'mortal' | 'llm';
+  /** The rules score, whoever decides; `deaf` never answers and never listens. */
+  readonly scorer?: 'rules' | 'deaf';
   /** In force from the start; as by message. */
   readonly trap?: Trap;
 }

@@ -10,6 +10,8 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import type { Decider } from '../../src/consolidation/decider.ts';
 import { createRulesDecider } from '../../src/consolidation/rules/rules-decider.ts';
 import { runDaemon } from '../../src/daemon/run-daemon.ts';
+import { createRulesScorer } from '../../src/significance/rules/rules-scorer.ts';
+import type { Scorer } from '../../src/significance/scorer.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { errorMessage } from '../../src/telemetry/engramd-error.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -84,6 +86,17 @@ function createDecider(kind: Exclude<DyingDaemonSettings['decider'], 'llm'> = 'r
   };
 }
 
+function createScorer(kind: DyingDaemonSettings['scorer'] = 'rules'): Scorer {
+  const rules = createRulesScorer();
+  return {
+    ...rules,
+    score(...asked) {
+      say({ msg: 'scoring' });
+      return kind === 'deaf' ? new Promise<never>(() => undefined) : rules.score(...asked);
+    },
+  };
+}
+
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) return reject(signal.reason);
@@ -106,6 +119,7 @@ try {
     clock: systemClock,
     racepoints,
     embedder: createFakeEmbedder(),
+    scorer: createScorer(settings.scorer),
     ...(settings.decider !== 'llm' && { decider: createDecider(settings.decider) }),
     extraServerSettings: { fsync: 'off' },
   });

@@ -212,13 +212,14 @@ export async function soon<T>(what: string, thing: Promise<T>, withinMs = 30_000
   }
 }
 
+/** Scores come in their own time. */
 async function leftToDo(db: Database, bank: string): Promise<string[]> {
   const { rows } = await db.query<{ what: string; n: number }>(
     `select 'pending' as what, count(*)::int as n from engram.memories where bank_id = $1 and state = 'pending'
      union all select 'without a vector', count(*)::int from engram.memories where bank_id = $1 and embedding is null
      union all select 'to replan', count(*)::int from engram.observations where bank_id = $1 and needs_replan_at is not null
      union all select 'jobs: ' || string_agg(name || ' ' || state || ' ' || start_after - now(), ' '), count(*)::int
-       from pgboss.job where singleton_key = $1 and state <= 'active'`,
+       from pgboss.job where singleton_key = $1 and state <= 'active' and name <> 'score'`,
     [bank],
   );
   return rows.filter((row) => row.n > 0).map((row) => `${row.n} ${row.what}`);

@@ -25,6 +25,14 @@ export const cyclePoints = [
   'cycle:before-end',
 ] as const satisfies readonly RacepointName[];
 
+/** Between what a scorer says and what the bank keeps of it. */
+export const scorePoints = ['score:called', 'score:before-commit'] as const satisfies readonly RacepointName[];
+
+/** In what is kept of the store, and what brings it back. */
+export const keepingPoints: readonly RacepointName[] = racepointNames.filter((name) =>
+  /^(pin|backup|restore|snapshot|import):/.test(name),
+);
+
 /** In what the daemon's life is made of: what is done there is found again, or not begun, by whoever starts next. */
 export const lifePoints = [
   'sweep:before-commit',
@@ -34,7 +42,14 @@ export const lifePoints = [
   'park:released',
 ] as const satisfies readonly RacepointName[];
 
-const others: ReadonlySet<RacepointName> = new Set([...callPoints, ...decisionPoints, ...cyclePoints, ...lifePoints]);
+const others: ReadonlySet<RacepointName> = new Set([
+  ...callPoints,
+  ...decisionPoints,
+  ...cyclePoints,
+  ...scorePoints,
+  ...keepingPoints,
+  ...lifePoints,
+]);
 
 /** On the way of a memory that the rules decide. */
 export const workPoints: readonly RacepointName[] = racepointNames.filter((name) => !others.has(name));

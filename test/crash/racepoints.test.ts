@@ -3,7 +3,15 @@ import { type RacepointName, racepointNames } from '../../src/telemetry/racepoin
 import { type BankStory, expectAppliedOnce, readStory } from './bank-state.ts';
 import { killDaemons } from './daemon-process.ts';
 import { createLane, type Lane, soon } from './lane.ts';
-import { callPoints, cyclePoints, decisionPoints, lifePoints, workPoints } from './points.ts';
+import {
+  callPoints,
+  cyclePoints,
+  decisionPoints,
+  keepingPoints,
+  lifePoints,
+  scorePoints,
+  workPoints,
+} from './points.ts';
 import { createPool } from './pool.ts';
 import { load } from './workload.ts';
 
@@ -71,10 +79,10 @@ test('the workload has duplicates, updates and supersessions to lose or to do tw
 
 test('every racepoint is died at', () => {
   expect([...new Set(deaths.map(({ point }) => point))]).toEqual(workPoints);
-  // The others die in paid-answers.test.ts, decisions.test.ts and sleep-steps.test.ts; those of the daemon's life are
-  // where its own tests hold it.
-  const grouped = [...workPoints, ...callPoints, ...decisionPoints, ...cyclePoints, ...lifePoints];
-  expect(grouped.sort()).toEqual([...racepointNames].sort());
+  // The others die in paid-answers.test.ts, decisions.test.ts, sleep-steps.test.ts and scores.test.ts; backups, snapshots,
+  // restores and imports where theirs do; those of the daemon's life are where its own tests hold it.
+  const others = [...callPoints, ...decisionPoints, ...cyclePoints, ...scorePoints, ...keepingPoints, ...lifePoints];
+  expect([...workPoints, ...others].sort()).toEqual([...racepointNames].sort());
 });
 
 describe.concurrent('SIGKILL, then a restart: each memory applied once', { timeout: 120_000 }, () => {
