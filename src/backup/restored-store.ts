@@ -83,7 +83,7 @@ async function keepWhatWasForgotten(session: Queryable, erasures: readonly Erasu
   }
   // Primary keys. Due is what came back, and what the backup knows nothing of: its words may stand in the history of a
   // memory that is gone.
-  const { rowCount } = await session.query(
+  await session.query(
     `insert into engram.erasures_due as due (bank_id, memory_id, erased_at)
      select k.bank_id, k.memory_id, min(k.erased_at) from kept_erasures k
      where exists (select from engram.memories m where m.bank_id = k.bank_id and m.id = k.memory_id)
@@ -98,5 +98,7 @@ async function keepWhatWasForgotten(session: Queryable, erasures: readonly Erasu
      order by bank_id, memory_id, cardinality(observation_ids) desc, erased_at
      on conflict do nothing`,
   );
-  return rowCount;
+  // Those among them that the store that was backed up had not come to.
+  const { rows } = await session.query<{ due: number }>('select count(*)::int as due from engram.erasures_due');
+  return rows[0]?.due ?? 0;
 }

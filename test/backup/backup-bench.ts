@@ -127,29 +127,30 @@ export function catalogOf(connectionString: string): Promise<string[]> {
   return onSession(connectionString, async (session) => {
     const { rows } = await session.query<{ part: string }>(
       `select part from (
-         select 'column ' || c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' '
-           || a.attnotnull || ' ' || a.attidentity || a.attgenerated || ' ' || a.attstorage || ' '
-           || coalesce(pg_get_expr(d.adbin, d.adrelid), '') as part
+         select concat_ws(' ', 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           a.attidentity, a.attgenerated, a.attstorage, pg_get_expr(d.adbin, d.adrelid)) as part
          from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
          left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
          where c.relnamespace = 'engram'::regnamespace and c.relkind = 'r'
          union all
-         select 'index ' || pg_get_indexdef(i.indexrelid) || ' ' || i.indisvalid || i.indisprimary
+         select concat_ws(' ', 'index', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisprimary)
          from pg_index i join pg_class c on c.oid = i.indrelid
          where c.relnamespace = 'engram'::regnamespace and c.relkind = 'r'
          union all
-         select 'constraint ' || k.conrelid::regclass || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid) || ' ' || k.convalidated
-         from pg_constraint k where k.connamespace = 'engram'::regnamespace and k.conrelid <> 0
+         select concat_ws(' ', 'constraint', c.relname, k.conname, pg_get_constraintdef(k.oid), k.convalidated)
+         from pg_constraint k join pg_class c on c.oid = k.conrelid
+         where k.connamespace = 'engram'::regnamespace
          union all
-         select 'trigger ' || pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
+         select concat_ws(' ', 'trigger', pg_get_triggerdef(t.oid), t.tgenabled)
          from pg_trigger t join pg_class c on c.oid = t.tgrelid
          where c.relnamespace = 'engram'::regnamespace and not t.tgisinternal
          union all
-         select 'function ' || pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'engram'::regnamespace
+         select concat_ws(' ', 'function', pg_get_functiondef(p.oid)) from pg_proc p
+         where p.pronamespace = 'engram'::regnamespace
          union all
-         select 'sequence ' || sequencename || ' ' || increment_by from pg_sequences where schemaname = 'engram'
+         select concat_ws(' ', 'sequence', sequencename, increment_by) from pg_sequences where schemaname = 'engram'
          union all
-         select 'migration ' || version || ' ' || name || ' ' || checksum from engram.migrations
+         select concat_ws(' ', 'migration', version, name, checksum) from engram.migrations
        ) as parts order by part`,
     );
     return rows.map(({ part }) => part);
