@@ -12,6 +12,7 @@ interface RecallOptions {
   readonly tag?: readonly string[];
   readonly only?: 'observations' | 'memories';
   readonly pinned?: true;
+  readonly asOf?: string;
   readonly superseded?: true;
   readonly folded?: true;
   readonly retired?: true;
@@ -30,6 +31,7 @@ export function addRecall(program: Command, context: CommandContext): void {
     .option('--tag <tag>', 'only what carries this tag, may be given again', collect)
     .addOption(new Option('--only <what>', 'one kind of item').choices(['observations', 'memories']))
     .option('--pinned', 'what is pinned first')
+    .option('--as-of <time>', 'what it would have answered then (ISO 8601 with a zone), or so long ago: 45m, 2h, 3d')
     .option('--superseded', 'also what was true once')
     .option('--folded', 'also what was folded into something else')
     .option('--retired', 'also what was retired')
@@ -38,7 +40,8 @@ export function addRecall(program: Command, context: CommandContext): void {
       `
 Examples:
   $ engramd recall "which paper does Mara like?"
-  $ engramd recall "delivery address" --superseded --json | jq -r '.items[].text'`,
+  $ engramd recall "delivery address" --superseded --json | jq -r '.items[].text'
+  $ engramd recall "delivery address" --as-of 2026-03-02T09:00:00+01:00`,
     )
     .action(async (text: string, options: RecallOptions, command: Command) => {
       const globals = globalOptions(command);
@@ -53,6 +56,7 @@ Examples:
             ...(options.tag && { tags: options.tag }),
             ...(options.only && { only: options.only }),
             ...(options.pinned && { pinned: true }),
+            ...(options.asOf !== undefined && { as_of: options.asOf }),
             ...(options.superseded && { include_superseded: true }),
             ...(options.folded && { include_folded: true }),
             ...(options.retired && { include_retired: true }),
@@ -64,8 +68,14 @@ Examples:
     });
 }
 
-export function printRecall(terminal: Terminal, { items, degraded }: RecallResult): void {
+export function printRecall(terminal: Terminal, { items, degraded, as_of: asOf }: RecallResult): void {
   if (degraded) terminal.note('engramd: the embedder did not answer; only words were compared');
+  if (asOf && asOf.edited_since > 0) {
+    const are = asOf.edited_since === 1 ? 'memory was' : 'memories were';
+    terminal.note(
+      `engramd: ${asOf.edited_since} ${are} edited since ${asOf.at}; what they said is not kept, and they are left out`,
+    );
+  }
   if (items.length === 0) terminal.out('nothing found');
   for (const item of items) {
     switch (item.type) {

@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import { createRecall } from '../../recall/recall.ts';
+import { createRecall, type RecallRequest, type RecallResult } from '../../recall/recall.ts';
+import { createRecallAsOf, InstantError } from '../../recall/recall-as-of.ts';
 import { findBank } from '../../store/banks.ts';
-import { bankNotFound } from '../api-error.ts';
+import { ApiError, bankNotFound } from '../api-error.ts';
 import type { AppDeps } from '../app-deps.ts';
+import { instantOf } from '../as-of.ts';
 import { presentRecall } from '../present.ts';
 import { type Route, route } from '../route.ts';
 import { bankParams, recallResultSchema } from '../schemas.ts';
@@ -14,6 +16,19 @@ const wholeNumber = (from: number, to: number) => {
 
 export function recallRoutes(deps: AppDeps): Route[] {
   const { recall } = createRecall(deps);
+  const recallAsOf = createRecallAsOf(deps);
+
+  async function recallThen(request: RecallRequest, asOf: string): Promise<RecallResult> {
+    try {
+      const result = await recallAsOf({ ...request, asOf: instantOf(asOf, deps.clock.now()) });
+      if (result) return result;
+    } catch (thrown) {
+      if (thrown instanceof InstantError) throw new ApiError(400, thrown.code, thrown.message);
+      throw thrown;
+    }
+    throw bankNotFound(request.bankId);
+  }
+
   return [
     route({
       method: 'POST',
@@ -43,6 +58,10 @@ export function recallRoutes(deps: AppDeps): Route[] {
           pinned: z.boolean().optional().meta({
             description: 'What is pinned comes first, the newest pins ahead, and counts in limit and max_tokens.',
           }),
+          as_of: z.string().max(64).optional().meta({
+            description:
+              'What the bank would have answered at this instant, by what it knew then: ISO 8601 with a zone, or how long ago: `90s`, `45m`, `2h`, `3d`, `1w`. What was forgotten since stays forgotten, what was edited since is left out. State and pin of a memory are those of now.',
+          }),
           include_superseded: z.boolean().optional(),
           include_folded: z.boolean().optional(),
           include_retired: z.boolean().optional(),
@@ -51,12 +70,16 @@ export function recallRoutes(deps: AppDeps): Route[] {
           path: ['pinned'],
           message: 'is about memories, which "only": "observations" leaves out',
         })
+        .refine(({ pinned, as_of }) => !pinned || as_of === undefined, {
+          path: ['pinned'],
+          message: 'is about now; which pins there were "as_of" an instant is not known',
+        })
         .meta({ id: 'RecallRequest' }),
       response: recallResultSchema,
       successStatus: 200,
       isWork: true,
       async handle({ params, body, signal }) {
-        const result = await recall({
+        const request: RecallRequest = {
           bankId: params.bank,
           query: body.query,
           limit: body.limit,
@@ -69,7 +92,8 @@ export function recallRoutes(deps: AppDeps): Route[] {
           includeFolded: body.include_folded,
           includeRetired: body.include_retired,
           signal,
-        });
+        };
+        const result = await (body.as_of === undefined ? recall(request) : recallThen(request, body.as_of));
         if (result.items.length === 0 && !(await findBank(deps.db, params.bank))) throw bankNotFound(params.bank);
         return { status: 200, body: presentRecall(result) };
       },
