@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { DatabaseClosedError } from '../../src/db/errors.ts';
 import { type Listener, type ListenerDeps, startListener } from '../../src/db/listener.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
@@ -170,4 +171,55 @@ test('stops although the network is gone and nobody answers its goodbye', async 
   } finally {
     await proxy.close();
   }
+});
+
+test('keeps what it was admitted with for as long as its session stands', async () => {
+  const admit = async (session: { query(text: string): Promise<unknown> }) => {
+    await session.query('select pg_advisory_lock_shared(4711)');
+    return null;
+  };
+  const { listener, heard } = listen({ admit });
+  await listener.ready;
+  const isHeld = async () => {
+    const { rows } = await database.db.query<{ taken: boolean }>('select pg_try_advisory_xact_lock(4711) as taken');
+    return rows[0]?.taken === false;
+  };
+  expect(await isHeld()).toBe(true);
+  await kill();
+  await expect.poll(() => heard).toEqual(['reconnected']);
+  expect(await isHeld()).toBe(true);
+  await listener.stop();
+  await expect.poll(isHeld).toBe(false);
+});
+
+test('that is refused hears nothing, connects no more and says why, once', async () => {
+  const refusal = new DatabaseClosedError();
+  const refused: unknown[] = [];
+  let asked = 0;
+  const { listener, heard } = listen({
+    admit: async () => {
+      asked += 1;
+      return asked === 1 ? null : refusal;
+    },
+    onRefused: (error) => refused.push(error),
+  });
+  await listener.ready;
+  await kill();
+  await expect.poll(() => refused).toEqual([refusal]);
+  await expect.poll(async () => (await sessions()).length).toBe(0);
+  await listener.stop();
+  expect([heard, refused, asked]).toEqual([[], [refusal], 2]);
+});
+
+test('whose question whether it is admitted fails asks again, like any other that cannot connect', async () => {
+  let asked = 0;
+  const { listener } = listen({
+    admit: async (session) => {
+      asked += 1;
+      if (asked === 1) await session.query('select 1 / 0');
+      return null;
+    },
+  });
+  await listener.ready;
+  expect([asked, listener.isConnected()]).toEqual([2, true]);
 });
