@@ -213,14 +213,19 @@ create index events_of_memories on engram.events (bank_id, at)
 create index memories_edited on engram.memories (bank_id, edited_at) where edited_at is not null;
 create index memories_invalidated on engram.memories (bank_id, invalidated_at) where invalidated_at is not null;
 
--- Memories that were not to be believed at an instant and were brought back since.
+-- Memories that were not to be believed at an instant although their row says otherwise: brought back since, or, by hand,
+-- invalidated once more.
 create function engram.memories_invalid_then(bank text, instant timestamptz) returns table (memory_id uuid)
 language sql stable as $$
-  select f.memory_id from (
+  with first as materialized (
     select distinct on (e.memory_id) e.memory_id, e.kind from engram.events e
     where e.bank_id = bank and e.at > instant and e.kind in ('memory.invalidated', 'memory.restored')
-    order by e.memory_id, e.id) as f
-  where f.kind = 'memory.restored' and f.memory_id is not null
+    order by e.memory_id, e.id)
+  select f.memory_id from first f where f.kind = 'memory.restored' and f.memory_id is not null
+  union all
+  select m.id from engram.memories m
+  where m.bank_id = bank and m.invalidated_at > instant
+    and not exists (select from first f where f.memory_id = m.id and f.kind = 'memory.invalidated')
 $$;
 
 -- Observations that were changed after an instant, as they stood at it: as the first op since then found them. Of one that
