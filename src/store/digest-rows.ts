@@ -12,14 +12,16 @@ export interface NightOfBank {
   readonly refused: number;
   readonly proposed: number;
   readonly parked: number;
+  /** Memories that were scored; one that was edited between may have been scored twice. */
+  readonly scored: number;
 }
 
 /** Banks in which something happened, those with the most first. */
 export async function banksOfNight(db: Queryable, night: DigestWindow): Promise<NightOfBank[]> {
-  // Index change_sets_created a bank, primary key of change_ops, events_parked.
+  // Index change_sets_created a bank, primary key of change_ops, events_parked, events_significance.
   const { rows } = await db.query<NightOfBank>(
     `select b.id as "bankId", coalesce(c.ops, '{}') as ops, coalesce(c.refused, 0)::int as refused,
-       coalesce(c.proposed, 0)::int as proposed, p.parked
+       coalesce(c.proposed, 0)::int as proposed, p.parked, m.scored
      from engram.banks b
      cross join lateral (
        select jsonb_object_agg(op, n) filter (where n > 0) as ops, sum(refused) as refused, sum(proposed) as proposed,
@@ -35,7 +37,12 @@ export async function banksOfNight(db: Queryable, night: DigestWindow): Promise<
      cross join lateral (
        select count(*)::int as parked from engram.events e
        where e.bank_id = b.id and e.kind = 'memory.parked' and e.at >= $1 and e.at < $2) as p
-     where c.happened > 0 or c.refused > 0 or c.proposed > 0 or p.parked > 0
+     cross join lateral (
+       select count(*)::int as happened, count(*) filter (where e.kind = 'memory.scored')::int as scored
+       from engram.events e
+       where e.bank_id = b.id and e.at >= $1 and e.at < $2
+         and e.kind in ('memory.scored', 'memory.pinned', 'memory.unpinned', 'memory.evicted')) as m
+     where c.happened > 0 or c.refused > 0 or c.proposed > 0 or p.parked > 0 or m.happened > 0
      order by c.happened desc nulls last, b.id`,
     [night.fromAt, night.toAt],
   );
@@ -152,6 +159,45 @@ export async function parkedInNight(
        where e.bank_id = $1 and e.kind = 'memory.parked' and e.at >= $2 and e.at < $3)
      order by m.id`,
     [bankId, night.fromAt, night.toAt],
+  );
+  return rows;
+}
+
+/** A memory whose pin came or went; what the night did to it last counts. */
+export interface NightPin {
+  readonly change: 'pinned' | 'evicted';
+  readonly text: string;
+  readonly isByHand: boolean;
+  /** Whether it is pinned by now. */
+  readonly isPinned: boolean;
+  /** How many there are of its change. */
+  readonly ofChange: number;
+}
+
+/** The first of each change, newest first; what was forgotten or invalidated since is left out. */
+export async function pinsOfNight(
+  db: Queryable,
+  bankId: string,
+  options: DigestWindow & { readonly eachChange: number },
+): Promise<NightPin[]> {
+  // Index events_significance; primary key of memories.
+  const { rows } = await db.query<NightPin>(
+    `select n.change, n.text, n."isByHand", n."isPinned", n."ofChange"
+     from (
+       select l.change, m.text, l."isByHand", m.pin is not null as "isPinned",
+         count(*) over (partition by l.change)::int as "ofChange",
+         row_number() over (partition by l.change order by l.id desc) as place
+       from (
+         select distinct on (e.memory_id) e.memory_id, e.id, substr(e.kind, length('memory.') + 1) as change,
+           e.detail ->> 'pin' is not distinct from 'manual' as "isByHand"
+         from engram.events e
+         where e.bank_id = $1 and e.at >= $2 and e.at < $3
+           and e.kind in ('memory.pinned', 'memory.unpinned', 'memory.evicted')
+         order by e.memory_id, e.id desc) as l
+       join engram.memories m on m.bank_id = $1 and m.id = l.memory_id and m.invalidated_at is null
+       where l.change in ('pinned', 'evicted')) as n
+     where n.place <= $4 order by n.change desc, n.place`,
+    [bankId, options.fromAt, options.toAt, options.eachChange],
   );
   return rows;
 }

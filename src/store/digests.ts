@@ -12,6 +12,11 @@ export interface DigestCounts {
   /** Operations that waited for a person. */
   readonly proposed: number;
   readonly parked: number;
+  readonly scored: number;
+  /** By their score or by hand. */
+  readonly pinned: number;
+  /** Unpinned to make room. */
+  readonly evicted: number;
   readonly calls: number;
   readonly tokens: number;
   /** In billionths of a dollar. */
@@ -31,7 +36,9 @@ export interface Digest extends DigestWindow {
   readonly counts: DigestCounts;
 }
 
-const columns = `id, cycle_id as "cycleId", from_at as "fromAt", to_at as "toAt", made_at as "madeAt", counts`;
+/** Nights of before there were scores count none. */
+const columns = `id, cycle_id as "cycleId", from_at as "fromAt", to_at as "toAt", made_at as "madeAt",
+  '{"scored":0,"pinned":0,"evicted":0}'::jsonb || counts as counts`;
 
 /**
  * Makes the digest of a cycle, once: of the time since the last one, or since the first daemon started here, though not of
@@ -42,7 +49,8 @@ export async function makeDigest(
   db: Queryable,
   digest: { readonly id: string; readonly cycleId: string },
 ): Promise<Digest> {
-  // Index change_sets_created a bank, primary key of change_ops, events_parked, model_calls_day. Once a night.
+  // Index change_sets_created a bank, primary key of change_ops, events_parked, events_significance, model_calls_day.
+  // Once a night.
   await db.query(
     `with since as materialized (
        select coalesce((select max(to_at) from engram.digests), date_trunc('milliseconds',
@@ -66,6 +74,13 @@ export async function makeDigest(
      parked as (
        select count(*) as parked from night n cross join engram.banks b
        join engram.events e on e.bank_id = b.id and e.kind = 'memory.parked' and e.at >= n.from_at and e.at < n.to_at),
+     mattered as (
+       select count(*) filter (where e.kind = 'memory.scored') as scored,
+         count(*) filter (where e.kind = 'memory.pinned') as pinned,
+         count(*) filter (where e.kind = 'memory.evicted') as evicted
+       from night n cross join engram.banks b
+       join engram.events e on e.bank_id = b.id and e.at >= n.from_at and e.at < n.to_at
+         and e.kind in ('memory.scored', 'memory.pinned', 'memory.unpinned', 'memory.evicted')),
      cost as (
        select count(*) as calls, coalesce(sum(c.tokens), 0) as tokens, coalesce(sum(c.nano_usd), 0) as nano_usd
        from night n join engram.model_calls c on c.day between (n.from_at - interval '1 day')::date and (n.to_at + interval '1 day')::date
@@ -73,8 +88,8 @@ export async function makeDigest(
      insert into engram.digests (id, cycle_id, from_at, to_at, counts)
        select $1, $2, n.from_at, n.to_at, jsonb_build_object('added', c.added, 'superseded', c.superseded,
          'folded', c.folded, 'refused', c.refused, 'conflicts', c.conflicts, 'proposed', c.proposed, 'parked', p.parked,
-         'calls', m.calls, 'tokens', m.tokens, 'nanoUsd', m.nano_usd)
-       from night n, changed c, parked p, cost m
+         'scored', s.scored, 'pinned', s.pinned, 'evicted', s.evicted, 'calls', m.calls, 'tokens', m.tokens, 'nanoUsd', m.nano_usd)
+       from night n, changed c, parked p, mattered s, cost m
      on conflict (cycle_id) do nothing`,
     [digest.id, digest.cycleId],
   );

@@ -161,6 +161,49 @@ describe('a digest', () => {
     expect(await told(digest)).not.toContain('nobody makes');
   });
 
+  it('tells what mattered: how many were scored, what was pinned and what made room, not what was forgotten since', async () => {
+    const [code = '', birthday = '', lunch = '', secret = ''] = await bench.remember(
+      'The door code is 4711',
+      'Ana has her birthday on 3 May',
+      'Lunch was late',
+      'Ben keeps a key under the pot',
+    );
+    const events = (kind: string, detail: object, ...ids: string[]) =>
+      bench.rows(
+        'insert into engram.events (bank_id, kind, memory_id, detail) select $1, $2, unnest($3::uuid[]), $4::jsonb',
+        [bench.bankId, kind, ids, JSON.stringify(detail)],
+      );
+    await events('memory.scored', { score: 3, by: 'rules/1', entities: [] }, code, birthday, lunch, secret);
+    await events('memory.pinned', { pin: 'auto' }, lunch, secret);
+    await events('memory.evicted', { for: code }, lunch);
+    await events('memory.pinned', { pin: 'auto' }, code);
+    await events('memory.pinned', { pin: 'manual' }, birthday);
+    await bench.rows("update engram.memories set pin = 'auto', pinned_at = now() where id = any($1)", [[code, secret]]);
+    const digest = await night();
+    expect(digest.counts).toMatchObject({ scored: 4, pinned: 4, evicted: 1 });
+    const text = await told(digest);
+    expect(text).toContain('Weighed: 4 memories.\n');
+    expect(text).toContain('- `Ana has her birthday on 3 May` (by hand) (unpinned since)\n- `The door code is 4711`\n');
+    expect(text).toContain('What mattered, pinned (3):');
+    expect(text).toContain('Pinned no more, to make room (1):\n- `Lunch was late`\n');
+
+    const curation = await curationOf(bench);
+    await curation.forget({ bankId: bench.bankId, memoryId: secret, signal });
+    const later = await told(digest);
+    expect(later).toContain('What mattered, pinned (2):');
+    expect(later).not.toContain('under the pot');
+  });
+
+  it('of before there were scores counts none', async () => {
+    const digest = await night();
+    await bench.rows("update engram.digests set counts = counts - 'scored' - 'pinned' - 'evicted'");
+    expect((await findDigest(bench.database.db, digest.id))?.counts).toMatchObject({
+      scored: 0,
+      pinned: 0,
+      evicted: 0,
+    });
+  });
+
   it('counts what models cost in its night, and no other', async () => {
     const { fromAt } = await night();
     const book = (nanoUsd: number, at: string) =>

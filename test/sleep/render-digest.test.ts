@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { BankView, DigestView } from '../../src/sleep/digest/digest-view.ts';
 import { quoted } from '../../src/sleep/digest/markdown-text.ts';
 import { renderDigest } from '../../src/sleep/digest/render-digest.ts';
-import type { NightOp } from '../../src/store/digest-rows.ts';
+import type { NightOp, NightPin } from '../../src/store/digest-rows.ts';
 
 const free = { calls: 0, tokens: 0, unpricedTokens: 0, nanoUsd: 0 };
 const id = '0198c1f0-0000-7000-8000-000000000001';
@@ -18,6 +18,8 @@ function bank(more: Partial<BankView> = {}): BankView {
     refused: 0,
     proposed: 0,
     parked: 0,
+    scored: 0,
+    pins: [],
     examples: [],
     refusals: [],
     conflicts: [],
@@ -188,5 +190,34 @@ describe("a memory's text in Markdown", () => {
     expect([...shown]).toHaveLength(162);
     expect(shown).toBe(`\`${'😀'.repeat(159)}…\``);
     expect(quoted('x'.repeat(160))).toBe(`\`${'x'.repeat(160)}\``);
+  });
+
+  it('tells what mattered: how much was weighed, what was pinned and what made room, each cut to its share and quoted', () => {
+    const pin = (text: string, more: Partial<NightPin> = {}): NightPin => {
+      return { change: 'pinned', text, isByHand: false, isPinned: true, ofChange: 10, ...more };
+    };
+    const pins = [
+      pin('the door code is 4711'),
+      pin('# never\nrestart on Fridays', { isByHand: true }),
+      pin('gone by now', { isPinned: false }),
+      pin('old', { change: 'evicted', isPinned: false, ofChange: 1 }),
+    ];
+    const text = renderDigest(night({ banks: [bank({ scored: 84, pins })] }));
+    expect(text).toContain(
+      [
+        'Weighed: 84 memories.',
+        '',
+        'What mattered, pinned (10):',
+        '- `the door code is 4711`',
+        '- `# never restart on Fridays` (by hand)',
+        '- `gone by now` (unpinned since)',
+        '- and 7 more',
+        '',
+        'Pinned no more, to make room (1):',
+        '- `old`',
+        '',
+      ].join('\n'),
+    );
+    expect(renderDigest(night({ banks: [bank({ scored: 1 })] }))).toContain('Weighed: 1 memory.');
   });
 });

@@ -1,5 +1,5 @@
 import type { ChangeOpKind } from '../../store/change-ops.ts';
-import type { NightConflict, NightOfBank, NightOp, NightProposal } from '../../store/digest-rows.ts';
+import type { NightConflict, NightOfBank, NightOp, NightPin, NightProposal } from '../../store/digest-rows.ts';
 import type { DigestWindow } from '../../store/digests.ts';
 
 /** A night as it is told: read from what the store says by now. */
@@ -24,6 +24,8 @@ export interface DigestView extends DigestWindow {
 export interface BankView extends NightOfBank {
   /** Examples, the first of each kind. */
   readonly examples: readonly NightOp[];
+  /** Examples, the newest of each change. */
+  readonly pins: readonly NightPin[];
   readonly refusals: readonly { readonly validator: string; readonly times: number }[];
   readonly conflicts: readonly NightConflict[];
   readonly proposals: readonly NightProposal[];
@@ -38,3 +40,6 @@ export const told = [
   { op: 'fold', title: 'Said twice, now one', shown: 4 },
   { op: 'retire', title: 'Retired: nothing supports it any more', shown: 4 },
 ] as const satisfies readonly { readonly op: ChangeOpKind; readonly title: string; readonly shown: number }[];
+
+/** Pins that came or went, where one bank is told of. */
+export const pinsShown = 8;

@@ -6,12 +6,13 @@ import {
   type NightOfBank,
   opsOfNight,
   parkedInNight,
+  pinsOfNight,
   proposalsOfNight,
   refusalsOfNight,
   stepsOfNight,
 } from '../../store/digest-rows.ts';
 import type { Digest, DigestWindow } from '../../store/digests.ts';
-import { type BankView, type DigestView, told } from './digest-view.ts';
+import { type BankView, type DigestView, pinsShown, told } from './digest-view.ts';
 import { renderDigest } from './render-digest.ts';
 
 /** Banks told in full; of more a digest would be no longer short. */
@@ -42,6 +43,7 @@ async function bankView(db: Queryable, bank: NightOfBank, night: DigestWindow): 
   return {
     ...bank,
     examples: await opsOfNight(db, bankId, { ...night, eachKind }),
+    pins: await pinsOfNight(db, bankId, { ...night, eachChange: pinsShown }),
     refusals: await refusalsOfNight(db, bankId, night),
     conflicts: await conflictsOfNight(db, bankId, night),
     proposals: await proposalsOfNight(db, bankId, night),

@@ -1,6 +1,6 @@
 import { localDay } from '../../models/local-day.ts';
-import type { NightOfBank, NightOp, NightProposal } from '../../store/digest-rows.ts';
-import { type BankView, type DigestView, told } from './digest-view.ts';
+import type { NightOfBank, NightOp, NightPin, NightProposal } from '../../store/digest-rows.ts';
+import { type BankView, type DigestView, pinsShown, told } from './digest-view.ts';
 import { quoted } from './markdown-text.ts';
 
 /** Questions, parked memories, names of further banks that are shown. */
@@ -46,6 +46,7 @@ function bankLines(bank: BankView, banks: number): string[] {
   return [
     ...parts,
     ...alsoLine(bank),
+    ...matterLines(bank, share(pinsShown)),
     ...refusedLine(bank),
     ...list(
       'Given up for now; `engramd jobs retry` tries again',
@@ -94,6 +95,29 @@ function alsoLine({ ops }: NightOfBank): string[] {
     [ops.skip, 'not worth keeping beyond the raw memory'],
   ].flatMap(([count, what]) => (count ? [`${count} ${what}`] : []));
   return parts.length === 0 ? [] : ['', `Also: ${parts.join(', ')}.`];
+}
+
+/** How much was weighed, and what came of it. */
+function matterLines({ scored, pins }: BankView, shown: number): string[] {
+  const ofChange = (change: NightPin['change']) => pins.filter((pin) => pin.change === change);
+  const listOf = (title: string, found: readonly NightPin[]) =>
+    list(title, found[0]?.ofChange ?? 0, found.slice(0, shown).map(pinText));
+  return [
+    ...(scored === 0 ? [] : ['', `Weighed: ${scored} ${scored === 1 ? 'memory' : 'memories'}.`]),
+    ...listOf('What mattered, pinned', ofChange('pinned')),
+    ...listOf('Pinned no more, to make room', ofChange('evicted')),
+  ];
+}
+
+function pinText({ change, text, isByHand, isPinned }: NightPin): string {
+  switch (change) {
+    case 'pinned':
+      return `${quoted(text)}${isByHand ? ' (by hand)' : ''}${isPinned ? '' : ' (unpinned since)'}`;
+    case 'evicted':
+      return `${quoted(text)}${isPinned ? ' (pinned again since)' : ''}`;
+    default:
+      return change satisfies never;
+  }
 }
 
 function refusedLine({ refused, refusals }: BankView): string[] {

@@ -16,8 +16,10 @@ export function createDigestStep(deps: { readonly db: Database; readonly newId: 
   };
 }
 
-function noteOf({ added, superseded, folded, refused, conflicts, proposed, parked }: DigestCounts): string {
-  const parts = Object.entries({ added, superseded, folded, refused, conflicts, proposed, parked })
+function noteOf(counts: DigestCounts): string {
+  const { added, superseded, folded, refused, conflicts, proposed, parked, scored, pinned, evicted } = counts;
+  const told = { added, superseded, folded, refused, conflicts, proposed, parked, scored, pinned, evicted };
+  const parts = Object.entries(told)
     .filter(([, count]) => count > 0)
     .map(([what, count]) => `${count} ${what}`);
   return parts.length === 0 ? 'nothing changed' : parts.join(', ');
