@@ -38,6 +38,7 @@ import { createNeighbourLists } from '../../src/store/neighbours/create-neighbou
 import * as neighbourRows from '../../src/store/neighbours/neighbour-rows.ts';
 import * as nextEmbeddings from '../../src/store/next-embeddings.ts';
 import * as observations from '../../src/store/observations.ts';
+import * as pins from '../../src/store/pins.ts';
 import * as recallRows from '../../src/store/recall-rows.ts';
 import * as related from '../../src/store/related-observations.ts';
 import * as replanWork from '../../src/store/replan-work.ts';
@@ -45,6 +46,7 @@ import * as requestCosts from '../../src/store/request-costs.ts';
 import * as requeue from '../../src/store/requeue.ts';
 import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
+import * as scores from '../../src/store/scores.ts';
 import { createBuildStore } from '../../src/store/shared-builds.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import * as sweepRows from '../../src/store/sweep-rows.ts';
@@ -504,6 +506,39 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => runs.finishRun(db, { bankId: b, id: v.runId, outcome: 'stolen', counts: {} }),
     gives: undefined,
   },
+  'scores:selectDueScores': { call: (b, _, db) => scores.selectDueScores(db, b, 100), gives: [] },
+  'scores:dueScoresOf': { call: (b, v, db) => scores.dueScoresOf(db, b, v.memories), gives: [] },
+  'scores:countDueScores': { call: (b, _, db) => scores.countDueScores(db, b, 100), gives: 0 },
+  'scores:answeredScores': { call: (b, v, db) => scores.answeredScores(db, b, v.memories), gives: [] },
+  'scores:lockWithPins': { call: (b, v, db) => scores.lockWithPins(db, b, v.memories), gives: new Map() },
+  'scores:saveScores': {
+    call: (b, v, db) =>
+      scores.saveScores(
+        db,
+        b,
+        v.memories.map((id) => ({ id, significance: 3 })),
+      ),
+    gives: undefined,
+  },
+  'scores:saveRests': {
+    call: (b, v, db) =>
+      scores.saveRests(
+        db,
+        b,
+        v.memories.map((id) => ({ id, attempts: 5, restMs: null, parked: 'stolen' })),
+      ),
+    gives: undefined,
+  },
+  'pins:savePins': {
+    call: (b, v, db) =>
+      pins.savePins(
+        db,
+        b,
+        v.memories.map((id) => ({ id, pin: 'manual' as const })),
+      ),
+    gives: undefined,
+  },
+  'pins:removePin': { call: (b, v, db) => pins.removePin(db, b, v.pending), gives: undefined },
   'scopes:readScopeEpoch': { call: (b, _, db) => scopes.readScopeEpoch(db, b, tags), gives: 0 },
   'scopes:lockScope': { call: (b, _, db) => scopes.lockScope(db, b, tags), gives: null },
   'scopes:advanceScope': { call: (b, _, db) => scopes.advanceScope(db, b, tags, 99), gives: undefined },
