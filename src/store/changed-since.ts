@@ -15,14 +15,14 @@ export interface HeldState {
  */
 export async function hasChangedSince(db: Queryable, held: HeldState): Promise<boolean> {
   // Indexes memories_changed, observations_changed and events_changed, a probe a bank. Tombstones are few, and those of a
-  // deleted bank stand alone. Banks have no transaction id but the system's own, whose age does not wrap around for as
-  // long as anybody vacuums.
+  // deleted bank stand alone. Banks have no transaction id but the system's own, of 32 bits: at or behind the other one
+  // is, as for the server, what is less than half of the circle ahead of it.
   const { rows } = await db.query<{ changed: boolean }>(
     `select (select epoch from engram.store) <> $2 or (select count(*) from engram.banks) <> $3
        or exists (select from engram.vector_tombstones where change_xid >= $1::xid8)
        or exists (
          select from engram.banks b
-         where age(b.xmin) <= pg_snapshot_xmax(pg_current_snapshot())::text::numeric - $1::numeric
+         where (b.xmin::text::bigint - ($1::xid8::text::numeric % 4294967296)::bigint + 4294967296) % 4294967296 < 2147483648
            or exists (select from engram.memories where bank_id = b.id and change_xid >= $1::xid8)
            or exists (select from engram.observations where bank_id = b.id and change_xid >= $1::xid8)
            or exists (select from engram.events where bank_id = b.id and change_xid >= $1::xid8)) as changed`,
