@@ -1,3 +1,4 @@
+import type { BackupsForStatus } from '../backup/backup-view.ts';
 import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Curation } from '../curation/create-curation.ts';
@@ -81,6 +82,8 @@ export interface AppDeps {
   readonly life?: LifeForStatus;
   /** Absent where a command asks itself: it has an end. */
   readonly followers?: TimelineFollowers;
+  /** Absent as above: a command takes none by itself. */
+  readonly backups?: BackupsForStatus;
   /** Absent: one of the routes' own. */
   readonly status?: StatusBoard;
   /** Brings up to date what no request touches, e.g. CPU time. */

@@ -4,6 +4,7 @@ import type { ChangeOpKind } from '../store/change-ops.ts';
 import type { MemoryState } from '../store/memories.ts';
 import type { Pin } from '../store/memory-rows.ts';
 import type { ObservationState } from '../store/recall-rows.ts';
+import { backupStatusSchema } from './backup-status.ts';
 import { lifeSchema } from './life-schema.ts';
 import { modelStatusSchema } from './model-status.ts';
 
@@ -349,6 +350,7 @@ export const statusSchema = z
       .nullable()
       .meta({ description: 'Null where the queue has never been started on this database.' }),
     life: lifeSchema.nullable().meta({ description: 'Null where a command asks itself, without a daemon.' }),
+    backups: backupStatusSchema.nullable().meta({ description: 'Null as above.' }),
   })
   .meta({ id: 'Status' });
 

@@ -2,8 +2,10 @@ import type { z } from 'zod';
 import { sqlState } from '../db/errors.ts';
 import { countStore } from '../store/counts.ts';
 import { countScores } from '../store/score-counts.ts';
+import { changedSinceSnapshot } from '../store/snapshots.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { AppDeps } from './app-deps.ts';
+import { presentBackups } from './backup-status.ts';
 import { presentLife } from './life-status.ts';
 import { presentModelStatus } from './model-status.ts';
 import { presentQueueCounts } from './present.ts';
@@ -19,7 +21,7 @@ export interface StatusBoard {
   last(): StatusDocument;
 }
 
-type Facts = Omit<StatusDocument, keyof ReturnType<typeof presentProcess> | 'life'>;
+type Facts = Omit<StatusDocument, keyof ReturnType<typeof presentProcess> | 'life' | 'backups'>;
 
 const undefinedTable = '42P01';
 
@@ -45,6 +47,7 @@ const nothingRead: Facts = {
 
 export function createStatusBoard(deps: AppDeps): StatusBoard {
   let facts = nothingRead;
+  let snapshotsAt: Date | null = null;
   let reading: Promise<void> | undefined;
 
   async function read(): Promise<void> {
@@ -55,6 +58,8 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
       await presentModelStatus(deps),
     ];
     await deps.life?.refresh();
+    await deps.backups?.refresh();
+    snapshotsAt = await snapshotsOfAllBanks(deps.db);
     facts = {
       facts_at: deps.clock.now().toISOString(),
       ...models,
@@ -84,6 +89,7 @@ export function createStatusBoard(deps: AppDeps): StatusBoard {
     ...presentProcess(deps),
     ...facts,
     life: deps.life ? presentLife(deps.life) : null,
+    backups: deps.backups ? presentBackups(deps.backups.view(), snapshotsAt) : null,
   });
 
   return {
@@ -141,6 +147,12 @@ function presentProcess({ instance, settings, embedder, vectors, db, condition, 
     vectors: vectors.kind,
     pool: db.poolCounts(),
   };
+}
+
+/** As old as the oldest last snapshot of a bank that has changed since. */
+async function snapshotsOfAllBanks(db: AppDeps['db']): Promise<Date> {
+  const { now, banks } = await changedSinceSnapshot(db, { countUpTo: 0 });
+  return new Date(Math.min(now.getTime(), ...banks.map(({ since }) => since.getTime())));
 }
 
 async function queueSnapshot({ queue, log }: AppDeps) {

@@ -13,7 +13,9 @@ const waitMs = 1000;
  * down they keep their last values, and `engramd_gauges_timestamp_seconds` says how old those are. Those of the pool ask
  * nobody, and are true while parked, too.
  */
-export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'settings' | 'metrics' | 'clock' | 'log'>) {
+export function createStoreGauges(
+  deps: Pick<AppDeps, 'db' | 'queue' | 'backups' | 'settings' | 'metrics' | 'clock' | 'log'>,
+) {
   const { db, metrics, clock, log } = deps;
   let readAtMs = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
@@ -32,6 +34,7 @@ export function createStoreGauges(deps: Pick<AppDeps, 'db' | 'queue' | 'settings
       metrics.pins.set({ pin: 'auto' }, scores.autoPins);
       metrics.pinsOverCap.set(scores.overCap);
       await deps.queue.snapshot().then((jobs) => metrics.deadLetters.set(jobs.deadLetters));
+      await deps.backups?.refresh();
       metrics.dataFreshAtSeconds.set(clock.now().getTime() / 1000);
     } catch (thrown) {
       log.warn({ error: errorMessage(thrown) }, 'the gauges of the store could not be read');

@@ -4,6 +4,7 @@ import { createApp } from '../api/app.ts';
 import type { AppCondition, AppDeps } from '../api/app-deps.ts';
 import { createStatusBoard } from '../api/status-board.ts';
 import { createTimelineFollowers, type TimelineFollowers } from '../api/timeline-followers.ts';
+import type { BackupsForStatus } from '../backup/backup-view.ts';
 import { isLoopback } from '../config/loopback.ts';
 import type { Config } from '../config/schema.ts';
 import { createConsolidationEngine } from '../consolidation/create-engine.ts';
@@ -40,6 +41,7 @@ import { reasonOfDeath } from './exit-reasons.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import type { Life } from './life/life.ts';
 import { closeHttp } from './listen.ts';
+import { openChores } from './open-backups.ts';
 import { type OpenedDaemonLife, openDaemonLife } from './open-daemon-life.ts';
 import { migrateDatabase, openDatabase } from './open-database.ts';
 import { endpointModel, localModel, openEmbedder, wantedModel } from './open-embedder.ts';
@@ -314,9 +316,13 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
 
   let watchdog: Watchdog | undefined;
   let opened: OpenedDaemonLife | undefined;
+  let backups: BackupsForStatus | undefined;
   let followers: TimelineFollowers | undefined;
   if (mode === 'daemon' && switchLoop) {
     followers = createTimelineFollowers({ db, clock, log });
+    const resources = { config, db, connectionString: directUrl, instanceId, clock, log, metrics, racepoints };
+    const due = openChores({ ...resources, newId: uuidV7 });
+    backups = due.backups;
     opened = await openDaemonLife({
       config,
       db,
@@ -332,7 +338,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       watchdog: () => watchdog,
       inherited: options.inherited,
       instanceId,
-      chores: [],
+      chores: due.chores,
       connectionString: directUrl,
       admit: (session) => admitToStore(session, epoch),
       startNeighbourWorker: options.heavyWork?.startNeighbourWorker,
@@ -389,6 +395,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     instance: { id: instanceId, version, startedAt },
     condition: () => condition,
     ...(opened && { life: opened.forStatus, activity: opened.life.activity }),
+    ...(backups && { backups }),
     ...(followers && { followers }),
     beforeScrape() {
       probe.collect();

@@ -9,6 +9,7 @@ export function changesBetween(previous: Status | undefined, status: Status): st
   if (previous.instance_id !== status.instance_id) lines.push(`another daemon answers: ${greeting(status)}`);
   else if (previous.condition !== status.condition) lines.push(`the daemon is ${status.condition}`);
   if (previous.life && status.life) lines.push(...lifeChanges(previous.life, status.life));
+  if (previous.backups && status.backups) lines.push(...backupChanges(previous.backups, status.backups));
   lines.push(...workChanges(previous, status));
   return lines;
 }
@@ -54,6 +55,19 @@ function cycleChanges(before: Life, { cycle }: Life): string[] {
       `the sleep cycle is ${cycle.outcome ?? 'over'} after ${showTook(secondsBetween(cycle.started_at, cycle.finished_at))}`,
     );
   else if (cycle.finished_at === null && old?.running && !cycle.running) lines.push('the sleep cycle is interrupted');
+  return lines;
+}
+
+type Backups = NonNullable<Status['backups']>;
+
+function backupChanges(before: Backups, backups: Backups): string[] {
+  const lines: string[] = [];
+  if (!before.running && backups.running) lines.push('a backup has begun');
+  if (backups.last_verified_at !== null && before.last_verified_at !== backups.last_verified_at)
+    lines.push(backups.unchanged ? 'nothing to back up since the last backup' : 'a backup was taken and verified');
+  const { last_failure: failure } = backups;
+  if (failure && before.last_failure?.at !== failure.at)
+    lines.push(`a backup failed on ${failure.host}: ${failure.message}`);
   return lines;
 }
 

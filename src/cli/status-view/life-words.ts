@@ -40,6 +40,8 @@ const dueWords: Readonly<Record<string, string>> = {
   pauseEnd: 'the end of the pause',
   cycle: 'a sleep cycle',
   quietHours: 'quiet hours',
+  backup: 'a backup',
+  snapshot: 'a snapshot',
 };
 
 export function showDue(what: string): string {

@@ -1,6 +1,7 @@
 import type { Status } from '../api-types.ts';
 import { secondsBetween, showSeconds } from '../duration.ts';
 import { showCounts } from '../op-texts.ts';
+import { backupRows } from './backup-rows.ts';
 import { lifeRows, type Row } from './life-rows.ts';
 import { many, type Paint } from './life-words.ts';
 
@@ -12,6 +13,7 @@ export function statusRows(status: Status, now: Date, paint: Paint): Row[] {
     ['daemon', `${status.version}, ${status.condition}, up ${showSeconds(status.uptime_seconds)}`],
     ...(life ? lifeRows(life, now, paint) : []),
     ...ageRows(status, now, paint),
+    ...backupRows(status, now, paint),
     ['decider', status.decider],
     ...modelRows(status, paint),
     ['vectors', `${model}, ${status.vectors}`],

@@ -1,6 +1,7 @@
 import type { Status } from '../api-types.ts';
 import { secondsBetween, showSeconds } from '../duration.ts';
 import { table } from '../table.ts';
+import { backupRows } from './backup-rows.ts';
 import { bar, cutLine } from './fit.ts';
 import type { Row } from './life-rows.ts';
 import { cycleText, lifeRows, nextText, stateText } from './life-rows.ts';
@@ -54,6 +55,7 @@ function statusBody(status: Status, now: Date, paint: Paint): string[] {
     const waiting = queue.consolidate.ready + queue.embed.ready + queue.score.ready;
     rows.push(['queue', `${many(queue.in_flight, 'job')} in flight, ${waiting} ready${dead}`]);
   }
+  rows.push(...backupRows(status, now, paint).filter(([name]) => name !== 'snapshots'));
   for (const [name, value] of modelRows(status, paint)) {
     const meter =
       name === 'budget' && budget ? `${paint.cyan(bar(budget.usd.spent, budget.usd.limit, barWidth))} ` : '';

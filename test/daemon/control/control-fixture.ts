@@ -62,6 +62,7 @@ export const statusDocument: StatusDocument = {
   proposed_changes: 0,
   queue: null,
   life,
+  backups: null,
 };
 
 /** A control server over a daemon that only notes what it is asked for. */
