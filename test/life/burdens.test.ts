@@ -2,6 +2,7 @@ import { afterAll, describe, it, vi } from 'vitest';
 import { callControl } from '../../src/daemon/control/control-client.ts';
 import { readDaemonFile } from '../../src/daemon/daemon-file.ts';
 import { writeServiceMarker } from '../../src/daemon/service-marker.ts';
+import { sleepStepNames } from '../../src/sleep/step.ts';
 import { apiError } from '../support/scripted-model/reply.ts';
 import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -89,7 +90,7 @@ describe.concurrent('a daemon', () => {
     const { rows: steps } = await database.db.query(
       'select s.status from engram.sleep_steps s join engram.sleep_cycles c on c.id = s.cycle_id where c.finished_at is null order by s.position',
     );
-    expect(steps).toEqual(Array.from({ length: 5 }, () => ({ status: 'pending' })));
+    expect(steps).toEqual(sleepStepNames.map(() => ({ status: 'pending' })));
     // A wake right after a sleep wins: what was forced is called off.
     await Promise.all([daemon.control({ type: 'force_sleep' }), daemon.control({ type: 'wake' })]);
     const called = await daemon.control({ type: 'wake' });
@@ -105,7 +106,9 @@ describe.concurrent('a daemon', () => {
     expect(burned).toEqual([{ attempts: 0, retries: 0 }]);
   });
 
-  it('with 1,000 due rows and a wrong key still reaches hibernation, and keeps every row', async ({ expect }) => {
+  it('with 1,000 due rows, none of them scored, and a wrong key still reaches hibernation, and keeps every row', async ({
+    expect,
+  }) => {
     const database = await openDatabase();
     await addMemories(database, 1000);
     const refused = () => apiError(401, { code: 'invalid_api_key', message: 'Incorrect API key provided' });
@@ -113,6 +116,11 @@ describe.concurrent('a daemon', () => {
     const daemon = await startLiving({ DATABASE_URL: database.connectionString, ...settings, ...shortLife });
     expect(await daemon.until('parked', ({ parked }) => parked, 60_000)).toMatchObject({ state: 'hibernation' });
     expect(await states(database)).toEqual({ pending: 1000 });
+    const { rows: scores } = await database.db.query(
+      `select count(*) filter (where scored_version is null)::int as unscored, sum(score_attempts)::int as attempts,
+         count(score_parked)::int as parked from engram.memories`,
+    );
+    expect(scores).toEqual([{ unscored: 1000, attempts: 0, parked: 0 }]);
     expect((await daemon.stop()).code).toBe(0);
   });
 

@@ -284,11 +284,12 @@ const cases: Record<string, Case> = {
   'due-work:dueWorkOf': {
     call: async (b, _, db) => {
       const work = await dueWork.dueWorkOf(db, b, 100);
-      return [work?.due, work?.replans, work?.unembedded];
+      return [work?.due, work?.replans, work?.unembedded, work?.unscored, work?.nextScoreAt];
     },
-    gives: [0, 0, false],
+    gives: [0, 0, false, 0, null],
   },
   'due-work:unparkMemories': { call: (b, v, db) => dueWork.unparkMemories(db, b, v.memories), gives: new Map() },
+  'due-work:unparkScores': { call: (b, v, db) => dueWork.unparkScores(db, b, v.memories), gives: new Map() },
   'entities:linkEntities': {
     call: (b, v, db) => entities.linkEntities(db, b, [{ memoryId: v.pending, name: 'Secret Ann' }], uuid),
     gives: 'refused',
@@ -586,6 +587,10 @@ const cases: Record<string, Case> = {
   'digest-rows:refusalsOfNight': { call: (b, _, db) => digestRows.refusalsOfNight(db, b, everyNight), gives: [] },
   'digest-rows:conflictsOfNight': { call: (b, _, db) => digestRows.conflictsOfNight(db, b, everyNight), gives: [] },
   'digest-rows:proposalsOfNight': { call: (b, _, db) => digestRows.proposalsOfNight(db, b, everyNight), gives: [] },
+  'digest-rows:pinsOfNight': {
+    call: (b, _, db) => digestRows.pinsOfNight(db, b, { ...everyNight, eachChange: 9 }),
+    gives: [],
+  },
   'digest-rows:parkedInNight': { call: (b, _, db) => digestRows.parkedInNight(db, b, everyNight), gives: [] },
   'sweep-rows:leftToPeople': {
     call: (b, v, db) => sweepRows.leftToPeople(db, b, [{ older: v.live, younger: v.rival }]),
@@ -834,6 +839,8 @@ const exempt: Record<string, string> = {
   'prune:pruneModelBreakers': 'endpoints belong to no bank',
   'banks:listBanks': 'lists banks; what is in them it does not touch',
   'counts:countStore': 'totals over all banks',
+  'score-counts:countScores': 'totals over all banks',
+  'score-counts:scoresSince': 'totals over all banks',
   'due-work:banksWithWork': 'asks for all banks on purpose: it is how work is found',
   'embedding-models:pinEmbeddingModel': 'one model a database',
   'embedding-models:activeEmbeddingModel': 'one model a database',

@@ -183,9 +183,11 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
       "update engram.memories set state = 'consolidated', pin = 'manual', pinned_at = now() where id = $1",
       [victim.consolidated],
     );
-    await tx.query("update engram.memories set state = 'parked', state_reason = 'no_progress' where id = $1", [
-      victim.parked,
-    ]);
+    await tx.query(
+      `update engram.memories set state = 'parked', state_reason = 'no_progress', score_parked = 'a score of 7'
+       where id = $1`,
+      [victim.parked],
+    );
     const base = { bankId, tags, scopeEpoch: 5, embeddingModel: model };
     const images = [
       image(victim.live, text('live')),
