@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { v7 as uuid } from 'uuid';
 import { createApp } from '../../src/api/app.ts';
 import type { ApiQueue, AppCondition, AppDeps } from '../../src/api/app-deps.ts';
+import { createTimelineFollowers } from '../../src/api/timeline-followers.ts';
 import { createCuration } from '../../src/curation/create-curation.ts';
 import { assertNoLease } from '../../src/db/lease.ts';
 import { createPendingEmbedder } from '../../src/ingest/embed-pending.ts';
@@ -85,6 +86,7 @@ export async function createApiFixture(
     },
     instance: { id: instanceId, version: '0.0.0', startedAt: new Date() },
     condition: () => condition,
+    followers: createTimelineFollowers({ db: test.db, clock: rest.clock ?? systemClock, log: silentLog }),
     clock: systemClock,
     log: silentLog,
     metrics: test.metrics,
