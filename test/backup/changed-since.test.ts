@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type HeldState, hasChangedSince } from '../../src/store/changed-since.ts';
+import { type BackupsRig, createBackupsRig, remember, work } from './backups-rig.ts';
+import { idOf } from './seeded-store.ts';
+
+let rig: BackupsRig;
+beforeAll(async () => {
+  rig = await createBackupsRig();
+});
+beforeEach(() => rig.reset());
+afterAll(() => rig.close());
+
+const kind = async () => (await rig.take()).kind;
+
+test('an unchanged store takes none: the files stand, and a row says when it was looked at', async () => {
+  const first = await rig.take();
+  if (first.kind !== 'verified') throw new Error(first.kind);
+  const second = await rig.take();
+  expect(second).toEqual({ kind: 'unchanged', since: new Date(first.backup.manifest?.snapshotAt ?? '') });
+  expect(rig.names()).toEqual([first.backup.name]);
+  expect(await rig.rows()).toMatchObject([{ status: 'verified' }, { status: 'unchanged', folder: null }]);
+  expect((await rig.backups.take({ trigger: 'asked', force: true, ...work })).kind).toBe('verified');
+});
+
+const changes: Record<string, (sql: (text: string) => Promise<unknown>) => Promise<unknown>> = {
+  'a new memory': () => remember(rig, 'new'),
+  'an edit': (sql) => sql(`update engram.memories set text = text || '!' where id = '${idOf('1', 2)}'`),
+  'a deleted memory': (sql) =>
+    sql(`delete from engram.memories where id = (select max(id::text)::uuid from engram.memories)`),
+  'an observation': (sql) => sql(`update engram.observations set text = text || '!'`),
+  'an event': (sql) => sql(`insert into engram.events (bank_id, kind) values ('bank-1', 'test')`),
+  'a new bank': (sql) => sql(`insert into engram.banks (id) values ('new')`),
+  'a mission': (sql) => sql(`update engram.banks set mission = mission || '!' where id = 'bank-1'`),
+  'a deleted bank': (sql) => sql(`delete from engram.banks where id = 'new'`),
+  'a restore': (sql) => sql('update engram.store set epoch = epoch + 1'),
+};
+
+async function heldNow(): Promise<HeldState> {
+  const { rows } = await rig.database.db.query<HeldState>(
+    `select pg_snapshot_xmin(pg_current_snapshot())::text as "seenXid", (select epoch from engram.store) as epoch,
+       (select count(*) from engram.banks) as banks`,
+  );
+  if (!rows[0]) throw new Error('no row');
+  return rows[0];
+}
+
+test.for(Object.entries(changes))('%s is a change', async ([, change]) => {
+  const { db } = rig.database;
+  const held = await heldNow();
+  expect(await hasChangedSince(db, held)).toBe(false);
+  await change((text) => db.query(text));
+  expect(await hasChangedSince(db, held)).toBe(true);
+});
+
+test('what the daemon notes of itself is none', async () => {
+  const { db } = rig.database;
+  const held = await heldNow();
+  await db.query('update engram.instances set seen_at = now()');
+  await db.query('update engram.sleep_cycles set touched_at = now()');
+  expect(await hasChangedSince(db, held)).toBe(false);
+});
+
+test('a transaction that was under way at the snapshot and commits after it is a change', async () => {
+  const { db } = rig.database;
+  const begun = Promise.withResolvers<void>();
+  const late = Promise.withResolvers<void>();
+  const writing = db.tx({ label: 'test' }, async (tx) => {
+    await tx.query(`update engram.memories set context = 'late' where id = '${idOf('1', 3)}'`);
+    begun.resolve();
+    await late.promise;
+  });
+  await begun.promise;
+  // The newest transaction id that the snapshot knows is a later one.
+  await db.query('select pg_current_xact_id()');
+  await rig.take();
+  expect(await kind()).toBe('unchanged');
+  late.resolve();
+  await writing;
+  expect(await kind()).toBe('verified');
+});
+
+test('a database that does not know the backup is no judge of it: its transaction ids are others', async () => {
+  await rig.take();
+  await rig.database.db.query('delete from engram.backups');
+  expect(await kind()).toBe('verified');
+});
+
+test('files that are damaged or gone are no backup of an unchanged store', async () => {
+  const first = await rig.take();
+  if (first.kind !== 'verified') throw new Error(first.kind);
+  rig.failure = new Error('the server went away');
+  await expect(rig.backups.take({ trigger: 'asked', force: true, ...work })).rejects.toThrow('went away');
+  rig.failure = null;
+  expect(await kind()).toBe('unchanged');
+  await rig.reset();
+  expect(await kind()).toBe('verified');
+});
+
+test('transaction ids beyond 32 bits are compared as the server compares them', async () => {
+  const { db } = rig.database;
+  const { rows } = await db.query<{ xmin: string }>('select max(xmin::text::bigint)::text as xmin from engram.banks');
+  const { epoch, banks } = await heldNow();
+  const later = 3n * 2n ** 32n + BigInt(rows[0]?.xmin ?? 0) + 1n;
+  expect(await hasChangedSince(db, { epoch, banks, seenXid: String(later) })).toBe(false);
+  expect(await hasChangedSince(db, { epoch, banks, seenXid: String(later - 1n) })).toBe(true);
+});
