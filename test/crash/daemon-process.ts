@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import type { DaemonOrder, DyingDaemonSettings, Trap } from './daemon-orders.ts';
 
 const entry = new URL('./dying-daemon.ts', import.meta.url).pathname;
-const compileCache = new URL('../../node_modules/.cache/engramd-test', import.meta.url).pathname;
+export const compileCache = new URL('../../node_modules/.cache/engramd-test', import.meta.url).pathname;
 
 /** What the daemon said: a line of its log, or one of the entry's own. */
 export interface DaemonLine {
