@@ -40,17 +40,17 @@ export async function insertSnapshot(
   const { rows } = await tx.query<Snapshot>(
     `with written as (
        insert into engram.snapshot_rows (bank_id, snapshot_id, target, row_id, version, state, pin)
-       select bank_id, $2, 'memories', id, version, case when invalidated_at is null then state else 'invalidated' end, pin
+       select bank_id, $2::uuid, 'memories', id, version, case when invalidated_at is null then state else 'invalidated' end, pin
        from engram.memories where bank_id = $1
        union all
-       select bank_id, $2, 'observations', id, version,
+       select bank_id, $2::uuid, 'observations', id, version,
          case when retired_at is not null then 'retired' when canonical_id is not null then 'folded'
            when superseded_by is not null then 'superseded' else 'live' end, null
        from engram.observations where bank_id = $1
        returning target, state, pin),
      by_state as (select target, state, count(*) as n, count(pin) as pinned from written group by target, state)
      insert into engram.snapshots (bank_id, id, trigger, applied_no, counts)
-     select $1, $2, $3,
+     select $1, $2::uuid, $3,
        coalesce((select max(applied_no) from engram.change_ops where bank_id = $1 and status = 'applied'), 0),
        (select jsonb_build_object(
          'memories', coalesce(jsonb_object_agg(state, n) filter (where target = 'memories'), '{}'),
