@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
+import { createRulesScorer } from '../../src/significance/rules/rules-scorer.ts';
 import { lockSets } from '../../src/store/change-review.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 import { decide, observe, vectorOf } from '../consolidation/decide.ts';
 import { somebodyWaitsForALock } from '../consolidation/lock-waits.ts';
 import {
@@ -42,6 +45,27 @@ describe('a memory that is forgotten', () => {
     ]);
     expect((await eventKinds(bench)).at(-1)).toBe('memory.forgotten');
     expect(await forget(id), 'a second time there is nothing').toBeNull();
+  });
+
+  it('leaves no name behind that its score had found', async () => {
+    const [id = ''] = await bench.remember('Zanzibar Pete sold the boat');
+    const { bankId } = bench;
+    const engine = createSignificanceEngine({
+      db: bench.database.db,
+      scorer: createRulesScorer(),
+      pinCap: 8,
+      instanceId: id,
+      log: silentLog,
+      metrics: bench.database.metrics,
+      racepoints: bench.races,
+      random: () => 0.5,
+    });
+    await engine.scoreBatch(bankId, { signal });
+    const scores = `select detail from engram.events where bank_id = $1 and kind = 'memory.scored'`;
+    expect(await bench.rows(scores, [bankId])).toMatchObject([{ detail: { entities: ['Zanzibar Pete'] } }]);
+    await forget(id);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await bench.rows(scores, [bankId])).toEqual([{ detail: { score: 1, by: 'rules/1' } }]);
   });
 
   it('takes an observation with it that rests on nothing else', async () => {

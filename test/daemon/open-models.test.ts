@@ -36,9 +36,9 @@ beforeEach(async () => {
   );
 });
 
-function open(role: 'daemon' | 'cli') {
+function open(role: 'daemon' | 'cli', more: Readonly<Record<string, string>> = {}) {
   return openModels({
-    config: loadConfig({ env, home: '/nonexistent', uid: 1000 }).config,
+    config: loadConfig({ env: { ...env, ...more }, home: '/nonexistent', uid: 1000 }).config,
     prices: readPrices(),
     db: database.db,
     role,
@@ -68,4 +68,16 @@ it('the start of a daemon has those looked at again that its settings name', asy
 it('a command changes nothing of how long an endpoint is left alone', async () => {
   await open('cli');
   expect(await dueAtOnce()).toEqual([]);
+});
+
+it('scores come from the model that decides, or from one of their own', async () => {
+  const shared = await open('cli');
+  expect(shared.scorer.scoredBy).toMatch(/^llm\/mine\/\d+$/);
+  expect(shared.chats.map(({ model }) => model)).toEqual(['mine', 'mine-small']);
+  const small = await open('cli', { ENGRAMD_LLM_MODEL_SIGNIFICANCE: 'mine-small' });
+  expect(small.scorer.scoredBy).toMatch(/^llm\/mine-small\/\d+$/);
+  expect(small.chats).toHaveLength(2);
+  const own = await open('cli', { ENGRAMD_LLM_MODEL_SIGNIFICANCE: 'mine-tiny' });
+  expect(own.chats.map(({ model }) => model)).toEqual(['mine', 'mine-small', 'mine-tiny']);
+  expect((await open('cli', { ENGRAMD_DECIDER: 'rules' })).scorer.name).toBe('rules');
 });
