@@ -1,4 +1,3 @@
-import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type DirectSession, quoteName } from '../db/direct-session.ts';
@@ -11,6 +10,8 @@ import { engramTables } from './schema-parts.ts';
 import type { KeptTable } from './table-copy.ts';
 import { type BackupSource, checkFile, damaged, openTable, tapFile } from './table-files.ts';
 
+/** Handed to the server at once. */
+const unpackedBytes = 128 * 1024;
 /** Of a file, between two words about it. */
 const bytesATold = 4 * 1024 * 1024;
 
@@ -61,8 +62,7 @@ async function loadTable(
   });
   const rows = session.copyIn(copyInStatement(table));
   try {
-    // The file is opened by a pipeline that is not there yet: one that is missing must not leave the COPY open.
-    await pipeline(openTable(source, table), tap.stream, createGunzip(), new PassThrough(), rows, { signal });
+    await pipeline(openTable(source, table), tap.stream, createGunzip({ chunkSize: unpackedBytes }), rows, { signal });
     tap.assertWhole();
   } catch (thrown) {
     signal.throwIfAborted();

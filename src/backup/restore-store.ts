@@ -29,6 +29,8 @@ export interface RestoreOptions {
   /** Deletes the jobs of our queues, where there are any: they are about what is there no more. */
   readonly emptyQueues: (tx: Queryable) => Promise<number>;
   readonly racepoints: Racepoints;
+  /** How long whoever is at work on a table may take to come to an end; default 30 s. */
+  readonly lockWaitMs?: number;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
 }
@@ -43,6 +45,8 @@ export interface RestoreReport {
   readonly erasuresDue: number;
   readonly jobsDeleted: number;
 }
+
+const longestLockWaitMs = 30_000;
 
 /**
  * Puts a backup in the place of the store, in one transaction: until its commit, and after any failure, the target is as
@@ -96,7 +100,7 @@ async function restoreAlone(
   const target = await readTarget(session, newest);
   if (!options.replace) assertEmpty(target);
   await keepAside(session, target, { newest, snapshotAt: manifest.snapshotAt });
-  await dropStore(session, migrations);
+  await dropStore(session, { migrations, lockWaitMs: options.lockWaitMs ?? longestLockWaitMs });
   await loadBackup(session, { folder, manifest }, { migrations, signal, onProgress });
   await bringToNewest(session, manifest, migrations);
   await racepoints.reach('restore:loaded', { folder });

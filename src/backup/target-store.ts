@@ -96,22 +96,25 @@ export async function keepAside(
  *
  * @throws RestoreRefusedError where somebody holds the tables, or keeps something that rests on them
  */
-export async function dropStore(session: Queryable, migrations: readonly Migration[]): Promise<void> {
+export async function dropStore(
+  session: Queryable,
+  options: { readonly migrations: readonly Migration[]; readonly lockWaitMs: number },
+): Promise<void> {
   const own = new Set<string>([...keptTables, ...Object.keys(leftOutTables)]);
   const tables = (await engramTables(session)).filter((name) => own.has(name));
   try {
-    await session.query("set local lock_timeout = '30s'");
+    await session.query(`select set_config('lock_timeout', $1, true)`, [String(options.lockWaitMs)]);
     // First, so that those who write come to their end before anything of theirs is locked.
     if (tables.includes('store')) await session.query('lock table engram.store in access exclusive mode');
     if (tables.length > 0) {
       await session.query(`drop table ${tables.map((name) => `engram.${quoteName(name)}`).join(', ')}`);
     }
-    for (const signature of await ownFunctions(session, migrations)) {
+    for (const signature of await ownFunctions(session, options.migrations)) {
       await session.query(`drop function ${signature}`);
     }
     await session.query('set local lock_timeout = 0');
   } catch (thrown) {
-    throw explainRefusal(thrown);
+    throw explainRefusal(thrown, options.lockWaitMs);
   }
 }
 
@@ -129,11 +132,11 @@ async function ownFunctions(session: Queryable, migrations: readonly Migration[]
   return rows.map(({ signature }) => signature);
 }
 
-function explainRefusal(thrown: unknown): unknown {
+function explainRefusal(thrown: unknown, lockWaitMs: number): unknown {
   const state = sqlState(thrown);
   if (state === '55P03') {
     return new RestoreRefusedError(
-      'somebody is at work on the tables of the database and did not come to an end in 30 s: end whatever runs on it (a daemon, psql), then try again',
+      `somebody is at work on the tables of the database and did not come to an end in ${lockWaitMs / 1000} s: end whatever runs on it (a daemon, psql), then try again`,
       { cause: thrown },
     );
   }

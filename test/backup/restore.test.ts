@@ -131,8 +131,14 @@ describe('into an empty database', () => {
       update engram.memories set mood = 'stormy' where text like '%lighthouse%';
       alter table engram.memories add check (mood <> '');
       create table engram.tides (bank_id text references engram.banks (id) on delete cascade, height integer);`;
-    const version = migrations.length + 1;
-    const more = [...migrations, { version, name: 'next.sql', sql: text, checksum: 'next' }];
+    // What the first writes is checked at the end of a transaction, and the second alters that table.
+    const fold = `update engram.observations set superseded_by = '${idOf('f', 7)}' where id = '${idOf('f', 8)}'`;
+    const version = migrations.length + 2;
+    const more = [
+      ...migrations,
+      { version: version - 1, name: 'next.sql', sql: `${text} ${fold}`, checksum: 'next' },
+      { version, name: 'last.sql', sql: 'alter table engram.observations add column depth integer', checksum: 'last' },
+    ];
     await restore(backup, { connectionString: blank.connectionString, migrations: more });
     const { rows } = await db.query('select mood, count(*)::int as n from engram.memories group by 1 order by 1');
     expect(rows).toEqual([
@@ -258,6 +264,9 @@ describe('into a database that is in use', () => {
     expect(failure).toBeInstanceOf(BackupDamagedError);
     expect(String(failure)).toMatch(reason);
     expect(races.visits('restore:loaded')).toBe(0);
+    // Not even the server was asked.
+    const nowhere = 'postgresql://nobody@127.0.0.1:1/none';
+    expect(await failureOf(restore(copy, { connectionString: nowhere }))).toBeInstanceOf(BackupDamagedError);
   });
 
   test('a backup of a newer engramd is refused, and so is a database of one', async () => {
@@ -287,6 +296,19 @@ describe('into a database that is in use', () => {
       expect(failure).toEqual(new Error('called off'));
     },
   );
+
+  test('who does not come to an end is waited for no longer than that, and it is refused', async () => {
+    const failure = await asItWas(() =>
+      target.db.tx({ label: 'psql' }, async (tx) => {
+        await tx.query('select count(*) from engram.memories');
+        await restore(backup, { ...connection(), replace: true, lockWaitMs: 50 });
+      }),
+    );
+    expect(failure).toBeInstanceOf(RestoreRefusedError);
+    expect(String(failure)).toContain(
+      'somebody is at work on the tables of the database and did not come to an end in',
+    );
+  });
 
   test('what somebody else has built on the tables is not taken away with them', async () => {
     await target.db.query('create view public.my_memories as select text from engram.memories');
