@@ -1,22 +1,29 @@
+import { hostname } from 'node:os';
 import { dirname, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
+import { v7 as uuidV7 } from 'uuid';
 import { BackupDamagedError, BackupNotFoundError, RestoreRefusedError } from '../backup/backup-errors.ts';
-import type { BackupProgress } from '../backup/backup-store.ts';
 import { readErasures, syncErasures } from '../backup/erasure-log.ts';
 import type { Manifest } from '../backup/manifest.ts';
 import { type RestoreReport, restoreStore } from '../backup/restore-store.ts';
 import { findBackup, listBackups, readManifest } from '../backup/stored-backups.ts';
 import type { Config } from '../config/schema.ts';
+import { carryOutDueErasures } from '../curation/due-erasures.ts';
 import { DataDirInUseError } from '../daemon/instance-lock.ts';
-import { openDatabase, storeMigrations } from '../daemon/open-database.ts';
+import { type OpenDatabase, openDatabase, storeMigrations } from '../daemon/open-database.ts';
 import { createReleasers } from '../daemon/releasers.ts';
+import { version } from '../daemon/version.ts';
 import type { Database } from '../db/database.ts';
 import { emptyQueues } from '../queue/empty-queues.ts';
+import { placeJobs } from '../queue/place-jobs.ts';
 import { hasErasures } from '../store/erasures-due.ts';
+import { finishInstance, insertInstance } from '../store/instances.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../telemetry/racepoints.ts';
+import { backupDirOf } from './backup-dir-option.ts';
+import { showBackupProgress } from './backup-progress.ts';
 import { type CommandContext, commandLog, globalOptions, loadSettings, noteWarnings } from './command-context.ts';
 
 export interface AddRestoreOptions {
@@ -44,7 +51,7 @@ Examples:
     )
     .action(async (name: string | undefined, flags: { replace?: true }, command: Command) => {
       const globals = globalOptions(command);
-      const loaded = loadSettings(context, globals);
+      const loaded = loadSettings(context, globals, backupDirOf(command));
       noteWarnings(context, loaded);
       const restore = await context.interruptible((signal) =>
         carryOut({
@@ -77,14 +84,33 @@ interface Restored {
   readonly folder: string;
   readonly manifest: Manifest;
   readonly report: RestoreReport;
-  /** Memories of the backup that had been forgotten; null where a daemon that started meanwhile erases them. */
-  readonly erasedAgain: number | null;
+  /** Memories of the backup that had been forgotten since. */
+  readonly erasedAgain: number;
 }
 
 async function carryOut(wanted: Wanted): Promise<Restored> {
-  const source = await findSource(wanted.config.backupDir, wanted.name);
-  const report = await replaceStore(wanted, source);
-  return { ...source, report, erasedAgain: await makeReady(wanted) };
+  const { context, config, log, signal } = wanted;
+  const { clock } = context;
+  const source = await findSource(config.backupDir, wanted.name);
+  const releasers = createReleasers({ log, clock });
+  const metrics = createMetrics();
+  try {
+    const { db, connectionString } = await openDatabase({
+      config,
+      role: 'cli',
+      log,
+      clock,
+      signal,
+      metrics,
+      releasers,
+      extraServerSettings: wanted.extraServerSettings,
+    }).catch(sayStopItFirst);
+    const report = await replaceStore(wanted, source, { db, connectionString });
+    return { ...source, report, erasedAgain: await makeReady(wanted, { db, metrics, epoch: report.epoch }) };
+  } finally {
+    context.terminal.endProgress();
+    await releasers.releaseAll();
+  }
 }
 
 interface Source {
@@ -115,41 +141,28 @@ async function newestVerified(backupDir: string) {
 }
 
 /** With the database to itself. From its return on, anybody who starts on the store makes it ready. */
-async function replaceStore(wanted: Wanted, { folder, manifest }: Source): Promise<RestoreReport> {
+async function replaceStore(
+  wanted: Wanted,
+  { folder, manifest }: Source,
+  { db, connectionString }: Pick<OpenDatabase, 'db' | 'connectionString'>,
+): Promise<RestoreReport> {
   const { context, config, log, signal } = wanted;
-  const releasers = createReleasers({ log, clock: context.clock });
-  try {
-    const { db, connectionString } = await openDatabase({
-      config,
-      role: 'cli',
-      log,
-      clock: context.clock,
-      signal,
-      metrics: createMetrics(),
-      releasers,
-      extraServerSettings: wanted.extraServerSettings,
-    }).catch(sayStopItFirst);
-    await noteErasures(db, config.backupDir, log);
-    const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
-    const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);
-    if (unreadable > 0)
-      log.warn({ unreadable }, 'lines of the log of what was forgotten cannot be read: cut-off writes');
-    return await restoreStore({
-      connectionString: config.databaseDirectUrl ?? connectionString,
-      folder,
-      manifest,
-      replace: wanted.replace,
-      erasures: logs.flatMap(({ erasures }) => erasures),
-      migrations: await storeMigrations(),
-      emptyQueues,
-      racepoints: wanted.racepoints,
-      signal,
-      onProgress: (progress) => context.terminal.progress(progressLine(progress)),
-    });
-  } finally {
-    context.terminal.endProgress();
-    await releasers.releaseAll();
-  }
+  await noteErasures(db, config.backupDir, log);
+  const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
+  const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);
+  if (unreadable > 0) log.warn({ unreadable }, 'lines of the log of what was forgotten cannot be read');
+  return restoreStore({
+    connectionString: config.databaseDirectUrl ?? connectionString,
+    folder,
+    manifest,
+    replace: wanted.replace,
+    erasures: logs.flatMap(({ erasures }) => erasures),
+    migrations: await storeMigrations(),
+    emptyQueues,
+    racepoints: wanted.racepoints,
+    signal,
+    onProgress: (progress) => context.terminal.progress(showBackupProgress(progress)),
+  });
 }
 
 /** On the way out of the old store, what it knows to be forgotten; the restore takes it along in any case. */
@@ -160,26 +173,31 @@ async function noteErasures(db: Database, backupDir: string, log: Log): Promise<
   );
 }
 
-/** Erases what was forgotten, and has jobs made of what is due, as the start of any engramd does. */
-async function makeReady({ context, config, log, signal, extraServerSettings }: Wanted): Promise<number | null> {
-  // Most of what there is to load.
-  const { compose } = await import('../daemon/compose.ts');
+/**
+ * What the start of any engramd does too, without the models that it needs: erases what was forgotten, and has jobs made
+ * of what is due.
+ *
+ * @returns how many memories were erased
+ */
+async function makeReady(
+  wanted: Wanted,
+  opened: { readonly db: Database; readonly metrics: Metrics; readonly epoch: number },
+): Promise<number> {
+  const { context, log, signal, racepoints } = wanted;
+  const { db, metrics } = opened;
+  const { clock } = context;
+  db.pinStore(opened.epoch, () => undefined);
+  const instanceId = uuidV7();
+  await insertInstance(db, { id: instanceId, role: 'cli', host: hostname(), pid: process.pid, version });
   try {
-    const composition = await compose({
-      config,
-      mode: 'cli',
-      placesJobs: true,
-      log,
-      clock: context.clock,
-      signal,
-      ...(extraServerSettings && { extraServerSettings }),
-    });
-    await composition.stop('restore done');
-    return composition.erasedAgain;
-  } catch (thrown) {
-    // Who has the data directory now has done it at the start.
-    if (thrown instanceof DataDirInUseError) return null;
-    throw thrown;
+    context.terminal.progress('erasing what was forgotten');
+    const erased = await carryOutDueErasures({ db, instanceId, clock, log, racepoints, newId: uuidV7, signal });
+    await placeJobs({ db, clock, log, metrics }).catch((thrown: unknown) =>
+      log.warn({ error: errorMessage(thrown) }, 'no jobs were made of what is due; the next start does it'),
+    );
+    return erased;
+  } finally {
+    await finishInstance(db, instanceId, 'command done').catch(() => undefined);
   }
 }
 
@@ -190,22 +208,6 @@ function sayStopItFirst(thrown: unknown): never {
     });
   }
   throw thrown;
-}
-
-const phases = {
-  write: 'writing',
-  restore: 'restoring',
-  index: 'making indexes',
-  compare: 'comparing',
-} as const satisfies Record<BackupProgress['phase'], string>;
-
-function progressLine({ phase, table, rows, totalRows }: BackupProgress): string {
-  const parts = [
-    phases[phase],
-    table ?? '',
-    rows === 0 ? '' : `${rows}${totalRows === null ? '' : ` of ${totalRows}`}`,
-  ];
-  return parts.filter((part) => part !== '').join(' ');
 }
 
 function show({ terminal }: CommandContext, restored: Restored, isJson: boolean): void {
@@ -229,6 +231,5 @@ function show({ terminal }: CommandContext, restored: Restored, isJson: boolean)
   if (replaced.memories > 0) {
     terminal.out(`in the place of ${replaced.memories} memories in ${replaced.banks} banks`);
   }
-  if (erasedAgain === null) terminal.out('an engramd that started meanwhile erases what had been forgotten since');
-  else if (erasedAgain > 0) terminal.out(`erased again what had been forgotten since: ${erasedAgain} memories`);
+  if (erasedAgain > 0) terminal.out(`erased again what had been forgotten since: ${erasedAgain} memories`);
 }

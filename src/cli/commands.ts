@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addBackup } from './backup.ts';
 import { addBanks } from './banks.ts';
 import { addCalibrate } from './calibrate.ts';
 import { addChanges } from './changes.ts';
@@ -58,6 +59,7 @@ export function addCommands(program: Command, context: CommandContext): void {
   addPause(program, context);
   addResume(program, context);
   addDigest(program, context);
+  addBackup(program, context);
   addSnapshot(program, context);
   addCost(program, context);
   addJobs(program, context);

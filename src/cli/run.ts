@@ -5,6 +5,7 @@ import { type CommandContext, globalOptions, loadSettings } from './command-cont
 interface RunOptions {
   readonly httpHost?: string;
   readonly httpPort?: string;
+  readonly backupDir?: string;
 }
 
 export function addRun(program: Command, context: CommandContext): void {
@@ -16,6 +17,7 @@ export function addRun(program: Command, context: CommandContext): void {
     )
     .option('--http-host <host>', 'address to listen on (default 127.0.0.1)')
     .option('--http-port <port>', 'port to listen on, 0 for any free one (default 7766)')
+    .option('--backup-dir <dir>', 'where backups live (default: backups in the data directory)')
     .addHelpText(
       'after',
       `
@@ -26,7 +28,7 @@ Examples:
     )
     .action(async (options: RunOptions, command: Command) => {
       const globals = globalOptions(command);
-      const flags = { httpHost: options.httpHost, httpPort: options.httpPort };
+      const flags = { httpHost: options.httpHost, httpPort: options.httpPort, backupDir: options.backupDir };
       const { config, warnings } = loadSettings(context, globals, flags);
       const log = createLog({ level: config.logLevel, pretty: process.stderr.isTTY === true && globals.json !== true });
       for (const warning of warnings) log.warn(warning);
