@@ -6,6 +6,7 @@ import type { Database } from '../../src/db/database.ts';
 import { sqlState } from '../../src/db/errors.ts';
 import * as applyLocks from '../../src/store/apply-locks.ts';
 import * as applyWrites from '../../src/store/apply-writes.ts';
+import * as asOfRows from '../../src/store/as-of-rows.ts';
 import * as attempts from '../../src/store/attempts.ts';
 import * as bankMission from '../../src/store/bank-mission.ts';
 import * as banks from '../../src/store/banks.ts';
@@ -48,6 +49,7 @@ import * as runs from '../../src/store/runs.ts';
 import * as scopes from '../../src/store/scopes.ts';
 import * as scores from '../../src/store/scores.ts';
 import { createBuildStore } from '../../src/store/shared-builds.ts';
+import * as snapshots from '../../src/store/snapshots.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import * as sweepRows from '../../src/store/sweep-rows.ts';
 import * as timeline from '../../src/store/timeline.ts';
@@ -92,6 +94,14 @@ const recallScope = (bankId: string): recallRows.RecallScope => ({
   observationStates: ['live', 'superseded', 'folded', 'retired'],
 });
 const vectorOf = (text: string) => wordVector(text);
+const apart = (victim: VictimBank): asOfRows.VectorApart[] => [
+  { target: 'observations', id: victim.live, setId: null, seq: null, isOther: false },
+  { target: 'memories', id: victim.pending, setId: null, seq: null, isOther: false },
+];
+const wantedTexts = (victim: VictimBank): snapshots.WantedText[] => [
+  { target: 'memories', id: victim.pending, version: 1 },
+  { target: 'observations', id: victim.live, version: 1 },
+];
 
 const cases: Record<string, Case> = {
   'apply-locks:lockBank': { call: (b, _, db) => applyLocks.lockBank(db, `${b}-none`, 'exclusive'), gives: false },
@@ -464,6 +474,54 @@ const cases: Record<string, Case> = {
     call: (b, _, db) => recallRows.textHits(db, recallScope(b), { query: 'secret kite', limit: 100 }),
     gives: [],
   },
+  'as-of-rows:readInstant': {
+    call: (b, v, db) =>
+      asOfRows.readInstant(db, b, v.stoodAt).then((instant) => [instant?.hasCome, instant?.editedSince]),
+    gives: [true, 0],
+  },
+  'as-of-rows:textHitsAsOf': {
+    call: (b, v, db) => asOfRows.textHitsAsOf(db, recallScope(b), { query: 'secret kite', limit: 100, at: v.stoodAt }),
+    gives: [],
+  },
+  'as-of-rows:vectorsApart': {
+    call: (b, v, db) => asOfRows.vectorsApart(db, recallScope(b), v.stoodAt),
+    gives: [],
+  },
+  'as-of-rows:loadVectorsApart': {
+    call: (b, v, db) => asOfRows.loadVectorsApart(db, b, { model, rows: apart(v) }),
+    gives: [],
+  },
+  'as-of-rows:loadCandidatesAsOf': {
+    call: (b, v, db) => asOfRows.loadCandidatesAsOf(db, recallScope(b), { ...v, at: v.stoodAt }),
+    gives: { rows: [], coverage: [] },
+  },
+  'as-of-rows:citationsAsOf': {
+    call: (b, v, db) => asOfRows.citationsAsOf(db, b, { memoryIds: v.memories, at: v.stoodAt }),
+    gives: [],
+  },
+  'as-of-rows:loadObservationsAsOf': {
+    call: (b, v, db) => asOfRows.loadObservationsAsOf(db, b, { ids: v.observations, sourcesPerItem: 9, at: v.stoodAt }),
+    gives: [],
+  },
+  'snapshots:lockSnapshots': { call: (b, _, db) => snapshots.lockSnapshots(db, b), gives: undefined },
+  'snapshots:insertSnapshot': {
+    call: (b, _, db) =>
+      snapshots.insertSnapshot(db, b, { id: uuid(), trigger: 'asked' }).then(({ counts: held }) => held),
+    gives: { memories: {}, observations: {}, pinned: 0 },
+  },
+  'snapshots:pruneSnapshots': {
+    call: (b, _, db) => snapshots.pruneSnapshots(db, b, { id: uuid(), keep: 1 }),
+    gives: [],
+  },
+  'snapshots:listSnapshots': { call: (b, _, db) => snapshots.listSnapshots(db, b), gives: [] },
+  'snapshots:diffSnapshots': {
+    call: (b, v, db) => snapshots.diffSnapshots(db, b, { before: v.snapshotId, after: null, place: null, limit: 100 }),
+    gives: { rows: [], groups: [] },
+  },
+  'snapshots:textsInVersions': {
+    call: (b, v, db) => snapshots.textsInVersions(db, b, wantedTexts(v)),
+    gives: [null, null],
+  },
   'recall-rows:scopesWithTags': { call: (b, _, db) => recallRows.scopesWithTags(db, b, tags, 100), gives: [] },
   'recall-rows:loadCandidates': {
     call: (b, v, db) => recallRows.loadCandidates(db, recallScope(b), v),
@@ -797,6 +855,8 @@ const exempt: Record<string, string> = {
   'backup-rows:noteBackupPruned': 'backups are of the whole database',
   'backup-rows:knowsVerifiedBackup': 'backups are of the whole database',
   'changed-since:hasChangedSince': 'whether anything has changed, over all banks',
+  'snapshots:changedSinceSnapshot': 'asks for all banks on purpose, and gives each by its name',
+  'recall-rows:toObservation': 'reads no table',
   'changed-banks:nextChangedBank': 'asks for any bank on purpose, and gives its name',
   'demand:hasNewWork': 'whether anything waits, over all banks',
   'due-work:notifyOfWork': 'reads no table',
@@ -983,6 +1043,14 @@ test('the same calls on the bank itself do give something', async () => {
     recallRows.textHits(db, recallScope(own), { query: 'secret kite', limit: 100 }).then((rows) => rows.length),
     recallRows.loadCandidates(db, recallScope(own), victim).then(({ coverage }) => coverage.length),
     recallRows.pinnedMemories(db, recallScope(own), 100).then((rows) => rows.length),
+    asOfRows
+      .textHitsAsOf(db, recallScope(own), { query: 'secret kite', limit: 100, at: victim.stoodAt })
+      .then((rows) => rows.length),
+    asOfRows.loadCandidatesAsOf(db, recallScope(own), { ...victim, at: victim.stoodAt }).then((c) => c.coverage.length),
+    asOfRows.citationsAsOf(db, own, { memoryIds: victim.memories, at: victim.stoodAt }).then((rows) => rows.length),
+    asOfRows.loadVectorsApart(db, own, { model, rows: apart(victim) }).then((rows) => rows.length),
+    snapshots.listSnapshots(db, own).then((rows) => rows.length),
+    snapshots.textsInVersions(db, own, wantedTexts(victim)).then((texts) => texts.filter((text) => text).length),
     timeline
       .readBack(db, { bankId: own, kind: 'memory', before: null, limit: 9 })
       .then(({ rows }) => rows.filter((row) => row.text !== null).length),

@@ -13,6 +13,7 @@ import { type NewCall, reserveCall, type Settlement, settleCall } from '../../sr
 import { insertObservations, upsertLinks } from '../../src/store/observations.ts';
 import { insertRun } from '../../src/store/runs.ts';
 import { advanceScope, readScopeEpoch } from '../../src/store/scopes.ts';
+import { insertSnapshot } from '../../src/store/snapshots.ts';
 import { storeVerdict } from '../../src/store/verdicts.ts';
 import { wordVector } from '../support/fake-embedder.ts';
 
@@ -36,6 +37,9 @@ export interface VictimBank {
   readonly changeSetId: string;
   readonly attemptId: string;
   readonly conflictId: string;
+  readonly snapshotId: string;
+  /** When all of it stood. */
+  readonly stoodAt: Date;
   readonly sourceRef: string;
   readonly ingestKey: string;
   readonly verdictKey: Buffer;
@@ -146,6 +150,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
       'changeSetId',
       'attemptId',
       'conflictId',
+      'snapshotId',
       'instanceId',
       'callId',
     ].map((name) => [name, uuid()]),
@@ -161,6 +166,7 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
     requestHash: Buffer.from('victim request'),
     memories,
     observations,
+    stoodAt: new Date(0),
   };
   const text = (name: string) => `secret kite ${name}`;
 
@@ -248,7 +254,8 @@ export async function createVictim(db: Database, bankId: string): Promise<Victim
   const ended = uuid();
   await startAttempt(db, { ...victim, id: ended, memoryIds: [victim.pending] });
   await db.query("update engram.attempts set finished_at = now(), outcome = 'crashed' where id = $1", [ended]);
-  return victim;
+  const snapshot = await insertSnapshot(db, bankId, { id: victim.snapshotId, trigger: 'asked' });
+  return { ...victim, stoodAt: new Date(snapshot.madeAt.getTime() + 1) };
 }
 
 /** Every row of the bank in every table that has banks, as text: equal before and after means untouched. */
