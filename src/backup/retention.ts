@@ -4,8 +4,8 @@ import type { StoredBackup } from './backup-store.ts';
 const dayMs = 86_400_000;
 
 /**
- * Which backups may go. Asked only after one was verified (law L16), and nothing goes for its age as long as it is one
- * of the `keep` newest verified.
+ * Which backups may go, oldest first. Asked only after one was verified (law L16), and nothing goes for its age as long as
+ * it is one of the `keep` newest verified.
  *
  * One that was never verified, or is damaged, keeps no verified one's place. It stays a day beside the newest verified
  * one, for whoever looks into it; then it only takes room. What a newer engramd wrote, this one cannot judge.
@@ -34,5 +34,6 @@ export function backupsToPrune(
           throw backup.standing satisfies never;
       }
     })
-    .map(({ name }) => name);
+    .map(({ name }) => name)
+    .reverse();
 }

@@ -21,6 +21,7 @@ export interface BackupsRig {
   readonly races: RaceControl;
   /** What the next verifications throw; null: they read the files and find them good. */
   failure: Error | null;
+  readonly deps: BackupsDeps;
   readonly backups: Backups;
   with(deps: Partial<BackupsDeps>): Backups;
   take(backups?: Backups): Promise<BackupOutcome>;
@@ -69,6 +70,7 @@ export async function createBackupsRig(): Promise<BackupsRig> {
     directory,
     races,
     failure: null,
+    deps,
     backups: createBackups(deps),
     with: (other) => createBackups({ ...deps, ...other }),
     take: (backups = rig.backups) => backups.take({ trigger: 'asked', force: false, ...work }),

@@ -61,10 +61,11 @@ test('what was never verified goes only a day behind one that was; what a newer 
   );
 });
 
-test('pruned twice is pruned once, in whatever order they are listed', () => {
+test('the oldest goes first; pruned twice is pruned once, in whatever order they are listed', () => {
   fc.assert(
     fc.property(backups, keep, (list, keepCount) => {
       const goes = backupsToPrune(list, { keep: keepCount });
+      expect(goes).toEqual(goes.toSorted());
       const left = list.filter(({ name }) => !goes.includes(name));
       expect(backupsToPrune(left, { keep: keepCount })).toEqual([]);
       expect(backupsToPrune(list.toReversed(), { keep: keepCount })).toEqual(goes);
