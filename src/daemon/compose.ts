@@ -65,8 +65,6 @@ export interface ComposeOptions {
   readonly mode: 'daemon' | 'cli';
   /** Whether jobs are worked off in this process. A daemon always does; without, what needs the queue fails. */
   readonly hasWorkers?: boolean;
-  /** Has jobs made, once, of what is due, and works none off. */
-  readonly placesJobs?: boolean;
   readonly log: Log;
   readonly clock: Clock;
   /** Ends a start that is under way; what had been started is stopped again. */
@@ -97,8 +95,6 @@ export interface Composition {
   readonly db: Database;
   /** Undefined in mode `cli`. */
   readonly url: string | undefined;
-  /** Memories that had been forgotten and were back at the start. */
-  readonly erasedAgain: number;
   /**
    * Ends everything in order, each step within its bound, and keeps the reason. Every step runs whatever the others
    * did; then the first failure is thrown.
@@ -202,7 +198,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
-  const { erasedAgain, onForgotten } = await openErasures({
+  const onForgotten = await openErasures({
     mode,
     db,
     backupDir: config.backupDir,
@@ -294,11 +290,10 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     maintenance: [{ name: 'vector tombstones', run: pruneVectorTombstones }],
     onSchemaNewer: (error) => options.onFatal?.(error),
   });
-  const hasWorkers = mode === 'daemon' || options.hasWorkers === true;
-  if (hasWorkers || options.placesJobs === true) {
+  if (mode === 'daemon' || options.hasWorkers === true) {
     releasers.add('queue', stopBoundsMs.queue, () => queue.stop());
     // A daemon's life says when jobs are handed out; a command has nothing else to do.
-    await queue.start({ handsOut: mode === 'cli' && hasWorkers });
+    await queue.start({ handsOut: mode === 'cli' });
     signal?.throwIfAborted();
   }
 
@@ -435,7 +430,6 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     app,
     db,
     url,
-    erasedAgain,
     stop(reason) {
       if (condition !== 'stopping') ending.reason = reason;
       condition = 'stopping';

@@ -9,21 +9,16 @@ export interface OpenErasuresOptions extends DueErasuresDeps {
   readonly backupDir: string;
 }
 
-export interface OpenedErasures {
-  /** Memories that had been forgotten and were back. */
-  readonly erasedAgain: number;
-  /** To be told of each erasure from now on. */
-  readonly onForgotten: NonNullable<ForgetDeps['onForgotten']>;
-}
-
 /**
  * Before anybody is answered and before any text goes to a model: erases again what came back, and brings the log beside
  * the backups up to date. A log that cannot be written is no reason not to start: forgetting works, and each backup tries
  * again.
+ *
+ * @returns what to tell of each erasure from now on
  */
-export async function openErasures(options: OpenErasuresOptions): Promise<OpenedErasures> {
+export async function openErasures(options: OpenErasuresOptions): Promise<NonNullable<ForgetDeps['onForgotten']>> {
   const { db, mode, backupDir: directory, log } = options;
-  const erasedAgain = await carryOutDueErasures(options);
+  await carryOutDueErasures(options);
   if (mode === 'daemon') {
     await syncErasures(db, directory).catch((thrown: unknown) =>
       log.warn(
@@ -32,12 +27,9 @@ export async function openErasures(options: OpenErasuresOptions): Promise<Opened
       ),
     );
   }
-  return {
-    erasedAgain,
-    async onForgotten(erased) {
-      // A command may run as anybody, beside a daemon: where there are no backups it makes no place for them.
-      if (mode === 'cli' && !existsSync(directory)) return;
-      await noteErasure({ db, directory, log }, erased);
-    },
+  return async (erased) => {
+    // A command may run as anybody, beside a daemon: where there are no backups it makes no place for them.
+    if (mode === 'cli' && !existsSync(directory)) return;
+    await noteErasure({ db, directory, log }, erased);
   };
 }

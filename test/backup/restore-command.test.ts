@@ -1,0 +1,308 @@
+import { writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { v7 as uuid } from 'uuid';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { nodeFiles } from '../../src/backup/backup-files.ts';
+import { markVerified } from '../../src/backup/backup-folder.ts';
+import { readErasures } from '../../src/backup/erasure-log.ts';
+import { addRestore } from '../../src/cli/backup-restore.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { forget as forgetMemory } from '../../src/curation/forget.ts';
+import { compose } from '../../src/daemon/compose.ts';
+import { openErasures } from '../../src/daemon/open-erasures.ts';
+import { createDatabase } from '../../src/db/database.ts';
+import { openDirectSession } from '../../src/db/direct-session.ts';
+import { StoreReplacedError } from '../../src/db/errors.ts';
+import { tryShareStore } from '../../src/db/store-lock.ts';
+import { insertInstance } from '../../src/store/instances.ts';
+import { reserveCall, settleCall } from '../../src/store/model-calls.ts';
+import { readStoreEpoch } from '../../src/store/store-epoch.ts';
+import { storeVerdict } from '../../src/store/verdicts.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { Racepoints } from '../../src/telemetry/racepoints.ts';
+import { runCommand } from '../cli/run-command.ts';
+import { createWorkbench, type Workbench } from '../consolidation/workbench.ts';
+import { placesOf } from '../curation/curation-bench.ts';
+import { createBlankDatabase } from '../db/blank-database.ts';
+import { createRaceControl } from '../support/race-control.ts';
+import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
+import { type TakenBackup, takeBackup } from './backup-bench.ts';
+
+let bench: Workbench;
+let scratch: string;
+let backupDir: string;
+beforeEach(async () => {
+  bench = await createWorkbench();
+  scratch = createScratchFolder();
+  backupDir = join(scratch, 'backups');
+});
+afterEach(async () => {
+  await bench.close();
+  removeScratchFolder(scratch);
+});
+
+const secret = 'Ana keeps a zanzibar parrot';
+
+const envOf = (connectionString = bench.database.connectionString) => ({
+  DATABASE_URL: connectionString,
+  ENGRAMD_DATA_DIR: join(scratch, 'data'),
+  ENGRAMD_BACKUP_DIR: backupDir,
+});
+
+function restore(
+  args: readonly string[],
+  options: { readonly racepoints?: Racepoints; readonly connectionString?: string } = {},
+) {
+  return runCommand(
+    (program, context) =>
+      addRestore(program.command('backup'), context, options.racepoints ? { racepoints: options.racepoints } : {}),
+    ['backup', 'restore', ...args],
+    { clock: systemClock, env: envOf(options.connectionString) },
+  );
+}
+
+/** As a daemon does. */
+async function forget(memoryId: string): Promise<void> {
+  const { db } = bench.database;
+  const instanceId = uuid();
+  await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
+  const deps = { db, instanceId, clock: systemClock, racepoints: bench.races, newId: () => uuid() };
+  const onForgotten = await openErasures({ ...deps, mode: 'daemon', backupDir, log: silentLog });
+  const { signal } = new AbortController();
+  const hint = async () => undefined;
+  await forgetMemory({ ...deps, hint, onForgotten }, { bankId: bench.bankId, memoryId, signal });
+}
+
+async function verifiedBackup(): Promise<TakenBackup> {
+  const backup = await takeBackup(bench.database.connectionString, backupDir);
+  await markVerified(nodeFiles, backup.folder, new Date());
+  return backup;
+}
+
+/** Whatever a model may have said about a memory, as it is kept. */
+async function saidOf(memoryId: string): Promise<void> {
+  const { db } = bench.database;
+  const call = { id: uuid(), requestHash: Buffer.from(memoryId) };
+  await reserveCall(
+    db,
+    bench.bankId,
+    {
+      ...call,
+      day: '2026-03-01',
+      instanceId: uuid(),
+      endpoint: 'http://model/v1',
+      model: 'm',
+      purpose: 'consolidate',
+      memories: 1,
+      promptBytes: 10,
+      most: { nanoUsd: 1, tokens: 1, unpricedTokens: 0 },
+      probeId: null,
+    },
+    { nanoUsd: 1e9, tokens: null, unpricedTokens: 1 },
+  );
+  await settleCall(db, bench.bankId, {
+    ...call,
+    outcome: 'ok',
+    latencyMs: 1,
+    spent: { nanoUsd: 1, tokens: 1, unpricedTokens: 0 },
+    usage: null,
+    answerJson: '"about the zanzibar parrot"',
+    subjectIds: [memoryId],
+  });
+  await db.tx({ label: 'test' }, (tx) =>
+    storeVerdict(tx, bench.bankId, {
+      key: Buffer.from(memoryId),
+      subjectIds: [memoryId],
+      verdict: 'different',
+      reason: 'one has a zanzibar parrot',
+    }),
+  );
+}
+
+const texts = async (sql = 'select text from engram.memories order by text') =>
+  (await bench.rows<{ text: string }>(sql)).map(({ text }) => text);
+
+describe('what was forgotten after the backup', () => {
+  test('stays forgotten after its restore: in memories, observations, history, answers and verdicts', async () => {
+    const [parrot = ''] = await bench.remember(secret, 'Ben drinks tea');
+    await bench.consolidate();
+    await saidOf(parrot);
+    const { folder } = await verifiedBackup();
+    const before = await placesOf(bench, 'zanzibar');
+    expect(before).toEqual(
+      expect.arrayContaining([
+        'memories.text',
+        'observations.text',
+        'change_ops.after',
+        'model_answers.answer',
+        'verdicts.reason',
+      ]),
+    );
+    await forget(parrot);
+    expect((await readErasures(backupDir)).erasures).toMatchObject([{ bankId: bench.bankId, memoryId: parrot }]);
+    await bench.remember('Cy came after the backup');
+
+    const run = await restore(['--replace', '--json']);
+    expect(run.error).toBeUndefined();
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      backup: folder,
+      replaced: { memories: 2 },
+      erased_again: 1,
+      epoch: 2,
+    });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    expect(await texts()).toEqual(['Ben drinks tea']);
+    expect(await texts('select text from engram.observations')).toEqual(['Ben drinks tea']);
+    expect(await bench.rows('select from engram.erasures_due')).toEqual([]);
+  });
+
+  test('stays forgotten in another database, which knows of it by the log alone', async () => {
+    const [parrot = ''] = await bench.remember(secret, 'Ben drinks tea');
+    await bench.consolidate();
+    const { folder } = await verifiedBackup();
+    await forget(parrot);
+    const blank = await createBlankDatabase();
+    try {
+      const run = await restore([folder], { connectionString: blank.connectionString });
+      expect(run.error).toBeUndefined();
+      expect(run.stdout).toContain('erased again what had been forgotten since: 1 memories');
+      const { rows } = await blank
+        .open()
+        .query<{ text: string }>('select text from engram.memories union all select text from engram.observations');
+      expect(rows.map(({ text }) => text)).toEqual(['Ben drinks tea', 'Ben drinks tea']);
+    } finally {
+      await blank.drop();
+    }
+  });
+
+  test('stays forgotten where the log could not be written: the database itself knows', async () => {
+    const [parrot = ''] = await bench.remember(secret);
+    const { folder } = await verifiedBackup();
+    writeFileSync(join(scratch, 'no-folder'), '');
+    backupDir = join(scratch, 'no-folder');
+    await forget(parrot);
+    backupDir = join(scratch, 'backups');
+    expect((await restore([folder, '--replace'])).error).toBeUndefined();
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+
+  test('is erased by whoever opens the store next, where the restore ends before it has erased anything', async () => {
+    const [parrot = ''] = await bench.remember(secret, 'Ben drinks tea');
+    await bench.consolidate();
+    await verifiedBackup();
+    await forget(parrot);
+    const racepoints = createRaceControl();
+    racepoints.at('restore:committed', () => {
+      throw new Error('the power went');
+    });
+    expect((await restore(['--replace'], { racepoints })).error).toMatchObject({ message: 'the power went' });
+    expect(await placesOf(bench, 'zanzibar')).toContain('memories.text');
+    const { config } = loadConfig({ env: envOf() });
+    const { embedder, decider } = bench;
+    const next = await compose({ config, mode: 'cli', log: silentLog, clock: systemClock, embedder, decider });
+    await next.stop('test over');
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+});
+
+describe('a restore', () => {
+  test('onto the database of a daemon that lives is refused with exit 4 and names it, and changes nothing', async () => {
+    await bench.remember('Ben drinks tea');
+    await verifiedBackup();
+    await bench.remember('Cy came after the backup');
+    const { connectionString } = bench.database;
+    const daemon = await openDirectSession({ connectionString, applicationName: 'engramd listen' });
+    try {
+      await tryShareStore(daemon);
+      const { error } = await restore(['--replace']);
+      expect(error).toMatchObject({ code: 'RESTORE_REFUSED', exitCode: 4 });
+      expect(String(error)).toMatch(/engramd listen from .*backend \d+.*Stop every engramd/);
+    } finally {
+      await daemon.close();
+    }
+    expect(await texts()).toEqual(['Ben drinks tea', 'Cy came after the backup']);
+  });
+
+  test('onto memories needs --replace, and says how many there are', async () => {
+    await bench.remember('Ben drinks tea');
+    await verifiedBackup();
+    const { error } = await restore([]);
+    expect(error).toMatchObject({ code: 'RESTORE_REFUSED', exitCode: 4 });
+    expect(String(error)).toMatch(/holds 1 memory in 1 bank.*--replace/);
+  });
+
+  test('takes the newest backup that was verified, and none that was not unless it is named', async () => {
+    await bench.remember('Ben drinks tea');
+    expect(String((await restore(['--replace'])).error)).toMatch(/there is no backup in .*ENGRAMD_BACKUP_DIR/);
+    const taken = await takeBackup(bench.database.connectionString, backupDir);
+    expect(String((await restore(['--replace'])).error)).toMatch(/was ever restored and compared.*backup verify/);
+    expect(String((await restore(['2020-01-01T00-00-00Z-00000000', '--replace'])).error)).toMatch(
+      /there is no backup 2020/,
+    );
+    const named = await restore([basename(taken.folder), '--replace']);
+    expect([named.error, named.stdout]).toEqual([
+      undefined,
+      expect.stringMatching(/restored the database as it was at .*: 1 memories/),
+    ]);
+  });
+
+  test('takes jobs away that are about rows which are gone, and has others made of what is due', async () => {
+    await bench.remember('Ben drinks tea');
+    await verifiedBackup();
+    // The first one leaves a queue behind it.
+    expect((await restore(['--replace'])).error).toBeUndefined();
+    const jobs = () =>
+      bench.rows<{ id: string; name: string; state: string }>('select id, name, state from pgboss.job order by name');
+    const placed = await jobs();
+    expect(placed).toContainEqual(expect.objectContaining({ name: 'consolidate', state: 'created' }));
+    await bench.rows(`update pgboss.job set state = 'active', started_on = now() where name = 'consolidate'`);
+    const run = await restore(['--replace', '--json']);
+    expect(JSON.parse(run.stdout)).toMatchObject({ jobs_deleted: placed.length });
+    const now = await jobs();
+    expect(now).toContainEqual(expect.objectContaining({ name: 'consolidate', state: 'created' }));
+    expect(now.filter(({ id }) => placed.some((old) => old.id === id))).toEqual([]);
+  });
+
+  test('while a command writes waits for what it has begun, and lets it write nothing after that', async () => {
+    await bench.remember('Ben drinks tea');
+    await verifiedBackup();
+    const writer = createDatabase({
+      connectionString: bench.database.connectionString,
+      poolMax: 2,
+      applicationName: 'engramd cli',
+      log: silentLog,
+      clock: systemClock,
+      metrics: createMetrics(),
+    });
+    try {
+      writer.pinStore(await readStoreEpoch(writer), () => undefined);
+      const add = `insert into engram.memories (bank_id, id, text) values ('${bench.bankId}', gen_random_uuid(), $1)`;
+      const [begun, waitedFor] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const writing = writer.tx({ label: 'test' }, async (tx) => {
+        begun.resolve();
+        await waitedFor.promise;
+        await tx.query(add, ['written before']);
+      });
+      await begun.promise;
+      const restoring = restore(['--replace', '--json']);
+      await expect
+        .poll(() => bench.rows(`select from pg_locks where not granted and relation = 'engram.store'::regclass`))
+        .not.toEqual([]);
+      const late = expect(writer.tx({ label: 'test' }, (tx) => tx.query(add, ['written after']))).rejects.toThrow(
+        StoreReplacedError,
+      );
+      waitedFor.resolve();
+      await writing;
+      await late;
+      const run = await restoring;
+      expect(run.error).toBeUndefined();
+      // It waited: what was written before is among what it replaced.
+      expect(JSON.parse(run.stdout)).toMatchObject({ replaced: { banks: 1 } });
+      expect(await texts()).toEqual(['Ben drinks tea']);
+    } finally {
+      await writer.close();
+    }
+  });
+});
