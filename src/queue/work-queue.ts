@@ -3,7 +3,7 @@ import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
 import type { SignificanceEngine } from '../significance/significance.ts';
-import { notifyOfWork, unparkMemories, unparkScores } from '../store/due-work.ts';
+import { dueWorkOf, notifyOfWork, unparkMemories, unparkScores } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -201,8 +201,10 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
   });
 
   async function requestScores(bankId: string): Promise<void> {
-    const wish = { at: clock.now(), trigger: 'requested', bringsForward: true } as const;
-    nudgeFor('score', await scheduler.place('score', bankId, wish));
+    const work = await dueWorkOf(db, bankId, 1);
+    if (work === null) return;
+    await scheduler.place('score', bankId, { at: work.now, trigger: 'requested', bringsForward: true });
+    running?.pollers.score.nudge();
   }
 
   async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

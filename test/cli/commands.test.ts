@@ -237,7 +237,7 @@ describe('with a daemon', () => {
   it('asks it how it is', async () => {
     const status = await run(['status', '--json']);
     expect(json(status)).toMatchObject({ instance_id: daemon.file.instanceId, condition: 'ready' });
-    expect(json(await run(['jobs', 'retry', '--json']))).toEqual({ jobs: 0, memories: 0 });
+    expect(json(await run(['jobs', 'retry', '--json']))).toEqual({ jobs: 0, memories: 0, scores: 0 });
     expect((await run(['doctor'], { ...token, DATABASE_URL: database.connectionString })).stdout).toContain('answers');
   });
 

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { createFakeScorer, timesScored } from './fake-scorer.ts';
 import { addMemories, createRig, eventually, jobRows, makeJobStart, type Rig } from './queue-rig.ts';
@@ -107,6 +108,32 @@ describe('a slice', () => {
     expect((await scoreJobs(true)).every(({ state, retryCount }) => state === 'completed' && retryCount === 0)).toBe(
       true,
     );
+  });
+
+  test('makes room for a bank that waits, once every slot is taken: none is kept waiting by a long backlog', async () => {
+    let aheadMs = 0;
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+    const { queue, scorer } = rig({ clock });
+    await queue.start({ handsOut: false });
+    const long = ['a', 'b', 'c', 'd'];
+    for (const bank of long) {
+      await addUnscored(bank, 60);
+      await queue.requestScores(bank);
+    }
+    await addUnscored('late', 12);
+    await queue.requestScores('late');
+    const allAtIt = Promise.withResolvers<void>();
+    scorer.acts(async () => {
+      if (scorer.batches.length === long.length) {
+        aheadMs = 3000;
+        allAtIt.resolve();
+      }
+      await allAtIt.promise;
+    });
+    queue.openHandOut();
+    await allScored(252);
+    const before = scorer.batches.slice(0, scorer.batches.indexOf('late'));
+    for (const bank of long) expect(before.filter((each) => each === bank).length).toBeLessThan(5);
   });
 
   test('carries no text: a job is a bank and why it is there', async () => {
