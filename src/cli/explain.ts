@@ -33,6 +33,8 @@ function print(terminal: Terminal, story: Explanation): void {
     `${terminal.bold(text)} ${terminal.dim(`(${story.type}, ${memory?.state ?? observation?.state ?? ''})`)}`,
   );
   terminal.out(story.why);
+  if (memory !== null && memory.significance !== null)
+    terminal.out(terminal.dim(`significance ${memory.significance} of 3`));
   section(
     terminal,
     'It rests on',

@@ -26,7 +26,7 @@ export function explainRoutes(deps: AppDeps): Route[] {
     );
     return {
       type: 'memory',
-      why: whyMemory(memory, ops),
+      why: `${whyMemory(memory, ops)}${whyPinned(memory)}`,
       memory: presentMemory(memory),
       observation: null,
       cited_by: cited.map(({ id, text, state }) => ({ id, text, state })),
@@ -104,6 +104,11 @@ function whyMemory(memory: MemoryRow, ops: readonly RecordedOp[]): string {
     case 'parked':
       return withReason('It is out of the work until it is retried', reason);
   }
+}
+
+function whyPinned({ pin }: MemoryRow): string {
+  if (pin === null) return '';
+  return pin === 'manual' ? ' It is pinned by hand.' : ' It is pinned by its significance.';
 }
 
 /** How an observation came to stand as it does. */
