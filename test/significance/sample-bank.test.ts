@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { ModelUnavailableError } from '../../src/models/provider-errors.ts';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import { createRulesScorer } from '../../src/significance/rules/rules-scorer.ts';
 import { answer, apiError } from '../support/scripted-model/reply.ts';
@@ -77,21 +78,25 @@ test('by a model that is overloaded, slips, is cut off and says 7: every memory 
         return answerHonestly(request);
     }
   };
-  const engine = createSignificanceEngine({
-    ...bench.deps,
-    scorer: await llmScorerOf({ db: bench.db, baseUrl: model.baseUrl }),
-  });
+  const engineOf = async () =>
+    createSignificanceEngine({
+      ...bench.deps,
+      scorer: await llmScorerOf({ db: bench.db, baseUrl: model.baseUrl }),
+    });
+  let engine = await engineOf();
   for (let round = 0; round < 100; round += 1) {
-    const report = await bench.score(engine).catch(async () => {
-      // As if its time had come.
-      await bench.db.query('update engram.model_breakers set reopens_at = now()');
+    const report = await bench.score(engine).catch(async (thrown) => {
+      expect(thrown).toBeInstanceOf(ModelUnavailableError);
+      // Its time has come, and the daemon was started again.
+      await bench.db.query('truncate engram.model_breakers');
+      engine = await engineOf();
       return { scored: 0, remaining: 1 };
     });
     if (report.remaining > 0) continue;
     await bench.wakeAll();
     if ((await bench.memories()).every(({ isScored }) => isScored)) break;
   }
-  expect(await distribution()).toEqual({ 0: 15, 1: 101, 2: 30, 3: 4 });
+  expect(await distribution()).toEqual({ 0: 15, 1: 100, 2: 31, 3: 4 });
   expect(await bench.pins('auto')).toHaveLength(4);
   const scores = (await bench.events()).filter(({ kind }) => kind === 'memory.scored');
   expect(scores).toHaveLength(150);
