@@ -3,8 +3,11 @@ import { v7 as uuidV7 } from 'uuid';
 import type { Config } from '../config/schema.ts';
 import { migrateDatabase, openBesideDaemon, openDatabase } from '../daemon/open-database.ts';
 import { createReleasers } from '../daemon/releasers.ts';
+import { pinStore } from '../daemon/share-store.ts';
 import { version } from '../daemon/version.ts';
 import type { Database } from '../db/database.ts';
+import { RestoreUnderWayError } from '../db/errors.ts';
+import { isStoreHeld } from '../db/store-lock.ts';
 import { finishInstance, insertInstance } from '../store/instances.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
@@ -47,7 +50,9 @@ export async function withDirectStore<T>(
       const deps = { config, log, clock, metrics, releasers };
       const opened = daemon ? openBesideDaemon(deps) : await openDatabase({ ...deps, role: 'cli', signal });
       const { db } = opened;
+      if (await isStoreHeld(db)) throw new RestoreUnderWayError();
       if (!daemon) await migrateDatabase(db);
+      await pinStore(db, () => undefined);
       const instanceId = uuidV7();
       await insertInstance(db, { id: instanceId, role: 'cli', host: hostname(), pid: process.pid, version });
       try {

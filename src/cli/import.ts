@@ -4,6 +4,8 @@ import { type ImportReport, importBank } from '../backup/transfer/import-bank.ts
 import { carryOutDueErasures } from '../curation/due-erasures.ts';
 import { newestSchema } from '../daemon/open-database.ts';
 import { openDirectSession } from '../db/direct-session.ts';
+import { RestoreUnderWayError } from '../db/errors.ts';
+import { tryShareStore } from '../db/store-lock.ts';
 import { bankNameSchema } from '../ingest/bank-name.ts';
 import { inertRacepoints } from '../telemetry/racepoints.ts';
 import { UsageError } from './cli-errors.ts';
@@ -38,6 +40,8 @@ Examples:
           const { db, connectionString, instanceId, log } = store;
           const session = await openDirectSession({ connectionString, applicationName: 'engramd import' });
           try {
+            // No restore comes before it is done.
+            if (!(await tryShareStore(session))) throw new RestoreUnderWayError();
             const imported = await importBank({
               session,
               source,
