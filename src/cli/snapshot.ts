@@ -30,7 +30,7 @@ function addNow(snapshot: Command, context: CommandContext): void {
       const globals = globalOptions(command);
       const path = bankPath(bank, '/snapshots');
       const taken = await withTransport(context, globals, (transport) =>
-        call<TakenSnapshot>(transport, { method: 'POST', path }),
+        call<TakenSnapshot>(transport, { method: 'POST', path, body: {} }),
       );
       const { terminal } = context;
       if (globals.json) return terminal.json(taken);
