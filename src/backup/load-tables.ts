@@ -36,9 +36,9 @@ export async function loadTables(
     }
     const told = (rows: number) =>
       options.onProgress({ phase: 'restore', table: table.name, rows: rowsBefore + rows, totalRows });
+    told(0);
     await loadTable(session, source, table, options.signal, told);
     rowsBefore += table.rows;
-    told(0);
   }
 }
 

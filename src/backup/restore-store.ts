@@ -8,6 +8,7 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import { RestoreRefusedError } from './backup-errors.ts';
 import { holdBackupLock } from './backup-lock.ts';
 import type { OnProgress } from './backup-store.ts';
+import { keptTables } from './kept-tables.ts';
 import { assertNotNewer, bringToNewest, loadBackup } from './load-backup.ts';
 import type { Manifest } from './manifest.ts';
 import { settleRestored } from './restored-store.ts';
@@ -108,7 +109,7 @@ async function restoreAlone(
   const { epoch, erasuresDue } = await settleRestored(session, target, { manifest, erasures: options.erasures });
   const jobsDeleted = await options.emptyQueues(session);
   // The first searches would otherwise be planned as for empty tables.
-  for (const { name } of manifest.tables) await session.query(`analyze engram.${quoteName(name)}`);
+  for (const table of keptTables) await session.query(`analyze engram.${quoteName(table)}`);
   await session.query("select pg_notify('engramd_life', 'restored')");
   await racepoints.reach('restore:before-commit', { folder });
   signal.throwIfAborted();

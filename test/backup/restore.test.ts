@@ -7,6 +7,8 @@ import type { Database } from '../../src/db/database.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
 import { DatabaseNewerError } from '../../src/db/errors.ts';
 import { tryShareStore } from '../../src/db/store-lock.ts';
+import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 import { type BlankDatabase, createBlankDatabase } from '../db/blank-database.ts';
 import { createRaceControl } from '../support/race-control.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
@@ -124,6 +126,22 @@ describe('into an empty database', () => {
        from pg_current_snapshot() as s`,
     );
     expect(rows).toEqual([{ memories: 0, observations: 0, events: 0, transactions: 1 }]);
+
+    // A matrix that is kept from then on learns of what is written afterwards.
+    const index = createExactIndex({ db, log: silentLog });
+    const nearest = async (vector: readonly number[]) => {
+      const query = { bankId: 'bank-1', target: 'memories', model: 'test/model', limit: 1, liveOnly: true } as const;
+      const [hits] = await index.nearest([{ ...query, vector: Float32Array.from(vector) }]);
+      return hits?.map(({ id }) => id);
+    };
+    const vectorOf = (n: number) => Array.from({ length: 8 }, (_, d) => Math.sin(n * (d + 1)));
+    expect(await nearest(vectorOf(7))).toEqual([idOf('1', 7)]);
+    await db.query(
+      `insert into engram.memories (bank_id, id, text, embedding, embedding_model) values ('bank-1', $1, 'new', $2, 'test/model')`,
+      [idOf('2', 1), [9, -9, 9, -9, 9, -9, 9, -9]],
+    );
+    expect(await nearest([1, -1, 1, -1, 1, -1, 1, -1])).toEqual([idOf('2', 1)]);
+    await index.release();
   });
 
   test('of a backup of an older schema: what has been added since comes on top', async () => {
@@ -296,6 +314,22 @@ describe('into a database that is in use', () => {
       expect(failure).toEqual(new Error('called off'));
     },
   );
+
+  test('called off while its rows are on their way, the target is as it was', async () => {
+    const stop = new AbortController();
+    const failure = await asItWas(() =>
+      restore(backup, {
+        ...connection(),
+        replace: true,
+        signal: stop.signal,
+        onProgress: ({ table, totalRows }) => {
+          // Its COPY has begun by then.
+          if (table === 'memories' && totalRows !== null) setImmediate(() => stop.abort(new Error('called off')));
+        },
+      }),
+    );
+    expect(failure).toEqual(new Error('called off'));
+  });
 
   test('who does not come to an end is waited for no longer than that, and it is refused', async () => {
     const failure = await asItWas(() =>

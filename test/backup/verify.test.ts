@@ -168,6 +168,15 @@ describe('a verification', () => {
     expect(await throwAways()).toEqual([]);
   });
 
+  test('that is called off while rows are on their way ends as well', async () => {
+    const stop = new AbortController();
+    const onProgress = () => stop.abort(new Error('called off'));
+    expect(await failureOf(verify(backup, connection(), { signal: stop.signal, onProgress }))).toEqual(
+      new Error('called off'),
+    );
+    expect(await throwAways()).toEqual([]);
+  });
+
   test('drops what one that was killed has left, and nothing of another database', async () => {
     const { rows } = await database.db.query<{ mine: string }>(
       `select 'engramd_verify_' || oid || '_dead' as mine from pg_database where datname = current_database()`,
