@@ -96,16 +96,14 @@ describe('taking one', () => {
   test('a failed verification prunes nothing, and leaves the backup with what was found', async () => {
     const first = await taken();
     await remember(rig, 'more');
+    const second = await taken();
+    await remember(rig, 'still more');
     rig.failure = differs;
     await expect(rig.take(rig.with({ keep: 1 }))).rejects.toThrow(BackupUnverifiedError);
-    const [bad, good] = await rig.backups.list();
-    expect(good).toEqual(first);
+    const [bad, ...good] = await rig.backups.list();
+    expect(good).toEqual([second, first]);
     expect(bad).toMatchObject({ standing: 'damaged', problem: differs.message, verifiedAt: null });
-    expect(await rig.rows()).toMatchObject([
-      { status: 'verified' },
-      { status: 'failed', error_code: 'BACKUP_UNVERIFIED' },
-    ]);
-    expect(rig.races.visits('backup:before-prune')).toBe(1);
+    expect((await rig.rows()).at(-1)).toMatchObject({ status: 'failed', error_code: 'BACKUP_UNVERIFIED' });
   });
 
   test('one backup at a time: another process is told so, and no row or failure is counted', async () => {

@@ -28,6 +28,8 @@ const changes: Record<string, (sql: (text: string) => Promise<unknown>) => Promi
   'a deleted memory': (sql) =>
     sql(`delete from engram.memories where id = (select max(id::text)::uuid from engram.memories)`),
   'an observation': (sql) => sql(`update engram.observations set text = text || '!'`),
+  'a deleted observation': (sql) =>
+    sql(`delete from engram.observations where id = (select max(id::text)::uuid from engram.observations)`),
   'an event': (sql) => sql(`insert into engram.events (bank_id, kind) values ('bank-1', 'test')`),
   'a new bank': (sql) => sql(`insert into engram.banks (id) values ('new')`),
   'a mission': (sql) => sql(`update engram.banks set mission = mission || '!' where id = 'bank-1'`),
