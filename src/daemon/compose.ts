@@ -11,6 +11,7 @@ import { createConsolidationEngine } from '../consolidation/create-engine.ts';
 import type { Decider } from '../consolidation/decider.ts';
 import { createCuration } from '../curation/create-curation.ts';
 import type { Database } from '../db/database.ts';
+import { StoreReplacedError } from '../db/errors.ts';
 import { assertNoLease } from '../db/lease.ts';
 import { createPendingEmbedder } from '../ingest/embed-pending.ts';
 import { createEmbeddingSwitcher } from '../ingest/embedding-switch.ts';
@@ -433,7 +434,10 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     stop(reason) {
       if (condition !== 'stopping') ending.reason = reason;
       condition = 'stopping';
-      return releasers.releaseAll();
+      // What it would have written last was about a store that is there no more.
+      return releasers.releaseAll().catch((thrown: unknown) => {
+        if (!(thrown instanceof StoreReplacedError)) throw thrown;
+      });
     },
   };
 }

@@ -50,7 +50,7 @@ export interface Database extends Queryable {
    */
   tx<T>(options: TxOptions, work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
-   * From now on what is written goes to the store of this epoch, or nowhere (law L22). Before it, there may be no store
+   * From now on what is written, in a transaction or by one statement, goes to the store of this epoch or nowhere (law L22). Before it, there may be no store
    * yet. `onReplaced` is told once, by the first transaction that finds another one in its place.
    */
   pinStore(epoch: number, onReplaced: (error: StoreReplacedError) => void): void;
@@ -110,6 +110,12 @@ function holdStore(epoch: number): string {
   if (!Number.isSafeInteger(epoch)) throw new RangeError(`no epoch of a store: ${epoch}`);
   return `LOCK TABLE engram.store IN ACCESS SHARE MODE; SELECT engram.hold_store(${epoch})`;
 }
+
+/**
+ * A statement of ours that writes to the store by itself. None of pg-boss does, whose jobs are hints; what is found here
+ * although it only reads costs two round trips.
+ */
+const writesToStore = /\b(?:insert\s+into|update|delete\s+from)\s+engram\./i;
 
 const retryableStates = new Set(['40P01', '40001']);
 
@@ -304,7 +310,10 @@ export function createDatabase(options: DatabaseOptions): Database {
   }
 
   return {
-    query: (text, values) => withClient('query', (client) => run(client, text, values), isFailedStatement),
+    query: (text, values) =>
+      pinned && writesToStore.test(text)
+        ? attempt({ label: 'query' }, (tx) => tx.query(text, values))
+        : withClient('query', (client) => run(client, text, values), isFailedStatement),
 
     async tx(txOptions, work) {
       const retries = txOptions.retries ?? 5;

@@ -76,6 +76,18 @@ describe('what is written', () => {
     expect(told).toMatchObject([{ code: 'STORE_REPLACED', exitCode: 4, retryable: false }]);
   });
 
+  test('by a statement outside of any transaction goes nowhere either', async () => {
+    const add = (id: string) => db.query('insert into engram.banks (id) values ($1)', [id]);
+    expect((await add('a')).rowCount).toBe(1);
+    await replaced();
+    await expect(add('b')).rejects.toThrow(StoreReplacedError);
+    await expect(db.query(`with old as (delete from engram.banks returning 1) select * from old`)).rejects.toThrow(
+      StoreReplacedError,
+    );
+    expect(await bankIds()).toEqual(['a']);
+    expect(told).toHaveLength(1);
+  });
+
   test('and nothing else: reading goes on, and whoever began with no store writes', async () => {
     await replaced();
     expect(await db.tx({ label: 'test', readOnly: true }, readStoreEpoch)).toBe(2);
