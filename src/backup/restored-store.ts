@@ -1,6 +1,7 @@
 import type { Queryable } from '../db/database.ts';
 import type { Erasure } from '../store/erasures-due.ts';
 import type { Manifest } from './manifest.ts';
+import { engramTables } from './schema-parts.ts';
 import { setSequences } from './sequences.ts';
 import type { TargetStore } from './target-store.ts';
 
@@ -33,6 +34,8 @@ export async function settleRestored(
   ]);
   await session.query('update engram.leader set fence = greatest(fence, $1)', [target.fence]);
   await setSequences(session, target.sequences);
+  const tables = new Set(await engramTables(session));
+  for (const { table, statement } of target.grants) if (tables.has(table)) await session.query(statement);
   await endWhatWasUnderWay(session);
   await keepWhatWasSpent(session);
   const erasuresDue = await keepWhatWasForgotten(session, restored.erasures);

@@ -19,6 +19,13 @@ export interface TargetStore {
   readonly tick: number;
   readonly fence: number;
   readonly sequences: readonly SequenceValue[];
+  /** Who may read the tables, a dashboard say: no backup tells, and they go with the tables. */
+  readonly grants: readonly Grant[];
+}
+
+export interface Grant {
+  readonly table: string;
+  readonly statement: string;
 }
 
 /** @throws DatabaseNewerError */
@@ -45,7 +52,20 @@ export async function readTarget(session: Queryable, newest: number): Promise<Ta
     tick: await numberIn('lifecycle', 'select tick::text as value from engram.lifecycle'),
     fence: await numberIn('leader', 'select fence::text as value from engram.leader'),
     sequences: await readSequences(session),
+    grants: await readGrants(session),
   };
+}
+
+async function readGrants(session: Queryable): Promise<Grant[]> {
+  // A look into the catalog of one schema. What the owner may is not granted; role 0 is everybody.
+  const { rows } = await session.query<Grant>(
+    `select c.relname as "table", format('grant %s on engram.%I to %s%s', a.privilege_type, c.relname,
+         case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+         case when a.is_grantable then ' with grant option' else '' end) as statement
+     from pg_class c cross join lateral aclexplode(c.relacl) as a
+     where c.relnamespace = to_regnamespace('engram') and c.relkind = 'r' and a.grantee <> c.relowner`,
+  );
+  return rows;
 }
 
 /**

@@ -237,7 +237,7 @@ describe('into a database that is in use', () => {
     const writing = onSession(target.connectionString, (session) => session.query('select engram.hold_store(1)'));
     const failure = failureOf(writing);
     const waiting = `select from pg_locks where relation = 'engram.store'::regclass and not granted`;
-    await expect.poll(async () => (await target.db.query(waiting)).rowCount).toBe(1);
+    await expect.poll(async () => (await target.db.query(waiting)).rowCount, { timeout: 20_000 }).toBe(1);
     hold.release();
     await restoring;
     expect(await failure).toMatchObject({ code: 'EN001' });
@@ -250,7 +250,9 @@ describe('into a database that is in use', () => {
       await tx.query('select engram.hold_store(1)');
       restoring = restore(backup, { ...connection(), replace: true });
       await expect
-        .poll(() => onSession(target.connectionString, async (session) => (await session.query(waiting)).rowCount))
+        .poll(() => onSession(target.connectionString, async (session) => (await session.query(waiting)).rowCount), {
+          timeout: 20_000,
+        })
         .toBe(1);
       await tx.query(`update engram.memories set text = 'written to the end' where bank_id = 'mine'`);
     });
@@ -349,6 +351,25 @@ describe('into a database that is in use', () => {
     const failure = await asItWas(() => restore(backup, { ...connection(), replace: true }));
     expect(failure).toBeInstanceOf(RestoreRefusedError);
     expect(String(failure)).toMatch(/rests on its tables.*view my_memories/);
+  });
+
+  test('who might read the tables may still', async () => {
+    const role = `reader_${process.pid}`;
+    const mayRead = async (table: string) => {
+      const { rows } = await target.db.query<{ may: boolean }>(`select has_table_privilege($1, $2, 'select') as may`, [
+        role,
+        `engram.${table}`,
+      ]);
+      return rows[0]?.may;
+    };
+    await target.db.query(`create role ${role}`);
+    try {
+      await target.db.query(`grant select on engram.memories to ${role}`);
+      await restore(backup, { ...connection(), replace: true });
+      expect([await mayRead('memories'), await mayRead('events')]).toEqual([true, false]);
+    } finally {
+      await target.db.query(`drop owned by ${role}; drop role ${role}`);
+    }
   });
 
   test('what was forgotten since stays forgotten, told by the target and by the log', async () => {

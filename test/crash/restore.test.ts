@@ -46,12 +46,15 @@ async function killAt(order: Omit<DyingRestore, 'backup'>): Promise<void> {
 /** What the killed process left at work on the server has taken note of its end. */
 const nobodyElse = () =>
   expect
-    .poll(async () => {
-      const { rowCount } = await target.db.query(
-        `select from pg_stat_activity where datname = current_database() and application_name = 'engramd restore'`,
-      );
-      return rowCount;
-    })
+    .poll(
+      async () => {
+        const { rowCount } = await target.db.query(
+          `select from pg_stat_activity where datname = current_database() and application_name = 'engramd restore'`,
+        );
+        return rowCount;
+      },
+      { timeout: 20_000 },
+    )
     .toBe(0);
 
 test.each(['restore:loaded', 'restore:before-commit'])(
