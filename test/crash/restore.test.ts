@@ -58,7 +58,7 @@ const nobodyElse = () =>
     .toBe(0);
 
 test.each(['restore:loaded', 'restore:before-commit'])(
-  'SIGKILL of a restore at %s leaves the target as it was, and the next one goes through',
+  'SIGKILL of a restore at %s leaves the target as it was',
   async (point) => {
     const { connectionString } = target;
     const [contents, catalog] = [await contentsOf(connectionString), await catalogOf(connectionString)];
