@@ -3,7 +3,7 @@ import type { Decider } from '../consolidation/decider.ts';
 import type { ConsolidationEngine } from '../consolidation/engine.ts';
 import type { Database } from '../db/database.ts';
 import type { SignificanceEngine } from '../significance/significance.ts';
-import { dueWorkOf, notifyOfWork, unparkMemories, unparkScores } from '../store/due-work.ts';
+import { dueWorkOf, notifyOfWork } from '../store/due-work.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -15,18 +15,11 @@ import type { EmbedPending } from './embed-handler.ts';
 import type { QueueSchemaNewerError } from './errors.ts';
 import { calledOffMs, createHandOuts, type HandOut } from './hand-out.ts';
 import { createHintCoalescer, type HintCoalescer } from './hint-coalescer.ts';
-import {
-  countDeadLetters,
-  countJobs,
-  type JobState,
-  type QueueCounts,
-  type QueueJob,
-  selectDeadLetters,
-  selectJobs,
-} from './job-rows.ts';
+import { countDeadLetters, countJobs, type JobState, type QueueCounts, type QueueJob, selectJobs } from './job-rows.ts';
 import { type BankQueueName, bankQueues } from './queues.ts';
 import { createReconciler, type Maintenance, type Reconciler } from './reconciler.ts';
 import { createRequests } from './requests.ts';
+import { createRetries, type Retries } from './retries.ts';
 import { createScheduler, type Placed } from './scheduler.ts';
 import { createSendHint } from './send-hint.ts';
 import { takeBackOrphans } from './take-back.ts';
@@ -67,13 +60,8 @@ export interface QueueSnapshot {
   readonly inFlight: number;
 }
 
-export interface RetriedParked {
-  readonly memories: number;
-  readonly scores: number;
-}
-
 /** The one door to background work. The store's due rows are the truth; everything in here may be lost and comes back. */
-export interface WorkQueue {
+export interface WorkQueue extends Retries {
   /**
    * Starts pg-boss on the pool, the pollers and the reconciler, which runs once before this returns. Must not be called
    * while holding a connection. May be called again after {@link stop}.
@@ -115,16 +103,6 @@ export interface WorkQueue {
     readonly state?: JobState;
     readonly deadOnly?: boolean;
   }): Promise<readonly QueueJob[]>;
-  /**
-   * Makes the banks of dead letters due now, those named (by their id or that of the job they were) or all, and takes the
-   * letters away. Returns how many.
-   */
-  retryJobs(ids?: readonly string[] | 'dead'): Promise<number>;
-  /**
-   * Makes parked memories pending, has those scored again whose score was given up, and makes their banks due; of one
-   * bank or all, the named or all. Returns how many of each.
-   */
-  retryParked(bankId?: string | null, memoryIds?: readonly string[]): Promise<RetriedParked>;
   snapshot(): Promise<QueueSnapshot>;
   /** Compares rows with jobs now, as every 60 s. Never throws. */
   reconcile(): Promise<void>;
@@ -267,28 +245,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
 
     listJobs: ({ limit, state, deadOnly }) => selectJobs(db, { limit, state: deadOnly ? 'dead' : (state ?? null) }),
 
-    async retryJobs(ids = 'dead') {
-      const letters = await selectDeadLetters(db, ids === 'dead' ? null : ids);
-      for (const { id, queue, bankId } of letters) {
-        // Not pg-boss's redrive: it fails a letter in place whose bank has a job, be it one that is held for an hour.
-        const placed = await scheduler.place(queue, bankId, {
-          at: clock.now(),
-          trigger: 'requested',
-          bringsForward: true,
-        });
-        await boss.deleteDeadLetters(db, [id]);
-        nudgeFor(queue, placed);
-      }
-      return letters.length;
-    },
-
-    async retryParked(bankId = null, memoryIds) {
-      const unparked = await unparkMemories(db, bankId, memoryIds ?? null);
-      for (const bank of unparked.keys()) await requests.add(bank);
-      const unscored = await unparkScores(db, bankId, memoryIds ?? null);
-      for (const bank of unscored.keys()) await requestScores(bank);
-      return { memories: sum(unparked.values()), scores: sum(unscored.values()) };
-    },
+    ...createRetries({ db, boss, scheduler, requests, requestScores, nudgeFor, clock }),
 
     async snapshot() {
       const [consolidate, embed, score, dead] = [
@@ -298,7 +255,7 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
         await countDeadLetters(db),
       ];
       metrics.deadLetters.set(dead);
-      const inFlight = sum(bankQueues.map(({ name }) => running?.pollers[name].inFlight() ?? 0));
+      const inFlight = bankQueues.reduce((sum, { name }) => sum + (running?.pollers[name].inFlight() ?? 0), 0);
       return { consolidate, embed, score, deadLetters: dead, inFlight };
     },
 
@@ -323,8 +280,4 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
       await boss.stop();
     },
   };
-}
-
-function sum(counts: Iterable<number>): number {
-  return [...counts].reduce((total, count) => total + count, 0);
 }

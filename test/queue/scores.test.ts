@@ -89,6 +89,8 @@ describe('what is hinted', () => {
     const [id] = await addUnscored('b', 1);
     await queue.hint('b');
     await allScored(1);
+    // Its slice looks once more.
+    await eventually(async () => expect(await scoreJobs()).toEqual([]));
     await database.db.query("update engram.memories set text = 'edited' where bank_id = 'b' and id = $1", [id]);
     expect(await queue.workable(['score'])).toMatchObject({ rows: 0, scores: 0, nextAt: expect.any(Date) });
     await queue.requestScores('b');
