@@ -19,6 +19,7 @@ import { silentLog } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { inertRacepoints } from '../telemetry/racepoints.ts';
 import { type CommandContext, type GlobalOptions, globalOptions, loadSettings } from './command-context.ts';
+import { checkBackupDir, checkBackups } from './doctor-backups.ts';
 import {
   checkBudget,
   checkEmbedder,
@@ -38,7 +39,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .command('doctor')
     .summary('check this machine, the settings and the database')
     .description(
-      'Checks Node, settings, data directory, database, rights, migrations, pgvector, clock, queue, models and budget, and says what to do. Asks each model for a word; changes nothing else. Exit 1 if a check fails.',
+      'Checks Node, settings, data and backup directory, database, rights, migrations, pgvector, clock, queue, backups, models and budget, and says what to do. Asks each model for a word; changes nothing else. Exit 1 if a check fails.',
     )
     .addHelpText(
       'after',
@@ -67,6 +68,7 @@ async function examine(context: CommandContext, globals: GlobalOptions, findings
   await attempt(findings, 'data directory', async () => {
     findings.push(await checkSpace(prepareDataDir(config.dataDir)));
   });
+  findings.push(checkBackupDir(config.backupDir));
 
   const metrics = createMetrics();
   const releasers = createReleasers({ log: silentLog, clock: context.clock });
@@ -87,6 +89,7 @@ async function examine(context: CommandContext, globals: GlobalOptions, findings
         return;
       }
       findings.push(await checkQueue(db, await readStoreTroubles(db)));
+      findings.push(await checkBackups(db));
       await examineModels({ ...deps, db }, findings, signal);
     });
   } finally {
