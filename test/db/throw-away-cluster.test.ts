@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { embeddedLayout } from '../../src/db/embedded/layout.ts';
-import { findPostmaster } from '../../src/db/embedded/postmaster.ts';
+import { findPostmaster, stopPostmaster } from '../../src/db/embedded/postmaster.ts';
 import { startThrowAwayCluster } from '../../src/db/embedded/throw-away-cluster.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
@@ -17,7 +17,13 @@ let parent: string;
 beforeEach(() => {
   parent = createScratchFolder();
 });
-afterEach(() => removeScratchFolder(parent));
+afterEach(async () => {
+  for (const name of readdirSync(parent)) {
+    const server = findPostmaster(embeddedLayout(join(parent, name)).data);
+    if (server.kind === 'ours') await stopPostmaster(server.process, { clock: systemClock, log: silentLog });
+  }
+  removeScratchFolder(parent);
+});
 
 test('what a killed process left goes with the next start; what lives stays, and what is removed is gone', async () => {
   const child = fork(owner, [parent], { execArgv: [], stdio: 'inherit' });
