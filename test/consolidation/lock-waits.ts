@@ -4,7 +4,7 @@ import type { Workbench } from './workbench.ts';
 const mostLooks = 5_000;
 
 /** Resolves when a backend of the test database waits for a lock. */
-export async function somebodyWaitsForALock(bench: Workbench): Promise<void> {
+export async function somebodyWaitsForALock(bench: Pick<Workbench, 'rows'>): Promise<void> {
   for (let looks = 0; looks < mostLooks; looks += 1) {
     const [row] = await bench.rows<{ waiting: boolean }>(
       `select exists (select from pg_stat_activity

@@ -2,6 +2,7 @@ import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import { MemoryInvalidatedError, pinMemory } from '../../src/significance/pins.ts';
+import { somebodyWaitsForALock } from '../consolidation/lock-waits.ts';
 import { createSignificanceBench, type SignificanceBench } from './significance-bench.ts';
 
 let bench: SignificanceBench;
@@ -206,4 +207,20 @@ test('a pin of a person that comes while a score is being written waits, and nei
   await scoring;
   expect(await pinning).toMatchObject({ pin: 'manual', evicted: [b] });
   expect(await bench.pins()).toEqual([a, c, d]);
+});
+
+test('stayed over the cap: of two pins by hand at once, the second counts the first', async () => {
+  const [, , youngest = ''] = await bench.remember('3: a', '3: b', '3: c');
+  await bench.scoreAll();
+  const [one = '', other = ''] = await bench.remember('1: d', '1: e');
+  await bench.scoreAll();
+  const hold = bench.races.hold('pin:before-commit');
+  const first = bench.pin(one);
+  await hold.reached;
+  const second = pinMemory(await bench.beside(), { bankId: bench.bankId, memoryId: other });
+  await somebodyWaitsForALock(bench);
+  hold.release();
+  await Promise.all([first, second]);
+  expect(await bench.pins('manual')).toEqual([one, other]);
+  expect(await bench.pins('auto')).toEqual([youngest]);
 });

@@ -72,6 +72,7 @@ export interface SignificanceBench {
   readonly engine: SignificanceEngine;
   readonly logged: readonly string[];
   freshBank(): Promise<void>;
+  rows<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** As another process: a pool, an instance and racepoints of its own. */
   beside(overrides?: Partial<SignificanceDeps>): Promise<SignificanceDeps>;
   /** In one statement and with growing ids. */
@@ -144,6 +145,7 @@ export async function createSignificanceBench(overrides: Partial<SignificanceDep
     engine,
     logged,
     freshBank,
+    rows: async <Row>(sql: string, values?: readonly unknown[]) => (await db.query<Row>(sql, values)).rows,
     async beside(more = {}) {
       const pool = createDatabase({
         connectionString: database.connectionString,
