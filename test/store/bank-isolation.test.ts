@@ -25,6 +25,7 @@ import * as entities from '../../src/store/entities.ts';
 import * as erasure from '../../src/store/erasure.ts';
 import * as erasureScrub from '../../src/store/erasure-scrub.ts';
 import * as erasures from '../../src/store/erasures.ts';
+import * as erasuresDue from '../../src/store/erasures-due.ts';
 import * as evidence from '../../src/store/evidence.ts';
 import * as idempotency from '../../src/store/idempotency.ts';
 import * as integrity from '../../src/store/integrity.ts';
@@ -95,8 +96,8 @@ const recallScope = (bankId: string): recallRows.RecallScope => ({
 });
 const vectorOf = (text: string) => wordVector(text);
 const apart = (victim: VictimBank): asOfRows.VectorApart[] => [
-  { target: 'observations', id: victim.live, setId: null, seq: null, isOther: false },
-  { target: 'memories', id: victim.pending, setId: null, seq: null, isOther: false },
+  { target: 'observations', id: victim.live, setId: null, seq: null, isHidden: false, isOther: false },
+  { target: 'memories', id: victim.pending, setId: null, seq: null, isHidden: false, isOther: false },
 ];
 const wantedTexts = (victim: VictimBank): snapshots.WantedText[] => [
   { target: 'memories', id: victim.pending, version: 1 },
@@ -487,6 +488,10 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => asOfRows.vectorsApart(db, recallScope(b), v.stoodAt),
     gives: [],
   },
+  'as-of-rows:standingMemories': {
+    call: (b, v, db) => asOfRows.standingMemories(db, b, { ids: v.memories, at: v.stoodAt }),
+    gives: new Set(),
+  },
   'as-of-rows:loadVectorsApart': {
     call: (b, v, db) => asOfRows.loadVectorsApart(db, b, { model, rows: apart(v) }),
     gives: [],
@@ -713,6 +718,17 @@ const cases: Record<string, Case> = {
       erasures.wasErasedSince(db, b, { missingMemoryIds: v.memories, observationIds: v.observations, scopeEpoch: 0 }),
     gives: false,
   },
+  'erasures-due:dropErasureDue': {
+    call: async (b, v, db) => {
+      const due = { bankId: v.bankId, memoryId: v.live, erasedAt: new Date() };
+      await erasuresDue.addErasuresDue(db, [due]);
+      const gone = await db.tx({ label: 'test' }, (tx) => erasuresDue.dropErasureDue(tx, b, v.live));
+      const { rowCount: left } = await db.query('delete from engram.erasures_due where bank_id = $1', [v.bankId]);
+      return { gone, left };
+    },
+    gives: { gone: true, left: 1 },
+  },
+  'erasures-due:findErasure': { call: (b, v, db) => erasuresDue.findErasure(db, b, v.live), gives: undefined },
   'invalidation:invalidateMemory': {
     call: (b, v, db) => invalidation.invalidateMemory(db, b, v.consolidated),
     gives: undefined,
@@ -854,8 +870,15 @@ const exempt: Record<string, string> = {
   'backup-rows:failInterruptedBackups': 'backups are of the whole database',
   'backup-rows:noteBackupPruned': 'backups are of the whole database',
   'backup-rows:knowsVerifiedBackup': 'backups are of the whole database',
+  'backup-expiry:newestBackupAt': 'backups are of the whole database',
   'changed-since:hasChangedSince': 'whether anything has changed, over all banks',
   'snapshots:changedSinceSnapshot': 'asks for all banks on purpose, and gives each by its name',
+  'erasures-due:addErasuresDue': 'restores and imports bring rows of any bank, each with its name',
+  'erasures-due:selectErasuresDue': 'asks for all banks on purpose, and gives each by its name',
+  'erasures-due:selectErasures': 'asks for all banks on purpose, and gives each by its name',
+  'erasures-due:hasErasures': 'reads no table',
+  'store-epoch:readStoreEpoch': 'one store a database',
+  'store-epoch:admitToStore': 'one store a database',
   'recall-rows:toObservation': 'reads no table',
   'changed-banks:nextChangedBank': 'asks for any bank on purpose, and gives its name',
   'demand:hasNewWork': 'whether anything waits, over all banks',
