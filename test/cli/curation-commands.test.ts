@@ -45,7 +45,7 @@ it('invalidates a memory, forgets one only when told to twice, and decides nothi
   const forgotten = await run('forget', milk, '--yes');
   expect(forgotten).toMatchObject({ code: 0 });
   expect(forgotten.stdout).toContain(`forgot ${milk}\nobservations: 1 deleted, 0 said again`);
-  expect(forgotten.stdout).toContain('keeps no backups');
+  expect(forgotten.stdout).toContain('no backup of engramd holds it');
   expect((await run('forget', milk, '--yes')).code).toBe(1);
 
   const again = await run('consolidate', '--again', '--held', '--wait');
