@@ -4,6 +4,7 @@ import {
   loadObservationsAsOf,
   loadVectorsApart,
   readInstant,
+  standingMemories,
   textHitsAsOf,
   type VectorApart,
   vectorsApart,
@@ -108,12 +109,13 @@ export function createRecallAsOf(deps: QuerySearchDeps): (request: RecallAsOfReq
     options: { readonly asked: Asked; readonly depth: number },
   ): Promise<ScoredHit[]> {
     const apart = await vectorsApart(db, scope, request.asOf);
-    const others = new Set(apart.filter((row) => row.isOther).map((row) => row.id));
+    const others = new Set(apart.filter((row) => row.isHidden || row.isOther).map((row) => row.id));
+    const compared = apart.filter((row) => !row.isHidden);
     const { hits, asked } = await nearestStanding(request, scope, { ...options, others });
     const best = new Map(hits.map((hit) => [hit.id, hit]));
-    for (let from = 0; from < apart.length; from += page) {
+    for (let from = 0; from < compared.length; from += page) {
       request.signal?.throwIfAborted();
-      for (const hit of await compare(scope.bankId, asked, apart.slice(from, from + page))) best.set(hit.id, hit);
+      for (const hit of await compare(scope.bankId, asked, compared.slice(from, from + page))) best.set(hit.id, hit);
     }
     return [...best.values()];
   }
@@ -128,9 +130,10 @@ export function createRecallAsOf(deps: QuerySearchDeps): (request: RecallAsOfReq
     for (let depth = options.depth; ; depth *= 4) {
       const found = await search.nearest(request, scope, { asked, depth });
       ({ asked } = found);
-      const { rows } = await loadCandidatesAsOf(db, scope, { ...idsOf(found.hits), at: request.asOf });
-      const stood = new Set(rows.map((row) => row.id));
-      const hits = found.hits.filter(({ id }) => stood.has(id) && !options.others.has(id));
+      const stood = await standingMemories(db, scope.bankId, { ids: idsOf(found.hits).memories, at: request.asOf });
+      const hits = found.hits.filter(({ target, id }) =>
+        target === 'memories' ? stood.has(id) : !options.others.has(id),
+      );
       const isShort = scope.targets.some((target) => {
         const [all, left] = [found.hits, hits].map((list) => list.filter((hit) => hit.target === target).length);
         return (all ?? 0) >= depth && (left ?? 0) < options.depth;

@@ -148,36 +148,52 @@ export async function textHitsAsOf(
   return rows;
 }
 
-/** A row whose vector of then no index over live rows has: its own, or, where an op is named, what that one replaced. */
+/** A row for which an index over live rows gives no answer, or another than then. */
 export interface VectorApart {
   readonly target: VectorTarget;
   readonly id: string;
+  /** It was not to be found then. */
+  readonly isHidden: boolean;
+  /** Its own vector is of another text: the one of then is what this op replaced, if it has kept one. */
+  readonly isOther: boolean;
   readonly setId: string | null;
   readonly seq: number | null;
-  /** The row stands in the index with the vector of another text. */
-  readonly isOther: boolean;
 }
 
 export async function vectorsApart(db: Queryable, scope: RecallScope, at: Date): Promise<VectorApart[]> {
-  // change_ops_applied_at; memories_invalidated and, of what was brought back, primary keys.
+  // change_ops_applied_at, primary keys; memories_invalidated.
   const { rows } = await db.query<VectorApart>(
     `with ${wasThen}
-     select 'observations' as target, o.id, case when o.text <> r.text then was.vector_set_id end as "setId",
-       case when o.text <> r.text then was.vector_seq end as seq, o.text <> r.text as "isOther"
+     select 'observations' as target, o.id, not t.is_found as "isHidden", t.is_other as "isOther",
+       case when t.is_other then was.vector_set_id end as "setId", case when t.is_other then was.vector_seq end as seq
      from was join engram.observations o on o.bank_id = $1 and o.id = was.id
-     cross join lateral (select was.text, was.retired_at, was.canonical_id, was.superseded_by) as r
-     where 'observations' = any($3::text[]) and was.stood and o.tags @> $4::text[]
-       and (was.needs_replan_at is null or was.needs_replan_at > $2)
-       and case when r.retired_at is not null then 'retired' when r.canonical_id is not null then 'folded'
-         when r.superseded_by is not null then 'superseded' else 'live' end = any($5::text[])
-       and (not o.is_live or o.text <> r.text)
+     cross join lateral (
+       select was.stood and (was.needs_replan_at is null or was.needs_replan_at > $2) and o.tags @> $4::text[]
+           and case when was.retired_at is not null then 'retired' when was.canonical_id is not null then 'folded'
+             when was.superseded_by is not null then 'superseded' else 'live' end = any($5::text[]) as is_found,
+         o.text is distinct from was.text as is_other) as t
+     where 'observations' = any($3::text[]) and (not t.is_found or not o.is_live or t.is_other)
      union all
-     select 'memories', m.id, null, null, false from engram.memories m
+     select 'memories', m.id, false, false, null, null from engram.memories m
      where 'memories' = any($3::text[]) and m.bank_id = $1 and m.invalidated_at > $2 and m.tags @> $4::text[]
        and ${memoryStood}`,
     [scope.bankId, at, scope.targets, scope.tags, scope.observationStates],
   );
   return rows;
+}
+
+/** Those of the memories that were there, believed, and said what they say. */
+export async function standingMemories(
+  db: Queryable,
+  bankId: string,
+  options: { readonly ids: readonly string[]; readonly at: Date },
+): Promise<Set<string>> {
+  // Primary key.
+  const { rows } = await db.query<{ id: string }>(
+    `select m.id from engram.memories m where m.bank_id = $1 and m.id = any($3::uuid[]) and ${memoryStood}`,
+    [bankId, options.at, options.ids],
+  );
+  return new Set(rows.map((row) => row.id));
 }
 
 /** Vectors of this model, as `array_send` makes them, in no order; a row without one is left out. */

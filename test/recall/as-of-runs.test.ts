@@ -206,6 +206,10 @@ async function aRandomLife(seed: number): Promise<void> {
     });
     expect(stood.filter(({ id }) => !isErased(id)).map(plain)).toEqual(expected.map(plain));
 
+    // What had to do with what was forgotten is told as it was, or not at all.
+    const whole = new Set(then.observations.map(({ id, text, state }) => `${id} ${state} ${text}`));
+    for (const { id, text, state } of stood) expect(whole).toContain(`${id} ${state} ${text}`);
+
     if (then.editedSince || forgotten.some(({ before }) => before > index)) continue;
     counted.exact += 1;
     for (const [n, query] of questions.entries()) {
