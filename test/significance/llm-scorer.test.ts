@@ -273,3 +273,10 @@ test('a stored answer is not taken for a text that has changed since', async () 
   expect(model.count.chat).toBe(2);
   expect(await bench.pins()).toEqual([]);
 });
+
+test('malformed: of a memory alone with a model that has answered nobody since, nothing is counted yet', async () => {
+  await bench.remember('It rained.');
+  model.onChat = () => answer('Sure, happy to help!');
+  expect(await bench.score(await engineOf())).toEqual({ scored: 0, remaining: 0 });
+  expect(await standing()).toEqual([[null, 0, null]]);
+});
