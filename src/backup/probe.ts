@@ -7,13 +7,13 @@ export type Probe = NonNullable<Manifest['probe']>;
 const limit = 10;
 /** Beyond it equals are many, and which of them come is chance. */
 const mostHits = 100;
-const words = 4;
+const words = 2;
 
 /** A search that finds something, and what it finds; null where no bank has a memory with a word in it. */
 export async function makeProbe(db: Queryable): Promise<Probe | null> {
   const memory = await newestMemory(db);
   if (!memory) return null;
-  const asked = { bankId: memory.bankId, query: longestWords(memory.text) };
+  const asked = { bankId: memory.bankId, query: rareWords(memory.text) };
   return asked.query === '' ? null : { ...asked, hits: await probeHits(db, asked) };
 }
 
@@ -47,11 +47,11 @@ async function newestMemory(db: Queryable): Promise<{ bankId: string; text: stri
   return rows[0];
 }
 
-/** Long words are rare ones more often than not: the search stays small in a large bank. */
-function longestWords(text: string): string {
+/** Numbers, and long words, are rare ones more often than not: the search stays small in a large bank. */
+function rareWords(text: string): string {
   const found = [...new Set(text.match(/[\p{L}\p{N}]+/gu) ?? [])];
   return found
-    .sort((a, b) => b.length - a.length)
+    .sort((a, b) => Number(/\p{N}/u.test(b)) - Number(/\p{N}/u.test(a)) || b.length - a.length)
     .slice(0, words)
     .join(' ');
 }
