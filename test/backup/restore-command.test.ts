@@ -9,6 +9,8 @@ import { addRestore } from '../../src/cli/backup-restore.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { forget as forgetMemory } from '../../src/curation/forget.ts';
 import { compose } from '../../src/daemon/compose.ts';
+import { prepareDataDir } from '../../src/daemon/data-dir.ts';
+import { acquireInstanceLock } from '../../src/daemon/instance-lock.ts';
 import { openErasures } from '../../src/daemon/open-erasures.ts';
 import { createDatabase } from '../../src/db/database.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
@@ -223,6 +225,24 @@ describe('a restore', () => {
       await daemon.close();
     }
     expect(await texts()).toEqual(['Ben drinks tea', 'Cy came after the backup']);
+  });
+
+  test('of the embedded database of a daemon that lives is refused with exit 4 and says to stop it', async () => {
+    await verifiedBackup();
+    const { DATABASE_URL: _, ...env } = envOf();
+    const dataDir = prepareDataDir(env.ENGRAMD_DATA_DIR);
+    const lock = await acquireInstanceLock({ dataDir, role: 'daemon', waitMs: 0, clock: systemClock });
+    try {
+      const { error } = await runCommand(
+        (program, context) => addRestore(program.command('backup'), context),
+        ['backup', 'restore'],
+        { clock: systemClock, env },
+      );
+      expect(error).toMatchObject({ code: 'RESTORE_REFUSED', exitCode: 4 });
+      expect(String(error)).toMatch(/in use by another engramd: role daemon, pid \d+.*Stop it first/);
+    } finally {
+      await lock.release();
+    }
   });
 
   test('onto memories needs --replace, and says how many there are', async () => {
