@@ -74,6 +74,13 @@ function recorded(fails = /^$/) {
 const notForced = { isForced: false };
 const pathsOf = (plan: ServicePlan) => plan.files.map(({ path }) => path);
 
+it('a directory of backups elsewhere goes into the unit, and only such a one', () => {
+  const unitOf = (backupDir: string) => planOf('linux', 'system', {}, { backupDir }).files[0]?.content;
+  expect(unitOf('/mnt/backups')).toContain('ENGRAMD_BACKUP_DIR=/mnt/backups');
+  expect(unitOf('/mnt/backups')).toContain('ReadWritePaths=-/mnt/backups');
+  expect(unitOf(join(dataDir, 'backups'))).not.toContain('backups');
+});
+
 describe('install', () => {
   it('writes the wake signal before it calls systemd, and the marker before both', async () => {
     const plan = planOf('linux');

@@ -108,6 +108,13 @@ describe('the systemd units', () => {
     expect(userUnits.map(({ content }) => content).join()).not.toContain('multi-user');
   });
 
+  it('let backups be written where they are to go, and start without that place', () => {
+    const [unit = ''] = systemdUnits({ ...standardSystemd, backupDir: '/mnt/a b' }).map(({ content }) => content);
+    expect(valuesOf(unit, 'Environment')).toContain('"ENGRAMD_BACKUP_DIR=/mnt/a b"');
+    expect(valuesOf(unit, 'ReadWritePaths')).toEqual(['-"/mnt/a b"']);
+    expect(service).not.toContain('ENGRAMD_BACKUP_DIR');
+  });
+
   it('keep paths as they are: spaces, percent signs, dollars', () => {
     const odd = { ...standardSystemd, node: '/opt/a b/node', main: '/opt/$x/100%.js', dataDir: '/srv/5 % "q"' };
     const [unit = ''] = systemdUnits(odd).map(({ content }) => content);

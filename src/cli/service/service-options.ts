@@ -20,6 +20,8 @@ export interface SystemdOptions extends ServiceOptions {
   /** An address without brackets: socket units take no names. */
   readonly httpHost: string;
   readonly httpPort: number;
+  /** Of backups, where it is not that of the data directory: the service may write nowhere else. */
+  readonly backupDir?: string;
 }
 
 export interface LaunchdOptions extends ServiceOptions {

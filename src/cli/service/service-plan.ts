@@ -51,7 +51,7 @@ export interface ServicePlan {
 interface PlanInput {
   readonly host: ServiceHost;
   readonly scope: ServiceScope;
-  readonly config: Pick<Config, 'dataDir' | 'httpHost' | 'httpPort'>;
+  readonly config: Pick<Config, 'dataDir' | 'httpHost' | 'httpPort'> & Partial<Pick<Config, 'backupDir'>>;
   readonly configFile: string | undefined;
 }
 
@@ -85,6 +85,7 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
     socket: '%t/engramd/engramd.sock',
     httpHost: addressOf(config),
     httpPort: config.httpPort,
+    ...backupsElsewhere(config),
   });
   const systemctl = (...args: string[]): SupervisorCommand =>
     isSystem ? ['systemctl', ...args] : ['systemctl', '--user', ...args];
@@ -107,7 +108,7 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
     stop: [systemctl('disable', '--now', ...unitNames)],
     forget: [systemctl('daemon-reload')],
     settingsGoInto: environmentFile,
-    takesOver: ['dataDir', 'httpHost', 'httpPort', 'socket'],
+    takesOver: ['dataDir', 'httpHost', 'httpPort', 'socket', 'backupDir'],
     unusable: whatSystemdIgnores(config),
     obstacle: !host.hasSystemd
       ? 'systemd does not run here: start `engramd run` from whatever does, such as the Docker image'
@@ -122,6 +123,10 @@ function planSystemd({ host, scope, config, configFile }: PlanInput): ServicePla
       ...(isSystem ? [] : ['without this, it ends when you log out: loginctl enable-linger']),
     ],
   };
+}
+
+function backupsElsewhere({ dataDir, backupDir }: PlanInput['config']): { readonly backupDir?: string } {
+  return backupDir === undefined || backupDir === join(dataDir, 'backups') ? {} : { backupDir };
 }
 
 function planLaunchd({ host, scope, config, configFile }: PlanInput): ServicePlan {

@@ -53,6 +53,7 @@ function service(options: SystemdOptions): string {
     `Environment=${assignment('ENGRAMD_HTTP_HOST', options.httpHost)}`,
     `Environment=${assignment('ENGRAMD_HTTP_PORT', String(options.httpPort))}`,
     ...(isStandardState(options) ? [] : [`Environment=${assignment('ENGRAMD_DATA_DIR', options.dataDir)}`]),
+    ...(options.backupDir === undefined ? [] : [`Environment=${assignment('ENGRAMD_BACKUP_DIR', options.backupDir)}`]),
     ...(options.configFile === undefined ? [] : [`Environment=${assignment('ENGRAMD_CONFIG', options.configFile)}`]),
     '# 30 rounds of parking and waking took 184 MB of memory to 282 with the default of glibc, to 206 with one arena.',
     'Environment=MALLOC_ARENA_MAX=2',
@@ -99,7 +100,10 @@ function isStandardState({ scope, dataDir }: SystemdOptions): boolean {
 }
 
 function systemState(options: SystemdOptions): readonly string[] {
-  const own = [`User=${systemUser}`, `Group=${systemUser}`];
+  // One that is not there, as a disk that is not mounted, is no reason not to start: the backup says so.
+  const { backupDir } = options;
+  const backups = backupDir === undefined ? [] : [`ReadWritePaths=-${quoted(escaped(backupDir))}`];
+  const own = [`User=${systemUser}`, `Group=${systemUser}`, ...backups];
   if (isStandardState(options)) return [...own, 'StateDirectory=engramd', 'StateDirectoryMode=0700'];
   return [...own, `ReadWritePaths=${quoted(escaped(options.dataDir))}`];
 }
