@@ -2,13 +2,11 @@ import {
   citationsAsOf,
   loadCandidatesAsOf,
   loadObservationsAsOf,
-  loadVectorsApart,
   readInstant,
   standingMemories,
   textHitsAsOf,
-  type VectorApart,
-  vectorsApart,
 } from '../store/as-of-rows.ts';
+import { loadVectorsApart, type VectorApart, vectorsApart } from '../store/as-of-vectors.ts';
 import { loadMemories } from '../store/memory-rows.ts';
 import type { RecallScope } from '../store/recall-rows.ts';
 import { decodeRealArray } from '../store/vectors/vector-bytes.ts';

@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/database.ts';
+import { linksStood, memoryStood, observationsStood, wasThen } from './as-of-sql.ts';
 import {
   type CandidateRow,
   type Coverage,
@@ -9,7 +10,6 @@ import {
   type TextHit,
   toObservation,
 } from './recall-rows.ts';
-import type { VectorTarget } from './vectors/vector-index.ts';
 
 /**
  * What `recall-rows.ts` reads, as it stood at an instant. Rows that nothing has changed since are read as they are, by the
@@ -17,45 +17,7 @@ import type { VectorTarget } from './vectors/vector-index.ts';
  *
  * An observation that was written since without a record of what was there had to do with something that was erased: nobody
  * can say what it was, so it is left out. A memory that was edited since is left out too, its words being gone.
- *
- * In every statement $1 is the bank, $2 the instant.
  */
-
-/** Of a memory `m`: it was there, believed, and said what it says. memories_edited and memories_invalidated tell few. */
-const memoryStood = `m.created_at <= $2::timestamptz and (m.edited_at is null or m.edited_at <= $2)
-  and (m.invalidated_at is null or m.invalidated_at > $2)
-  and m.id not in (select i.memory_id from engram.memories_invalid_then($1, $2) as i)`;
-
-/** Observations `o` of the bank, all of them, as they stood: `s`. `was` tells those that were changed since. */
-const observationsStood = `engram.observations o left join was on was.id = o.id
-  cross join lateral (
-    select case when was.id is null then o.created_at <= $2 and o.updated_at <= $2 else was.stood end as is_there,
-      case when was.id is null then o.text else was.text end as text,
-      case when was.id is null then o.version else was.version end as version,
-      case when was.id is null then o.valid_from else was.valid_from end as valid_from,
-      case when was.id is null then o.valid_to else was.valid_to end as valid_to,
-      case when was.id is null then o.occurred_start else was.occurred_start end as occurred_start,
-      case when was.id is null then o.occurred_end else was.occurred_end end as occurred_end,
-      case when was.id is null then o.superseded_by else was.superseded_by end as superseded_by,
-      case when was.id is null then o.canonical_id else was.canonical_id end as canonical_id,
-      case when was.id is null then o.retired_at else was.retired_at end as retired_at,
-      case when was.id is null then o.needs_replan_at else was.needs_replan_at end as needs_replan_at) as r
-  cross join lateral (
-    select case when r.retired_at is not null then 'retired' when r.canonical_id is not null then 'folded'
-      when r.superseded_by is not null then 'superseded' else 'live' end as state,
-      -- A mark of later was not there yet. One that was put off says when it is tried again, and passes for later.
-      r.needs_replan_at is null or r.needs_replan_at > $2 as is_shown) as s`;
-
-const wasThen = 'was as materialized (select * from engram.observations_then($1, $2::timestamptz))';
-
-/** Links of the bank as they stood; few have moved. */
-const linksStood = `moved as materialized (select * from engram.links_then($1, $2::timestamptz)),
-  linked as (
-    select l.observation_id, l.memory_id from engram.observation_sources l
-    where l.bank_id = $1 and not exists (
-      select from moved where moved.observation_id = l.observation_id and moved.memory_id = l.memory_id)
-    union all
-    select observation_id, memory_id from moved where memory_version is not null)`;
 
 /** The bank at an instant; null where there is no such bank. */
 export interface InstantOfBank {
@@ -148,40 +110,6 @@ export async function textHitsAsOf(
   return rows;
 }
 
-/** A row for which an index over live rows gives no answer, or another than then. */
-export interface VectorApart {
-  readonly target: VectorTarget;
-  readonly id: string;
-  /** It was not to be found then. */
-  readonly isHidden: boolean;
-  /** Its own vector is of another text: the one of then is what this op replaced, if it has kept one. */
-  readonly isOther: boolean;
-  readonly setId: string | null;
-  readonly seq: number | null;
-}
-
-export async function vectorsApart(db: Queryable, scope: RecallScope, at: Date): Promise<VectorApart[]> {
-  // change_ops_applied_at, primary keys; memories_invalidated.
-  const { rows } = await db.query<VectorApart>(
-    `with ${wasThen}
-     select 'observations' as target, o.id, not t.is_found as "isHidden", t.is_other as "isOther",
-       case when t.is_other then was.vector_set_id end as "setId", case when t.is_other then was.vector_seq end as seq
-     from was join engram.observations o on o.bank_id = $1 and o.id = was.id
-     cross join lateral (
-       select was.stood and (was.needs_replan_at is null or was.needs_replan_at > $2) and o.tags @> $4::text[]
-           and case when was.retired_at is not null then 'retired' when was.canonical_id is not null then 'folded'
-             when was.superseded_by is not null then 'superseded' else 'live' end = any($5::text[]) as is_found,
-         o.text is distinct from was.text as is_other) as t
-     where 'observations' = any($3::text[]) and (not t.is_found or not o.is_live or t.is_other)
-     union all
-     select 'memories', m.id, false, false, null, null from engram.memories m
-     where 'memories' = any($3::text[]) and m.bank_id = $1 and m.invalidated_at > $2 and m.tags @> $4::text[]
-       and ${memoryStood}`,
-    [scope.bankId, at, scope.targets, scope.tags, scope.observationStates],
-  );
-  return rows;
-}
-
 /** Those of the memories that were there, believed, and said what they say. */
 export async function standingMemories(
   db: Queryable,
@@ -194,35 +122,6 @@ export async function standingMemories(
     [bankId, options.at, options.ids],
   );
   return new Set(rows.map((row) => row.id));
-}
-
-/** Vectors of this model, as `array_send` makes them, in no order; a row without one is left out. */
-export async function loadVectorsApart(
-  db: Queryable,
-  bankId: string,
-  options: { readonly model: string; readonly rows: readonly VectorApart[] },
-): Promise<{ readonly target: VectorTarget; readonly id: string; readonly vector: Buffer }[]> {
-  const { rows } = await db.query<{ target: VectorTarget; id: string; vector: Buffer }>(
-    // Primary keys.
-    `select w.target, w.id, coalesce(c.before_embedding, array_send(o.embedding), array_send(m.embedding)) as vector
-     from unnest($3::text[], $4::uuid[], $5::uuid[], $6::int[], $7::boolean[]) as w(target, id, set_id, seq, is_other)
-     left join engram.change_ops c on c.bank_id = $1 and c.change_set_id = w.set_id and c.seq = w.seq
-       and c.before_embedding_model = $2
-     left join engram.observations o on w.target = 'observations' and not w.is_other
-       and o.bank_id = $1 and o.id = w.id and o.embedding_model = $2
-     left join engram.memories m on w.target = 'memories' and m.bank_id = $1 and m.id = w.id and m.embedding_model = $2
-     where coalesce(c.before_embedding_model, o.embedding_model, m.embedding_model) is not null`,
-    [
-      bankId,
-      options.model,
-      options.rows.map((row) => row.target),
-      options.rows.map((row) => row.id),
-      options.rows.map((row) => row.setId),
-      options.rows.map((row) => row.seq),
-      options.rows.map((row) => row.isOther),
-    ],
-  );
-  return rows;
 }
 
 /** {@link loadCandidates} at an instant. */

@@ -7,6 +7,7 @@ import { sqlState } from '../../src/db/errors.ts';
 import * as applyLocks from '../../src/store/apply-locks.ts';
 import * as applyWrites from '../../src/store/apply-writes.ts';
 import * as asOfRows from '../../src/store/as-of-rows.ts';
+import * as asOfVectors from '../../src/store/as-of-vectors.ts';
 import * as attempts from '../../src/store/attempts.ts';
 import * as bankMission from '../../src/store/bank-mission.ts';
 import * as banks from '../../src/store/banks.ts';
@@ -95,7 +96,7 @@ const recallScope = (bankId: string): recallRows.RecallScope => ({
   observationStates: ['live', 'superseded', 'folded', 'retired'],
 });
 const vectorOf = (text: string) => wordVector(text);
-const apart = (victim: VictimBank): asOfRows.VectorApart[] => [
+const apart = (victim: VictimBank): asOfVectors.VectorApart[] => [
   { target: 'observations', id: victim.live, setId: null, seq: null, isHidden: false, isOther: false },
   { target: 'memories', id: victim.pending, setId: null, seq: null, isHidden: false, isOther: false },
 ];
@@ -484,16 +485,16 @@ const cases: Record<string, Case> = {
     call: (b, v, db) => asOfRows.textHitsAsOf(db, recallScope(b), { query: 'secret kite', limit: 100, at: v.stoodAt }),
     gives: [],
   },
-  'as-of-rows:vectorsApart': {
-    call: (b, v, db) => asOfRows.vectorsApart(db, recallScope(b), v.stoodAt),
+  'as-of-vectors:vectorsApart': {
+    call: (b, v, db) => asOfVectors.vectorsApart(db, recallScope(b), v.stoodAt),
     gives: [],
   },
   'as-of-rows:standingMemories': {
     call: (b, v, db) => asOfRows.standingMemories(db, b, { ids: v.memories, at: v.stoodAt }),
     gives: new Set(),
   },
-  'as-of-rows:loadVectorsApart': {
-    call: (b, v, db) => asOfRows.loadVectorsApart(db, b, { model, rows: apart(v) }),
+  'as-of-vectors:loadVectorsApart': {
+    call: (b, v, db) => asOfVectors.loadVectorsApart(db, b, { model, rows: apart(v) }),
     gives: [],
   },
   'as-of-rows:loadCandidatesAsOf': {
@@ -1071,7 +1072,7 @@ test('the same calls on the bank itself do give something', async () => {
       .then((rows) => rows.length),
     asOfRows.loadCandidatesAsOf(db, recallScope(own), { ...victim, at: victim.stoodAt }).then((c) => c.coverage.length),
     asOfRows.citationsAsOf(db, own, { memoryIds: victim.memories, at: victim.stoodAt }).then((rows) => rows.length),
-    asOfRows.loadVectorsApart(db, own, { model, rows: apart(victim) }).then((rows) => rows.length),
+    asOfVectors.loadVectorsApart(db, own, { model, rows: apart(victim) }).then((rows) => rows.length),
     snapshots.listSnapshots(db, own).then((rows) => rows.length),
     snapshots.textsInVersions(db, own, wantedTexts(victim)).then((texts) => texts.filter((text) => text).length),
     timeline
