@@ -72,10 +72,10 @@ describe('a memory', () => {
   it('says until when the last backup holds it', async () => {
     const { memory } = await consolidated('Ben drinks tea');
     await fixture.db.query(
-      `insert into engram.backups (id, instance_id, host, trigger, status, started_at)
-       select gen_random_uuid(), gen_random_uuid(), 'here', 'due', status, at::timestamptz
-       from (values ('verified', '2026-03-01T03:00:00Z'), ('verified', '2026-03-02T03:00:00Z'),
-         ('failed', '2026-03-03T03:00:00Z')) as b(status, at)`,
+      `insert into engram.backups (id, instance_id, host, trigger, folder, status, started_at)
+       select gen_random_uuid(), gen_random_uuid(), 'here', 'due', folder, status, at::timestamptz
+       from (values ('a', 'verified', '2026-03-01T03:00:00Z'), ('b', 'failed', '2026-03-02T03:00:00Z'),
+         (null, 'failed', '2026-03-03T03:00:00Z'), ('c', 'pruned', '2026-03-04T03:00:00Z')) as b(folder, status, at)`,
     );
     expect(bodyOf(await forget(memory))).toMatchObject({ backups_expire_at: '2026-03-16T03:00:00.000Z' });
     await fixture.db.query('delete from engram.backups');
