@@ -219,13 +219,13 @@ async function keepNumbering(session: DirectSession, bankId: string): Promise<vo
 
 /** What came back with a whole bank although it was forgotten here is to be forgotten again. */
 async function forgottenHere({ session, bankId, refused }: Run): Promise<number> {
-  // Primary keys of erasures and memories.
+  // Primary keys of erasures and memories. A row that is there is written too: whoever carries it out comes after this.
   const { rowCount } = await session.query(
-    `insert into engram.erasures_due (bank_id, memory_id, erased_at)
+    `insert into engram.erasures_due as due (bank_id, memory_id, erased_at)
      select e.bank_id, e.memory_id, e.erased_at from engram.erasures e
      join engram.memories m on m.bank_id = e.bank_id and m.id = e.memory_id
      where e.bank_id = $1
-     on conflict do nothing`,
+     on conflict (bank_id, memory_id) do update set erased_at = least(due.erased_at, excluded.erased_at)`,
     [bankId],
   );
   return rowCount + refused;
