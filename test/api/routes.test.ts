@@ -292,6 +292,7 @@ describe('a recall', () => {
     const id = freshBank();
     await fixture.post('/v1/banks', { id });
     expect((await fixture.post(`/v1/banks/${id}/recall`, { query: 'x' })).json()).toEqual({
+      as_of: null,
       items: [],
       tokens: 0,
       degraded: null,

@@ -242,7 +242,8 @@ it('has no setting that the README does not tell of, with its flag and its defau
       typeof config[key] !== 'object' &&
       config[key] !== undefined &&
       key !== 'dataDir' &&
-      key !== 'socket'
+      key !== 'socket' &&
+      key !== 'backupDir'
     ) {
       expect(row).toContain(`| \`${shown.get(variable)}\` |`);
     }

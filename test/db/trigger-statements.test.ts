@@ -179,7 +179,7 @@ test('a deleted bank takes all that is its own along; tombstones, the timeline, 
   for (const bankId of [bank, other]) await furnish(bankId);
   const tables = await run<{ name: string }>(
     `select table_name as name from information_schema.columns where table_schema = 'engram' and column_name = 'bank_id'
-     and table_name not in ('events', 'vector_tombstones', 'model_calls', 'erasures') order by name`,
+     and table_name not in ('events', 'vector_tombstones', 'model_calls', 'erasures', 'erasures_due') order by name`,
   );
   const rowsOf = async (bankId: string) => {
     const counts: Record<string, number> = {};
@@ -242,6 +242,13 @@ async function furnish(bankId: string): Promise<void> {
     [
       `insert into engram.build_leases (bank_id, kind, key, holder, fence, expires_at)
        values ($1, 'neighbours', 'k', gen_random_uuid(), 1, now())`,
+    ],
+    ['insert into engram.snapshots (bank_id, id, trigger, applied_no) values ($1, $2, $3, 1)', id, 'asked'],
+    [
+      `insert into engram.snapshot_rows (bank_id, snapshot_id, target, row_id, version, state)
+       values ($1, $2, 'memories', $3, 1, 'pending')`,
+      id,
+      memories[0],
     ],
     ["insert into engram.model_answers (bank_id, request_hash, answer, subject_ids) values ($1, 'x', '{}', '{}')"],
     ["insert into engram.verdicts (bank_id, key, verdict, subject_ids) values ($1, 'x', 'same', '{}')"],

@@ -46,7 +46,12 @@ describe('when a bank is due', () => {
       { since: ago(-72 * hour), appliedOps: 0, hasChanged: true },
       { at: now, trigger: 'time' },
     ],
-    ['the same without a change', { since: ago(-72 * hour), appliedOps: 0, hasChanged: false }, null],
+    [
+      'a last one a moment ahead, the two having been read one after the other',
+      { since: ago(-5), appliedOps: 0, hasChanged: true },
+      { at: new Date(now.getTime() + 5 + snapshotEveryMs), trigger: 'time' },
+    ],
+    ['from the future without a change', { since: ago(-72 * hour), appliedOps: 0, hasChanged: false }, null],
   ];
   it.each(table)('%s', (_, facts, due) => expect(snapshotDue(facts, now)).toEqual(due));
 });
