@@ -1,15 +1,33 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { v7 as uuidV7 } from 'uuid';
-import { createBackups } from '../../src/backup/create-backups.ts';
-import { createVerifyBackup } from '../../src/backup/verify.ts';
-import { createDatabase } from '../../src/db/database.ts';
-import { readMigrations } from '../../src/db/migrate.ts';
-import { systemClock } from '../../src/telemetry/clock.ts';
-import { silentLog } from '../../src/telemetry/log.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import type { BackupMeasured } from './backup-messages.ts';
+
+type Source<Path extends keyof Sources> = Promise<Sources[Path]>;
+interface Sources {
+  'backup/create-backups': typeof import('../../src/backup/create-backups.ts');
+  'backup/verify': typeof import('../../src/backup/verify.ts');
+  'db/database': typeof import('../../src/db/database.ts');
+  'db/migrate': typeof import('../../src/db/migrate.ts');
+  'telemetry/clock': typeof import('../../src/telemetry/clock.ts');
+  'telemetry/log': typeof import('../../src/telemetry/log.ts');
+  'telemetry/metrics': typeof import('../../src/telemetry/metrics.ts');
+  'telemetry/racepoints': typeof import('../../src/telemetry/racepoints.ts');
+}
+
+/** As it is installed: what reads TypeScript takes memory in each thread. */
+function built<Path extends keyof Sources>(path: Path): Source<Path> {
+  return import(new URL(`../../dist/${path}.js`, import.meta.url).href);
+}
+
+const { createBackups } = await built('backup/create-backups');
+const { createVerifyBackup } = await built('backup/verify');
+const { createDatabase } = await built('db/database');
+const { readMigrations } = await built('db/migrate');
+const { systemClock } = await built('telemetry/clock');
+const { silentLog } = await built('telemetry/log');
+const { createMetrics } = await built('telemetry/metrics');
+const { inertRacepoints } = await built('telemetry/racepoints');
 
 /** Takes one backup in a process of its own, whose memory is nobody else's. */
 const [connectionString = '', folder = '', verifies = ''] = process.argv.slice(2);
@@ -27,7 +45,7 @@ const verify = createVerifyBackup({
   clock: systemClock,
   log: silentLog,
   racepoints: inertRacepoints,
-  migrations: () => readMigrations(fileURLToPath(new URL('../../src/store/migrations', import.meta.url))),
+  migrations: () => readMigrations(fileURLToPath(new URL('../../dist/store/migrations', import.meta.url))),
 });
 const backups = createBackups({
   connectionString,
