@@ -26,8 +26,8 @@ class VerificationThreadError extends EngramdError {
   override readonly retryable = true;
 }
 
-/** As for the thread of a backup: without a limit the heap is most of what it costs in memory. */
-const resourceLimits = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 64 };
+/** As for the thread of a backup. */
+const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 };
 
 /**
  * Carries out a verification in a thread of its own, and ends it with the signal at whatever instruction: the database
