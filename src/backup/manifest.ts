@@ -4,6 +4,7 @@ import { z } from 'zod';
 export const backupFormat = 1;
 
 const hex256 = z.string().regex(/^[0-9a-f]{64}$/);
+const digits = z.string().regex(/^\d+$/);
 
 const tableSchema = z.strictObject({
   name: z.string(),
@@ -19,11 +20,18 @@ const tableSchema = z.strictObject({
   contentHash: hex256,
 });
 
+/** Where its transaction ids mean something: those of every other cluster are others. */
+const originSchema = z.strictObject({
+  /** Null: nobody may know it there, and so nobody compares them. */
+  clusterId: digits.nullable(),
+  databaseOid: digits,
+});
+
 /** One search, asked of the snapshot and of what was restored from it. */
 const probeSchema = z.strictObject({
   bankId: z.string(),
   query: z.string(),
-  hits: z.array(z.strictObject({ target: z.enum(['memories', 'observations']), id: z.uuid(), score: z.number() })),
+  hits: z.array(z.strictObject({ target: z.enum(['memories', 'observations']), id: z.guid(), score: z.number() })),
 });
 
 const bodySchema = z.strictObject({
@@ -33,16 +41,19 @@ const bodySchema = z.strictObject({
   /** Version of the schema whose tables these are. */
   schema: z.int().positive(),
   server: z.string(),
-  /** Of engram.store. */
+  /** Of engram.store: whose backup it is, and which of the stores that were in that database. */
+  store: z.guid(),
   epoch: z.int().positive(),
+  origin: originSchema,
   startedAt: z.iso.datetime(),
   /** The instant that it holds, by the database's clock. */
   snapshotAt: z.iso.datetime(),
   finishedAt: z.iso.datetime(),
   /** pg_snapshot_xmin() of the snapshot. */
-  seenXid: z.string().regex(/^\d+$/),
+  seenXid: digits,
   tables: z.array(tableSchema),
-  sequences: z.array(z.strictObject({ name: z.string(), lastValue: z.int() })),
+  /** As text: they go to 2^63, numbers of JSON do not. */
+  sequences: z.array(z.strictObject({ name: z.string(), lastValue: z.string().regex(/^-?\d+$/) })),
   /** Null: no bank has anything to be found. */
   probe: probeSchema.nullable(),
 });

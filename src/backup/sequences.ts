@@ -2,17 +2,18 @@ import type { Queryable } from '../db/database.ts';
 
 export interface SequenceValue {
   readonly name: string;
-  readonly lastValue: number;
+  /** As text: it goes to 2^63. */
+  readonly lastValue: string;
 }
 
 /** Sequences of schema `engram` with the last value that each has given; 0: none yet. */
 export async function readSequences(db: Queryable): Promise<SequenceValue[]> {
   // A look into the catalog of one schema.
-  const { rows } = await db.query<{ name: string; lastValue: string }>(
+  const { rows } = await db.query<SequenceValue>(
     `select sequencename as name, coalesce(last_value, 0)::text as "lastValue" from pg_sequences
      where schemaname = 'engram' order by sequencename`,
   );
-  return rows.map(({ name, lastValue }) => ({ name, lastValue: Number(lastValue) }));
+  return rows;
 }
 
 /** Moves them on to at least these. None goes back (law L22), and one that is not there any more is nobody's. */

@@ -1,5 +1,6 @@
 import type { DirectSession } from '../db/direct-session.ts';
 import { quoteName } from '../db/direct-session.ts';
+import { readStoreOrigin } from '../store/store-origin.ts';
 import { keptTables } from './kept-tables.ts';
 import type { ManifestBody } from './manifest.ts';
 import { makeProbe } from './probe.ts';
@@ -7,7 +8,10 @@ import { keptColumns, type TableColumns } from './table-copy.ts';
 
 /** What a snapshot says of itself. */
 export interface SnapshotFacts
-  extends Pick<ManifestBody, 'schema' | 'server' | 'epoch' | 'snapshotAt' | 'seenXid' | 'sequences' | 'probe'> {
+  extends Pick<
+    ManifestBody,
+    'schema' | 'server' | 'store' | 'epoch' | 'origin' | 'snapshotAt' | 'seenXid' | 'sequences' | 'probe'
+  > {
   readonly tables: readonly TableColumns[];
   /** As the statistics have it; null where a table has none yet. */
   readonly aboutRows: number | null;
@@ -27,6 +31,7 @@ export async function readSnapshotFacts(session: DirectSession): Promise<Snapsho
   const { rows } = await session.query<{
     schema: number;
     server: string;
+    store: string;
     epoch: string;
     snapshotAt: Date;
     seenXid: string;
@@ -35,17 +40,19 @@ export async function readSnapshotFacts(session: DirectSession): Promise<Snapsho
     // When the statement began: what was committed before that is in the snapshot.
     `select statement_timestamp() as "snapshotAt", pg_snapshot_xmin(pg_current_snapshot())::text as "seenXid",
        (select max(version)::int from engram.migrations) as schema, current_setting('server_version') as server,
-       (select epoch from engram.store) as epoch,
+       s.id as store, s.epoch::text as epoch,
        (select case when bool_and(c.reltuples >= 0) then sum(c.reltuples)::float8 end from pg_class c
-        where c.relnamespace = 'engram'::regnamespace and c.relname = any($1::text[])) as "aboutRows"`,
+        where c.relnamespace = 'engram'::regnamespace and c.relname = any($1::text[])) as "aboutRows"
+     from engram.store s`,
     [keptTables],
   );
   const facts = rows[0];
-  if (!facts) throw new Error('the server answered a query for one row with none');
+  if (!facts) throw new Error('engram.store has lost its row');
   const tables = await keptColumns(session);
   return {
     ...facts,
     epoch: Number(facts.epoch),
+    origin: await readStoreOrigin(session),
     snapshotAt: facts.snapshotAt.toISOString(),
     tables,
     sequences: await readSequences(session),
@@ -55,9 +62,9 @@ export async function readSnapshotFacts(session: DirectSession): Promise<Snapsho
 
 /** Sequences know no snapshot: as of now, no row of the snapshot is ahead of them. Those nobody has drawn from are left out. */
 async function readSequences(session: DirectSession): Promise<ManifestBody['sequences']> {
-  const { rows } = await session.query<{ name: string; lastValue: string }>(
+  const { rows } = await session.query<ManifestBody['sequences'][number]>(
     `select sequencename as name, last_value::text as "lastValue" from pg_sequences
      where schemaname = 'engram' and last_value is not null order by sequencename`,
   );
-  return rows.map(({ name, lastValue }) => ({ name, lastValue: Number(lastValue) }));
+  return rows;
 }

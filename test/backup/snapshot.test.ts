@@ -136,5 +136,5 @@ test('sequences stand at or behind no row of the snapshot', async () => {
   const { manifest } = await taken();
   const { rows } = await rig.database.db.query<{ last: number }>('select max(id) as last from engram.events');
   const events = manifest.sequences.find(({ name }) => name === 'events_id_seq');
-  expect(events?.lastValue).toBeGreaterThanOrEqual(rows[0]?.last ?? Infinity);
+  expect(Number(events?.lastValue)).toBeGreaterThanOrEqual(rows[0]?.last ?? Infinity);
 });

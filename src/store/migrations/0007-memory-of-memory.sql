@@ -4,6 +4,8 @@
 -- writes compares the one it started with (law L22).
 create table engram.store (
   only_row boolean primary key default true check (only_row),
+  -- Whose the backups are, where several databases share a directory. A restore brings that of its backup along.
+  id uuid not null default gen_random_uuid(),
   epoch bigint not null default 1,
   restored_at timestamptz,
   -- The backup, by its id.
