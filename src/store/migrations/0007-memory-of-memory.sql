@@ -28,10 +28,14 @@ alter table engram.memories
   add column scored_version bigint,
   add column score_attempts integer not null default 0,
   add column score_next_at timestamptz not null default now(),
+  -- Since when it waits in this store, its rests included: what was there before scores were waits from now on.
+  add column score_due_at timestamptz not null default now(),
   -- Why it is not tried any more; `jobs retry` brings it back. The memory itself is not parked by it.
   add column score_parked text,
   add column pin text check (pin in ('manual', 'auto')),
   add column pinned_at timestamptz,
+  -- A person took its pin away: no score pins this text again.
+  add column unpinned_at timestamptz,
   add check ((pin is null) = (pinned_at is null));
 create index memories_unscored on engram.memories (bank_id, score_next_at, created_at, id)
   where scored_version is distinct from version and score_parked is null and invalidated_at is null;
@@ -68,9 +72,6 @@ begin
     new.attempts := 0;
     new.next_attempt_at := now();
     new.edited_at := now();
-    new.score_attempts := 0;
-    new.score_next_at := now();
-    new.score_parked := null;
   elsif old.invalidated_at is not null and new.invalidated_at is null then
     -- Brought back: its observations were written again without it, so it is work once more.
     new.state := 'pending';
@@ -82,6 +83,19 @@ begin
   if text_changed and new.embedding is not distinct from old.embedding then
     new.embedding := null;
     new.embedding_model := null;
+  end if;
+  -- To be scored in its new version, whatever came of the one before.
+  if content_changed or (old.invalidated_at is not null and new.invalidated_at is null) then
+    new.score_attempts := 0;
+    new.score_next_at := now();
+    new.score_parked := null;
+    new.score_due_at := now();
+  elsif old.score_parked is not null and new.score_parked is null then
+    new.score_due_at := now();
+  end if;
+  -- What a person has said of a text does not hold for another, nor against what they say later.
+  if text_changed or (new.pin = 'manual' and old.pin is distinct from 'manual') then
+    new.unpinned_at := null;
   end if;
   -- What a person pinned is theirs (law L17), also under a hand-written UPDATE.
   if old.pin = 'manual' and new.pin = 'auto' then
