@@ -8,12 +8,13 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import { RestoreRefusedError } from './backup-errors.ts';
 import { holdBackupLock } from './backup-lock.ts';
 import type { OnProgress } from './backup-store.ts';
+import { assertCanGiveBack, giveBack } from './belongings.ts';
 import { keptTables } from './kept-tables.ts';
 import { assertNotNewer, bringToNewest, loadBackup } from './load-backup.ts';
 import type { Manifest } from './manifest.ts';
 import { settleRestored } from './restored-store.ts';
 import { checkFiles } from './table-files.ts';
-import { dropStore, keepAside, readTarget, type TargetStore } from './target-store.ts';
+import { dropStore, keepAside, ownNames, readTarget, type TargetStore } from './target-store.ts';
 
 export interface RestoreOptions {
   /** Of the server itself, past a pooler: locks of the session hold whoever works on the store off. */
@@ -25,6 +26,8 @@ export interface RestoreOptions {
   readonly replace: boolean;
   /** The log beside the backups; the target's own are taken along as well. */
   readonly erasures: readonly Erasure[];
+  /** Whose the tables are to be where there are none yet: the role of the pool. Null: of whoever restores. */
+  readonly owner: string | null;
   /** Of this build, all of them. */
   readonly migrations: readonly Migration[];
   /** Deletes the jobs of our queues, where there are any: they are about what is there no more. */
@@ -45,6 +48,8 @@ export interface RestoreReport {
   /** Forgotten after the backup was taken: to be erased again before anybody is answered. */
   readonly erasuresDue: number;
   readonly jobsDeleted: number;
+  /** Sequences of the target that had run too far to go on from there: they go on from the backup. */
+  readonly sequencesLeft: readonly string[];
 }
 
 const longestLockWaitMs = 30_000;
@@ -89,7 +94,6 @@ async function restoreAlone(
   commits: () => void,
 ): Promise<RestoreReport> {
   const { folder, manifest, migrations, racepoints, signal, onProgress } = options;
-  const newest = migrations.length;
   // A statement that nobody waits for any more ends, and its locks with it. Not every system can tell.
   await session.query("set client_connection_check_interval = '1s'").catch(() => undefined);
   await holdBackupLock(session);
@@ -98,15 +102,17 @@ async function restoreAlone(
   await session.query('begin');
   await session.query("set local lock_timeout = '60s'");
   await session.query('select pg_advisory_xact_lock($1)', [migrationLockKey]);
-  const target = await readTarget(session, newest);
+  const target = await readTarget(session, migrations, options.owner);
   if (!options.replace) assertEmpty(target);
-  await keepAside(session, target, { newest, snapshotAt: manifest.snapshotAt });
-  await dropStore(session, { migrations, lockWaitMs: options.lockWaitMs ?? longestLockWaitMs });
+  await assertCanGiveBack(session, target.belongings);
+  await keepAside(session, target, { newest: migrations.length, snapshotAt: manifest.snapshotAt });
+  await dropStore(session, target, { migrations, lockWaitMs: options.lockWaitMs ?? longestLockWaitMs });
   await loadBackup(session, { folder, manifest }, { migrations, signal, onProgress });
   await bringToNewest(session, manifest, migrations);
   await racepoints.reach('restore:loaded', { folder });
 
-  const { epoch, erasuresDue } = await settleRestored(session, target, { manifest, erasures: options.erasures });
+  const settled = await settleRestored(session, target, { manifest, erasures: options.erasures });
+  await giveBack(session, ownNames(migrations), target.belongings);
   const jobsDeleted = await options.emptyQueues(session);
   // The first searches would otherwise be planned as for empty tables.
   for (const table of keptTables) await session.query(`analyze engram.${quoteName(table)}`);
@@ -117,10 +123,9 @@ async function restoreAlone(
   await session.query('commit');
   await racepoints.reach('restore:committed', { folder });
   return {
-    epoch,
+    ...settled,
     rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
     replaced: { banks: target.banks, memories: target.memories },
-    erasuresDue,
     jobsDeleted,
   };
 }

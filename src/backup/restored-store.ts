@@ -1,8 +1,8 @@
 import type { Queryable } from '../db/database.ts';
 import type { Erasure } from '../store/erasures-due.ts';
 import type { Manifest } from './manifest.ts';
-import { engramTables } from './schema-parts.ts';
-import { setSequences } from './sequences.ts';
+import type { RestoreReport } from './restore-store.ts';
+import { type SequenceValue, setSequences } from './sequences.ts';
 import type { TargetStore } from './target-store.ts';
 
 const erasuresAStatement = 5000;
@@ -14,32 +14,36 @@ const erasuresAStatement = 5000;
  * Rows keep the versions and epochs that they had: the store's own epoch is compared by whoever writes, so that nobody
  * who knew the rows before can change them (law L22).
  *
- * @returns the new epoch, and how many memories are to be erased again
  */
 export async function settleRestored(
   session: Queryable,
   target: TargetStore,
   restored: { readonly manifest: Manifest; readonly erasures: readonly Erasure[] },
-): Promise<{ readonly epoch: number; readonly erasuresDue: number }> {
+): Promise<Pick<RestoreReport, 'epoch' | 'erasuresDue' | 'sequencesLeft'>> {
   const { manifest } = restored;
   const epoch = Math.max(target.epoch, manifest.epoch) + 1;
-  // One row each.
-  await session.query('update engram.store set epoch = $1, restored_at = clock_timestamp(), restored_from = $2::uuid', [
-    epoch,
-    manifest.id,
-  ]);
+  // One row each. What is in the store is what was backed up: its backups go on as those of one store.
+  await session.query(
+    `update engram.store set epoch = $1, id = $2::uuid, restored_at = clock_timestamp(), restored_from = $3::uuid`,
+    [epoch, manifest.store, manifest.id],
+  );
   await session.query(`update engram.lifecycle set version = greatest(version, $1) + 1, tick = greatest(tick, $2)`, [
     target.lifeVersion,
     target.tick,
   ]);
   await session.query('update engram.leader set fence = greatest(fence, $1)', [target.fence]);
-  await setSequences(session, target.sequences);
-  const tables = new Set(await engramTables(session));
-  for (const { table, statement } of target.grants) if (tables.has(table)) await session.query(statement);
+  const [kept, left] = partition(target.sequences);
+  await setSequences(session, kept);
   await endWhatWasUnderWay(session);
   await keepWhatWasSpent(session);
   const erasuresDue = await keepWhatWasForgotten(session, restored.erasures);
-  return { epoch, erasuresDue };
+  return { epoch, erasuresDue, sequencesLeft: left.map(({ name }) => name) };
+}
+
+/** Ids beyond what a number holds exactly are of a database that was damaged, and would damage the next. */
+function partition(sequences: readonly SequenceValue[]): [kept: SequenceValue[], left: SequenceValue[]] {
+  const isKept = ({ lastValue }: SequenceValue) => BigInt(lastValue) <= Number.MAX_SAFE_INTEGER;
+  return [sequences.filter(isKept), sequences.filter((sequence) => !isKept(sequence))];
 }
 
 async function endWhatWasUnderWay(session: Queryable): Promise<void> {

@@ -3,7 +3,9 @@ import { quoteName } from '../db/direct-session.ts';
 import { DatabaseNewerError, sqlState } from '../db/errors.ts';
 import type { Migration } from '../db/migrate.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
+import { assertNothingAdded, type OwnNames, readParts } from './added-parts.ts';
 import { RestoreRefusedError } from './backup-errors.ts';
+import { type Belongings, readBelongings } from './belongings.ts';
 import { keptTables, leftOutTables } from './kept-tables.ts';
 import { engramTables } from './schema-parts.ts';
 import { readSequences, type SequenceValue } from './sequences.ts';
@@ -19,17 +21,29 @@ export interface TargetStore {
   readonly tick: number;
   readonly fence: number;
   readonly sequences: readonly SequenceValue[];
-  /** Who may read the tables, a dashboard say: no backup tells, and they go with the tables. */
-  readonly grants: readonly Grant[];
+  readonly belongings: Belongings;
 }
 
-export interface Grant {
-  readonly table: string;
-  readonly statement: string;
+/** What engramd makes in its schema, whichever version made it. */
+export function ownNames(migrations: readonly Migration[]): OwnNames {
+  return {
+    tables: [...keptTables, ...Object.keys(leftOutTables)],
+    functions: migrations.flatMap(({ sql }) =>
+      [...sql.matchAll(/^create (?:or replace )?function engram\.(\w+)/gm)].map(([, name = '']) => name),
+    ),
+  };
 }
 
-/** @throws DatabaseNewerError */
-export async function readTarget(session: Queryable, newest: number): Promise<TargetStore> {
+/**
+ * @param owner of what is not there yet
+ * @throws DatabaseNewerError
+ */
+export async function readTarget(
+  session: Queryable,
+  migrations: readonly Migration[],
+  owner: string | null,
+): Promise<TargetStore> {
+  const newest = migrations.length;
   const tables = new Set(await engramTables(session));
   // Single rows, and the counts of two tables: whoever is told what is there decides by it.
   const numberIn = async (table: string, statement: string): Promise<number> => {
@@ -52,20 +66,8 @@ export async function readTarget(session: Queryable, newest: number): Promise<Ta
     tick: await numberIn('lifecycle', 'select tick::text as value from engram.lifecycle'),
     fence: await numberIn('leader', 'select fence::text as value from engram.leader'),
     sequences: await readSequences(session),
-    grants: await readGrants(session),
+    belongings: await readBelongings(session, ownNames(migrations), owner),
   };
-}
-
-async function readGrants(session: Queryable): Promise<Grant[]> {
-  // A look into the catalog of one schema. What the owner may is not granted; role 0 is everybody.
-  const { rows } = await session.query<Grant>(
-    `select c.relname as "table", format('grant %s on engram.%I to %s%s', a.privilege_type, c.relname,
-         case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
-         case when a.is_grantable then ' with grant option' else '' end) as statement
-     from pg_class c cross join lateral aclexplode(c.relacl) as a
-     where c.relnamespace = to_regnamespace('engram') and c.relkind = 'r' and a.grantee <> c.relowner`,
-  );
-  return rows;
 }
 
 /**
@@ -114,42 +116,45 @@ export async function keepAside(
  * Drops what is engramd's in schema `engram`, and nothing else: the schema may be somebody's who made it for us. Whoever
  * begins to write meanwhile waits for the end of the transaction, and finds another epoch then.
  *
- * @throws RestoreRefusedError where somebody holds the tables, or keeps something that rests on them
+ * @throws RestoreRefusedError where somebody holds the tables, or keeps something that stands or rests on them
  */
 export async function dropStore(
   session: Queryable,
+  { schema }: TargetStore,
   options: { readonly migrations: readonly Migration[]; readonly lockWaitMs: number },
 ): Promise<void> {
-  const own = new Set<string>([...keptTables, ...Object.keys(leftOutTables)]);
-  const tables = (await engramTables(session)).filter((name) => own.has(name));
+  const { migrations, lockWaitMs } = options;
+  const all = ownNames(migrations);
+  const tables = (await engramTables(session)).filter((name) => all.tables.includes(name));
+  if (tables.length === 0) return dropFunctions(session, all);
+  const own = { ...all, tables };
+  let parts: string[];
   try {
-    await session.query(`select set_config('lock_timeout', $1, true)`, [String(options.lockWaitMs)]);
+    await session.query(`select set_config('lock_timeout', $1, true)`, [String(lockWaitMs)]);
     // First, so that those who write come to their end before anything of theirs is locked.
     if (tables.includes('store')) await session.query('lock table engram.store in access exclusive mode');
-    if (tables.length > 0) {
-      await session.query(`drop table ${tables.map((name) => `engram.${quoteName(name)}`).join(', ')}`);
-    }
-    for (const signature of await ownFunctions(session, options.migrations)) {
-      await session.query(`drop function ${signature}`);
-    }
+    const names = tables.map((name) => `engram.${quoteName(name)}`).join(', ');
+    await session.query(`lock table ${names} in access exclusive mode`);
+    parts = await readParts(session, own);
+    await session.query(`drop table ${names}`);
+    await dropFunctions(session, own);
     await session.query('set local lock_timeout = 0');
   } catch (thrown) {
-    throw explainRefusal(thrown, options.lockWaitMs);
+    throw explainRefusal(thrown, lockWaitMs);
   }
+  // Tables that say nothing of their version are of this one.
+  const version = schema === 0 ? migrations.length : schema;
+  await assertNothingAdded(session, { parts, own }, migrations.slice(0, version));
 }
 
-/** Those that a migration of ours has made, by name. */
-async function ownFunctions(session: Queryable, migrations: readonly Migration[]): Promise<string[]> {
-  const names = migrations.flatMap(({ sql }) =>
-    [...sql.matchAll(/^create (?:or replace )?function engram\.(\w+)/gm)].map(([, name = '']) => name),
-  );
-  // Index pg_proc_proname_args_nsp_index.
+async function dropFunctions(session: Queryable, { functions }: OwnNames): Promise<void> {
+  // Index pg_proc_proname_args_nsp_index. Last ones first: they may use the others.
   const { rows } = await session.query<{ signature: string }>(
     `select oid::regprocedure::text as signature from pg_proc
      where pronamespace = to_regnamespace('engram') and proname = any($1::text[]) order by oid desc`,
-    [names],
+    [functions],
   );
-  return rows.map(({ signature }) => signature);
+  for (const { signature } of rows) await session.query(`drop function ${signature}`);
 }
 
 function explainRefusal(thrown: unknown, lockWaitMs: number): unknown {

@@ -151,18 +151,30 @@ async function replaceStore(
   const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
   const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);
   if (unreadable > 0) log.warn({ unreadable }, 'lines of the log of what was forgotten cannot be read');
-  return restoreStore({
+  const report = await restoreStore({
     connectionString: config.databaseDirectUrl ?? connectionString,
     folder,
     manifest,
     replace: wanted.replace,
     erasures: logs.flatMap(({ erasures }) => erasures),
+    owner: await roleOf(db),
     migrations: await storeMigrations(),
     emptyQueues,
     racepoints: wanted.racepoints,
     signal,
     onProgress: (progress) => context.terminal.progress(showBackupProgress(progress)),
   });
+  const { sequencesLeft: sequences } = report;
+  if (sequences.length > 0) log.warn({ sequences }, 'numbers had run beyond 2^53 and go on from those of the backup');
+  return report;
+}
+
+/** As whom a daemon comes to the database, which may be another one than the one that restores. */
+async function roleOf(db: Database): Promise<string> {
+  const { rows } = await db.query<{ role: string }>('select current_user::text as role');
+  const [row] = rows;
+  if (!row) throw new Error('the server answered a query for one row with none');
+  return row.role;
 }
 
 /** On the way out of the old store, what it knows to be forgotten; the restore takes it along in any case. */

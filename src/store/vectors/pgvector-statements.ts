@@ -37,6 +37,11 @@ export function indexName(target: VectorTarget, model: string): string {
   return `${target}_vectors_${createHash('sha256').update(model).digest('hex').slice(0, 16)}`;
 }
 
+/** Whether an index may be one of ours, of whichever model. */
+export function isVectorIndexName(name: string): boolean {
+  return /^(observations|memories)_vectors_[0-9a-f]{16}$/.test(name);
+}
+
 // Index: the one that formatCreateIndex makes, walked in the order of distance. Ties beyond the limit are read too.
 function vectorStatements(dimensions: number): IndexedStatements {
   const n = dimensions.toFixed(0);
