@@ -5,9 +5,9 @@ import type { Clock } from '../telemetry/clock.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Budget } from './budget.ts';
+import { type Budget, limitsFor } from './budget.ts';
 import { keepable } from './keepable-answer.ts';
-import type { CallFacts, Performed, TokenUsage } from './model-gate.ts';
+import type { CallFacts, ModelPurpose, Performed, TokenUsage } from './model-gate.ts';
 import { amountsOf, type Price, reservationOf } from './prices.ts';
 import { BudgetSpentError, ModelContentError, ProviderError } from './provider-errors.ts';
 import { type CallEnd, nothingSpent, promptTokensOf, spentOn } from './spent-on.ts';
@@ -39,8 +39,8 @@ export interface Booking {
   settleAnswer(call: BookedCall, performed: Performed<unknown>, latencyMs: number): Promise<void>;
   settleFailure(call: BookedCall, end: CallEnd, latencyMs: number): Promise<void>;
   settleUnsent(call: BookedCall): Promise<void>;
-  /** Null: there is room for a call as small as the smallest that was refused today. */
-  readyAt(): Promise<Date | null>;
+  /** Null: there is room for a call as small as the smallest that was refused today, of those with the same limits. */
+  readyAt(purpose: ModelPurpose): Promise<Date | null>;
 }
 
 /** Room for what is reserved comes with the next settlement of another daemon. */
@@ -62,8 +62,9 @@ export function createBooking(deps: {
   readonly newId: () => string;
 }): Booking {
   const { db, endpoint, model, budget, price, rate, clock, log, metrics } = deps;
-  /** The smallest call that today had no room for. */
-  let refused: { readonly day: string; readonly wanted: Amounts } | undefined;
+  /** The smallest call that today had no room for: scores are held to limits of their own. */
+  const refused = new Map<'scores' | 'others', { readonly day: string; readonly wanted: Amounts }>();
+  const kindOf = (purpose: ModelPurpose) => (purpose === 'significance' ? 'scores' : 'others');
 
   /** Null: what was reserved. */
   function amountsSpent(facts: CallFacts, end: CallEnd): Amounts | null {
@@ -122,7 +123,7 @@ export function createBooking(deps: {
         db,
         facts.bankId,
         { id, day, instanceId, endpoint, model, purpose, requestHash, memories, promptBytes, most, probeId },
-        budget.limits,
+        limitsFor(budget.limits, purpose),
       );
       if (reserved.kind !== 'reserved') return reserved;
       return { kind: 'booked', call: { id, facts, most, settled: budget.reserved(reserved.ledger) } };
@@ -136,7 +137,7 @@ export function createBooking(deps: {
 
     async makeRoom(facts, signal) {
       const wanted = reservationOf(facts, price);
-      const refusal = await budget.explainRefusal(wanted);
+      const refusal = await budget.explainRefusal(wanted, facts.purpose);
       switch (refusal.kind) {
         case 'fits':
           return;
@@ -150,9 +151,15 @@ export function createBooking(deps: {
           );
         case 'spent': {
           const day = budget.today();
-          if (refused?.day !== day || wanted.tokens < refused.wanted.tokens) refused = { day, wanted };
+          const kind = kindOf(facts.purpose);
+          const before = refused.get(kind);
+          if (before?.day !== day || wanted.tokens < before.wanted.tokens) refused.set(kind, { day, wanted });
+          const what =
+            kind === 'scores'
+              ? `scores stop at half of the day's budget, which has no room for another call`
+              : `the day's budget has no room for another call`;
           throw new BudgetSpentError(
-            `the day's budget has no room for another call of ${model} (ENGRAMD_BUDGET_USD_PER_DAY, ENGRAMD_BUDGET_TOKENS_PER_DAY)`,
+            `${what} of ${model} (ENGRAMD_BUDGET_USD_PER_DAY, ENGRAMD_BUDGET_TOKENS_PER_DAY)`,
             refusal.retryAt,
           );
         }
@@ -187,7 +194,10 @@ export function createBooking(deps: {
     settleUnsent: (call) =>
       settle(call, { outcome: 'not_sent', latencyMs: 0, spent: nothingSpent, usage: null, answerJson: null }),
 
-    readyAt: () => budget.readyAt(refused?.day === budget.today() ? refused.wanted : amountsOf(leastUsage, price)),
+    readyAt(purpose) {
+      const last = refused.get(kindOf(purpose));
+      return budget.readyAt(last?.day === budget.today() ? last.wanted : amountsOf(leastUsage, price), purpose);
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { type Amounts, type DayLimits, readLedger } from '../store/budget-ledger
 import type { Clock } from '../telemetry/clock.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { localDay, nextLocalMidnight } from './local-day.ts';
+import type { ModelPurpose } from './model-gate.ts';
 
 /** Where ENGRAMD_BUDGET_TOKENS_PER_DAY is unset: of models whose price nobody has told. */
 const unpricedTokensPerDay = 2_000_000;
@@ -16,6 +17,22 @@ export function dayLimits(settings: {
     nanoUsd: Math.max(1, Math.round(settings.budgetUsdPerDay * 1_000_000_000)),
     tokens: settings.budgetTokensPerDay ?? null,
     unpricedTokens: settings.budgetTokensPerDay ?? unpricedTokensPerDay,
+  };
+}
+
+/** Of each limit, what the day may have come to when a score is asked for. */
+const scoresShare = 0.5;
+
+/**
+ * What the day may come to with a call for this purpose. Scores stop at half of it, whoever spent that: a store of old
+ * memories would take the day's money from what is new otherwise, and a memory without a score is still a memory.
+ */
+export function limitsFor(limits: DayLimits, purpose: ModelPurpose): DayLimits {
+  if (purpose !== 'significance') return limits;
+  return {
+    nanoUsd: Math.floor(limits.nanoUsd * scoresShare),
+    tokens: limits.tokens === null ? null : Math.floor(limits.tokens * scoresShare),
+    unpricedTokens: Math.floor(limits.unpricedTokens * scoresShare),
   };
 }
 
@@ -70,9 +87,9 @@ export interface Budget {
   /** The limit of a whole day that this is more than; null: there may be days with room for it. */
   neverFits(wanted: Amounts): LimitName | null;
   /** Reads why `wanted`, which a day may hold, did not go through. */
-  explainRefusal(wanted: Amounts): Promise<Refusal>;
+  explainRefusal(wanted: Amounts, purpose: ModelPurpose): Promise<Refusal>;
   /** Null: the day has room for that, or will once calls under way have settled. Else when there is again. */
-  readyAt(wanted: Amounts): Promise<Date | null>;
+  readyAt(wanted: Amounts, purpose: ModelPurpose): Promise<Date | null>;
 }
 
 export function createBudget(deps: {
@@ -113,22 +130,24 @@ export function createBudget(deps: {
       signal.removeEventListener('abort', give);
     },
     neverFits: (wanted) => limitsBroken(limits, nothing, wanted)[0] ?? null,
-    async explainRefusal(wanted) {
+    async explainRefusal(wanted, purpose) {
+      const allowed = limitsFor(limits, purpose);
       const now = clock.now();
       const day = localDay(now);
       const ledger = await readLedger(db, day);
       note(ledger);
-      if (limitsBroken(limits, ledger, wanted).length === 0) return { kind: 'fits' };
-      if (limitsBroken(limits, minus(ledger, ledger.reserved), wanted).length === 0) {
+      if (limitsBroken(allowed, ledger, wanted).length === 0) return { kind: 'fits' };
+      if (limitsBroken(allowed, minus(ledger, ledger.reserved), wanted).length === 0) {
         return { kind: 'reserved_elsewhere' };
       }
       return { kind: 'spent', retryAt: nextLocalMidnight(now) };
     },
-    async readyAt(wanted) {
+    async readyAt(wanted, purpose) {
       const now = clock.now();
       const ledger = await readLedger(db, localDay(now));
       note(ledger);
-      const isSpent = limitsBroken(limits, minus(ledger, ledger.reserved), wanted).length > 0;
+      const allowed = limitsFor(limits, purpose);
+      const isSpent = limitsBroken(allowed, minus(ledger, ledger.reserved), wanted).length > 0;
       return isSpent ? nextLocalMidnight(now) : null;
     },
   };

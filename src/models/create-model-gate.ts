@@ -267,7 +267,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
       return breaker.unavailable();
     },
     storedAnswer: (bankId, requestHash) => findModelAnswer(db, bankId, requestHash),
-    readyAt: async () => (await breaker.readyAt()) ?? (await booking.readyAt()),
+    readyAt: async (purpose = 'consolidate') => (await breaker.readyAt()) ?? (await booking.readyAt(purpose)),
     hasAnswered: () => hasAnswered,
     tokensOf: (text) => Math.ceil(Buffer.byteLength(text) * rate.tokensPerByte()),
     async contentFailed(error, about) {

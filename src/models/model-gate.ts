@@ -67,8 +67,13 @@ export interface ModelGate {
   misconfigured(message: string, signal: AbortSignal): Promise<ModelUnavailableError>;
   /** An answer kept under this hash; undefined where there is none. */
   storedAnswer(bankId: string, requestHash: Buffer): Promise<unknown>;
-  /** Null: a call may be made now. Else when to look again: the breaker is open, or the budget is spent. */
-  readyAt(): Promise<Date | null>;
+  /**
+   * Null: a call may be made now. Else when to look again: the breaker is open, or the budget is spent, of which scores have
+   * half.
+   *
+   * @param purpose unset: whatever has all of the budget
+   */
+  readyAt(purpose?: ModelPurpose): Promise<Date | null>;
   /**
    * Whether the model has answered usably since this process began: then a request that it refuses without saying why is
    * refused for what it says, and not because every one is.

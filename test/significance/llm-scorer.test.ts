@@ -227,8 +227,8 @@ test('429: nothing is counted, and the batch is asked for when the breaker lets 
 
 test('a spent budget sends nothing and counts nothing', async () => {
   await bench.remember('It rained.');
-  // One call reserves its 4,096 tokens of answer and its prompt; a day has room for one at a time.
-  const engine = await engineOf({ budgetTokensPerDay: 5000 });
+  // One call reserves its 4,096 tokens of answer and its prompt; half of a day has room for one at a time.
+  const engine = await engineOf({ budgetTokensPerDay: 10_000 });
   await bench.score(engine);
   await bench.remember('It snowed.');
   await expect(bench.score(engine)).rejects.toThrow(BudgetSpentError);
@@ -279,4 +279,22 @@ test('malformed: of a memory alone with a model that has answered nobody since, 
   model.onChat = () => answer('Sure, happy to help!');
   expect(await bench.score(await engineOf())).toEqual({ scored: 0, remaining: 0 });
   expect(await standing()).toEqual([[null, 0, null]]);
+});
+
+test('starved consolidation: two engines score a backlog with half of the day, and rest until the next', async () => {
+  await bench.remember(...Array.from({ length: 60 }, (_, index) => `It rained ${index} times.`));
+  const budgetTokensPerDay = 40_000;
+  const engines = [await engineOf({ budgetTokensPerDay }), await engineOf({ budgetTokensPerDay })];
+  model.onChat = (request) =>
+    answer({ scores: honest(request) }, { usage: { promptTokens: 2900, outputTokens: 3100 } });
+  const scoreOn = async (engine: (typeof engines)[number]) => {
+    while ((await bench.score(engine)).remaining > 0);
+  };
+  const ends = await Promise.allSettled(engines.map(scoreOn));
+  for (const end of ends) expect(end).toMatchObject({ reason: expect.any(BudgetSpentError) });
+  expect(model.count.chat).toBeGreaterThan(1);
+  const [ledger] = await bench.rows<{ tokens: number }>('select tokens from engram.budget_ledger');
+  expect(ledger?.tokens).toBeLessThanOrEqual(20_000);
+  expect(await Promise.all(engines.map((engine) => engine.readyAt()))).toContainEqual(expect.any(Date));
+  expect((await standing()).filter(([significance]) => significance === null)).not.toHaveLength(0);
 });

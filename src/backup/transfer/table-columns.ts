@@ -3,7 +3,7 @@ import type { TransferTableName } from './transfer-tables.ts';
 
 /**
  * Columns that hold something of their own: not what is computed from others, nor transaction ids, which mean nothing in
- * another database. The id of an event is its place in the timeline of one database.
+ * another database. The id of an event is its place in the timeline of one database, and a memory waits for its score in each.
  */
 export async function transferColumns(db: Queryable, tables: readonly TransferTableName[]) {
   // A look into the catalog: pg_attribute by its table.
@@ -12,7 +12,7 @@ export async function transferColumns(db: Queryable, tables: readonly TransferTa
      from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'engram'
      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
      where c.relname = any($1::text[]) and a.attgenerated = '' and a.atttypid <> 'xid8'::regtype
-       and not (c.relname = 'events' and a.attname = 'id')
+       and (c.relname::text, a.attname::text) not in (('events', 'id'), ('memories', 'score_due_at'))
      group by c.relname`,
     [tables],
   );

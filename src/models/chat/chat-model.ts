@@ -56,7 +56,8 @@ export interface ChatModel {
    * @param fixedTokens by `tokensOf`
    */
   windowTooSmall(fixedTokens: number, signal: AbortSignal): Promise<ModelUnavailableError>;
-  readyAt(): Promise<Date | null>;
+  /** See `ModelGate.readyAt`. */
+  readyAt(purpose?: ChatRequest['purpose']): Promise<Date | null>;
   /** See `ModelGate.contentFailed`. */
   contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;
 }

@@ -231,7 +231,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
         ),
         signal,
       ),
-    readyAt: () => gate.readyAt(),
+    readyAt: (purpose) => gate.readyAt(purpose),
     contentFailed: (error, about) => gate.contentFailed(error, about),
   };
 }

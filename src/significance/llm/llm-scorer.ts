@@ -21,7 +21,7 @@ export function createLlmScorer(chat: ChatModel): Scorer {
     name: 'llm',
     scoredBy: `llm/${chat.model}/${scoreVersion}`,
     batchSize: mostMemories,
-    readyAt: () => chat.readyAt(),
+    readyAt: () => chat.readyAt('significance'),
     async score(bankId, memories, { signal }) {
       signal.throwIfAborted();
       const fixed = fixedTokens(chat, scoreSystem, scoreSchema);

@@ -102,6 +102,42 @@ describe('what a day holds', () => {
     });
   });
 
+  it('is not all for scores: two daemons with a backlog leave half of the day to the rest, and wait for the next', async () => {
+    const limits = { ...plenty, nanoUsd: Math.floor(oneCall * 12.5) };
+    const [one, other] = [bench.process({ limits }), bench.process({ limits })];
+    const send = (gate: typeof one.gate, purpose: 'significance' | 'consolidate', times: number) =>
+      Promise.allSettled(
+        Array.from({ length: times }, (_, n) => {
+          const requestHash = createHash('sha256').update(`${purpose} ${n}`).digest();
+          return gate.run(callFacts({ purpose, requestHash }), answering('x', { usage: allOfIt }), never);
+        }),
+      );
+    const scores = (await Promise.all([one, other].map(({ gate }) => send(gate, 'significance', 10)))).flat();
+    expect(scores.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
+    expect(await ledger()).toMatchObject({ nano_usd: 6 * oneCall, calls: 6 });
+    const midnight = new Date(2026, 2, 2);
+    const [refusal] = await send(one.gate, 'significance', 1);
+    expect(refusal).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'BUDGET_SPENT', retryAt: midnight, message: expect.stringContaining('half of the day') },
+    });
+    expect(await one.gate.readyAt('significance')).toEqual(midnight);
+    expect(await one.gate.readyAt('consolidate')).toBeNull();
+
+    const others = await send(other.gate, 'consolidate', 8);
+    expect(others.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
+    expect(await ledger()).toMatchObject({ nano_usd: 12 * oneCall, calls: 12 });
+    expect(await other.gate.readyAt()).toEqual(midnight);
+  });
+
+  it('holds no score where its half is too small for one: scores wait, and the model is in order', async () => {
+    const { gate } = bench.process({ limits: { ...plenty, nanoUsd: Math.floor(oneCall * 1.5) } });
+    const score = gate.run(callFacts({ purpose: 'significance' }), answering('x'), never);
+    await expect(score).rejects.toMatchObject({ code: 'BUDGET_SPENT' });
+    expect(await readModelHealth(bench.database.db)).toEqual([]);
+    expect(await gate.run(callFacts(), answering('x'), never)).toBe('x');
+  });
+
   it('says what to change where no day could ever hold the call', async () => {
     const { gate } = bench.process({ limits: { ...plenty, nanoUsd: oneCall - 1 } });
     for (let n = 0; n < 2; n += 1) {
