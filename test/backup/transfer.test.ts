@@ -1,13 +1,20 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { v7 as uuid } from 'uuid';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exportBank } from '../../src/backup/transfer/export-bank.ts';
+import type { ExportSource } from '../../src/backup/transfer/export-lines.ts';
+import { linesOf } from '../../src/backup/transfer/export-lines.ts';
 import { type ImportOptions, importBank } from '../../src/backup/transfer/import-bank.ts';
-import type { ExportSource } from '../../src/backup/transfer/read-export.ts';
 import { checkExport } from '../../src/backup/transfer/read-export.ts';
+import { Renumbering } from '../../src/backup/transfer/renumbering.ts';
 import { leftBehind, transferTables } from '../../src/backup/transfer/transfer-tables.ts';
+import { carryOutDueErasures } from '../../src/curation/due-erasures.ts';
+import { forget } from '../../src/curation/forget.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
 import { insertInstance } from '../../src/store/instances.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { createVictim } from '../store/victim-bank.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -69,10 +76,55 @@ async function imported(database: TestDatabase, lines: readonly string[], more: 
   }
 }
 
-/** All rows but what names the database they are in. */
+/** An export with other lines, and an end that holds for them. */
+function sealed(lines: readonly string[], change: (line: string, at: number) => string): string[] {
+  const body = lines.slice(0, -1).map(change);
+  const { end } = JSON.parse(lines.at(-1) ?? '');
+  const sha256 = createHash('sha256')
+    .update(body.map((line) => `${line}\n`).join(''))
+    .digest('hex');
+  return [...body, JSON.stringify({ end: { ...end, sha256 } })];
+}
+
+/** With each row of a table as `change` makes it. */
+function withRows(lines: readonly string[], table: string, change: (row: Record<string, unknown>) => object): string[] {
+  return sealed(lines, (line) => {
+    const value = JSON.parse(line);
+    return value.table === table ? JSON.stringify({ table, row: { ...value.row, ...change(value.row) } }) : line;
+  });
+}
+
+async function hands({ db }: TestDatabase) {
+  const instanceId = uuid();
+  await insertInstance(db, { id: instanceId, role: 'cli', host: 'test', pid: process.pid, version: '0.0.0' });
+  const hint = async () => undefined;
+  return { db, instanceId, clock: systemClock, log: silentLog, racepoints: inertRacepoints, newId: uuid, hint };
+}
+
+/** Tables that hold a word. */
+async function tablesWith({ db }: TestDatabase, word: string): Promise<string[]> {
+  const { rows: tables } = await db.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = 'engram'::regnamespace and relkind = 'r' order by 1`,
+  );
+  const found: string[] = [];
+  for (const { name } of tables) {
+    // Names from the catalogue of a test database.
+    const { rowCount } = await db.query(
+      `select from engram.${name} t where position(lower($1) in lower(to_jsonb(t)::text)) > 0`,
+      [word],
+    );
+    if (rowCount > 0) found.push(name);
+  }
+  return found;
+}
+
+/** All rows but what names the database they are in. Numbers of ops are counted from one. */
 function rowsOf(lines: readonly string[]): unknown[] {
+  const numbers: number[] = [];
   return lines.slice(1, -1).map((line) => {
     const { table, row } = JSON.parse(line);
+    if (table === 'change_ops') row.applied_no = numbers.push(row.applied_no);
+    if (table === 'snapshots') row.applied_no = numbers.indexOf(row.applied_no) + 1;
     const { instance_id: _, bank_id: __, ...rest } = row;
     if (table === 'banks') rest.id = 'any';
     if (table === 'idempotency_keys') rest.scope = 'any';
@@ -152,21 +204,6 @@ describe('a bank', () => {
     await expect(exported(here, 'nobody')).rejects.toMatchObject({ code: 'BANK_UNKNOWN' });
   });
 
-  it('stays without what was forgotten here, and lists what came back with a whole bank', async () => {
-    const { consolidated } = await createVictim(here.db, 'mine');
-    const lines = await exported(here, 'mine');
-    await imported(there, lines);
-    await there.db.query(
-      `insert into engram.erasures (bank_id, memory_id) values ('mine', $1), ('copy', $1) on conflict do nothing`,
-      [consolidated],
-    );
-    await there.db.query("delete from engram.memories where bank_id = 'mine' and id = $1", [consolidated]);
-    expect(await imported(there, lines)).toMatchObject({ added: {}, forgotten: 1 });
-    expect(await imported(there, lines, { bankId: 'copy' })).toMatchObject({ forgotten: 1 });
-    const { rows } = await there.db.query('select bank_id, memory_id from engram.erasures_due');
-    expect(rows).toEqual([{ bank_id: 'copy', memory_id: consolidated }]);
-  });
-
   it('does not take in an export of another time once it has gone on', async () => {
     const { live } = await createVictim(here.db, 'mine');
     await imported(there, await exported(here, 'mine'));
@@ -182,15 +219,89 @@ describe('a bank', () => {
     expect(before.join()).toContain(live);
   });
 
-  it('numbers its later changes behind those that came', async () => {
-    await createVictim(here.db, 'mine');
+  it('has its changes numbered behind those of the database, in their order, and its snapshots with them', async () => {
+    const { changeSetId, snapshotId } = await createVictim(here.db, 'mine');
     await here.db.query("select setval(pg_get_serial_sequence('engram.change_ops', 'applied_no'), 5000)");
     await here.db.query("update engram.change_ops set applied_no = default where bank_id = 'mine'");
+    await here.db.query("update engram.snapshots set applied_no = 5001 where bank_id = 'mine'");
+    await there.db.query("select setval(pg_get_serial_sequence('engram.change_ops', 'applied_no'), 70)");
     await imported(there, await exported(here, 'mine'));
-    const { rows } = await there.db.query<{ next: number }>(
-      "select nextval(pg_get_serial_sequence('engram.change_ops', 'applied_no')) as next",
+    const { rows } = await there.db.query(
+      `select (select applied_no from engram.change_ops where change_set_id = $1) as op,
+         (select applied_no from engram.snapshots where id = $2) as snapshot,
+         nextval(pg_get_serial_sequence('engram.change_ops', 'applied_no')) as next`,
+      [changeSetId, snapshotId],
     );
-    expect(rows[0]?.next).toBeGreaterThan(5000);
+    expect(rows).toEqual([{ op: 71, snapshot: 71, next: 72 }]);
+  });
+
+  it('comes into one that is empty, with what it is for unless that was said there', async () => {
+    await createVictim(here.db, 'mine');
+    const lines = await exported(here, 'mine');
+    await there.db.query("insert into engram.banks (id) values ('mine')");
+    await there.db.query("insert into engram.banks (id, mission) values ('told', 'kites')");
+    expect((await imported(there, lines)).added.memories).toBe(4);
+    await imported(there, lines, { bankId: 'told' });
+    const { rows } = await there.db.query('select id, mission from engram.banks order by id');
+    expect(rows).toEqual([
+      { id: 'mine', mission: 'secret mission' },
+      { id: 'told', mission: 'kites' },
+    ]);
+  });
+});
+
+describe('what was forgotten here', () => {
+  it('brings nothing back into the bank that stands: neither names nor what models said', async () => {
+    const { consolidated, pending } = await createVictim(here.db, 'mine');
+    await here.db.query("update engram.verdicts set reason = 'both say Zebulon'");
+    await here.db.query("update engram.entities set name = 'Zebulon'");
+    const lines = await exported(here, 'mine');
+    const deps = await hands(here);
+    for (const memoryId of [consolidated, pending]) await forget(deps, { bankId: 'mine', memoryId, signal: never });
+    const before = await exported(here, 'mine');
+    expect(await imported(here, lines)).toMatchObject({ added: {}, forgotten: 2 });
+    expect(await tablesWith(here, 'zebulon')).toEqual([]);
+    expect((await exported(here, 'mine')).slice(1, -1)).toEqual(before.slice(1, -1));
+  });
+
+  it('goes from a copy under another name too', async () => {
+    const { pending } = await createVictim(here.db, 'mine');
+    await here.db.query("update engram.memories set text = 'Zebulon waits' where id = $1", [pending]);
+    const lines = await exported(here, 'mine');
+    const deps = await hands(here);
+    await forget(deps, { bankId: 'mine', memoryId: pending, signal: never });
+    expect(await imported(here, lines, { bankId: 'copy' })).toMatchObject({ forgotten: 1 });
+    await carryOutDueErasures(deps);
+    expect(await tablesWith(here, 'zebulon')).toEqual([]);
+    // Again: it stands, and knows what it has forgotten.
+    expect(await imported(here, lines, { bankId: 'copy' })).toMatchObject({ added: {}, forgotten: 1 });
+  });
+
+  it('is in nobody’s sight from the commit on, whoever dies before it is erased', async () => {
+    const { consolidated, live } = await createVictim(here.db, 'mine');
+    const lines = await exported(here, 'mine');
+    await forget(await hands(here), { bankId: 'mine', memoryId: consolidated, signal: never });
+    await here.db.query("delete from engram.banks where id = 'mine'");
+    await imported(here, lines);
+    const { rows } = await here.db.query(
+      `select (select invalidated_at is not null from engram.memories where id = $1) as "isInvalid",
+         (select needs_replan_at is not null from engram.observations where id = $2) as "isHidden",
+         (select count(*) from engram.erasures_due) as due`,
+      [consolidated, live],
+    );
+    expect(rows).toEqual([{ isInvalid: true, isHidden: true, due: 1 }]);
+  });
+
+  it('is due where only the history of a file tells of it, and not where the file had forgotten it too', async () => {
+    const { consolidated } = await createVictim(here.db, 'mine');
+    await here.db.query('delete from engram.memories where id = $1', [consolidated]);
+    const before = await exported(here, 'mine');
+    await here.db.query("insert into engram.erasures (bank_id, memory_id) values ('mine', $1)", [consolidated]);
+    const after = await exported(here, 'mine');
+    await imported(here, before, { bankId: 'old' });
+    await imported(here, after, { bankId: 'new' });
+    const { rows } = await here.db.query('select bank_id, memory_id from engram.erasures_due');
+    expect(rows).toEqual([{ bank_id: 'old', memory_id: consolidated }]);
   });
 });
 
@@ -249,17 +360,126 @@ describe('a bad file', () => {
   });
 
   it('whose rows the database refuses says which line that was', async () => {
-    const { createHash } = await import('node:crypto');
     const at = lines.findIndex((line) => line.startsWith('{"table":"memories"'));
-    const body = lines
-      .slice(0, -1)
-      .map((line, index) => (index === at ? line.replace('"kind":"world"', '"kind":"dream"') : line));
-    const end = JSON.parse(lines.at(-1) ?? '');
-    end.end.sha256 = createHash('sha256')
-      .update(body.map((line) => `${line}\n`).join(''))
-      .digest('hex');
-    const thrown = await refusal([...body, JSON.stringify(end)]);
+    const changed = sealed(lines, (line, index) =>
+      index === at ? line.replace('"kind":"world"', '"kind":"dream"') : line,
+    );
+    const thrown = await refusal(changed);
     expect(thrown.message).toMatch(new RegExp(`^line ${at + 1}: the database does not take this row of memories: `));
+  });
+
+  it('whose lines are written another way is the same file', async () => {
+    const turned = sealed(lines, (line, at) => {
+      if (at === 0) return line;
+      const { table, row } = JSON.parse(line);
+      return ` ${JSON.stringify({ row, table })}`;
+    });
+    expect((await imported(there, turned)).added).toMatchObject({ memories: 4, observations: 5 });
+    expect(rowsOf(await exported(there, 'mine'))).toEqual(rowsOf(lines));
+  });
+
+  it('with numbers at the end of what a number can be is refused', async () => {
+    const huge = (table: string, column: string) =>
+      sealed(lines, (line) =>
+        line.startsWith(`{"table":"${table}"`)
+          ? line.replace(new RegExp(`"${column}":\\d+`), `"${column}":9223372036854775807`)
+          : line,
+      );
+    expect((await refusal(huge('change_ops', 'applied_no'))).message).toMatch(
+      /^line \d+: applied_no is larger than 4503599627370496;/,
+    );
+    expect((await refusal(huge('observations', 'version'))).message).toContain('version is larger than');
+    expect((await refusal(huge('snapshots', 'applied_no'))).message).toContain('applied_no is larger than');
+  });
+
+  it('with vectors that are not of their model’s length is refused', async () => {
+    for (const table of ['memories', 'observations']) {
+      const short = withRows(lines, table, ({ embedding }) => ({ embedding: embedding && [1, 2, 3] }));
+      expect((await refusal(short)).message).toMatch(
+        /^line \d+: a vector of 3 numbers, where local\/fake-512 makes 512;/,
+      );
+    }
+    const text = withRows(lines, 'observations', () => ({ embedding: '{1,2,3}' }));
+    expect((await refusal(text)).message).toContain('a vector that is no list of numbers');
+    const strange = withRows(lines, 'observations', () => ({ embedding_model: 'other' }));
+    expect((await refusal(strange)).message).toContain('a vector of other, a model that the file does not hold');
+  });
+
+  it('with another length of a model than this database has is refused', async () => {
+    await there.db.query(
+      `insert into engram.embedding_models (id, provider, dimensions, is_active) values ('local/fake-512', 'local', 3, false)`,
+    );
+    expect((await refusal(lines)).message).toMatch(
+      /^line 2: vectors of local\/fake-512 have 3 numbers in this database and 512 in the file;/,
+    );
+  });
+
+  it('with columns that are none, or that the database makes by itself, is refused by its first line', async () => {
+    for (const column of ['nonsense', 'content_hash', 'change_xid', 'text']) {
+      const changed = sealed(lines, (line, at) => {
+        const value = JSON.parse(line);
+        if (at === 0) value.columns.memories.push(column);
+        else if (value.table === 'memories') value.row[column] ??= null;
+        return JSON.stringify(value);
+      });
+      expect((await refusal(changed)).message).toMatch(
+        new RegExp(`^line 1: ${column} of memories is no column that an import writes, or stands there twice;`),
+      );
+    }
+    const without = sealed(lines, (line, at) => {
+      if (at > 0) return line;
+      const { columns, ...header } = JSON.parse(line);
+      const { memories: _, ...rest } = columns;
+      return JSON.stringify({ ...header, columns: rest });
+    });
+    expect((await refusal(without)).message).toContain('a row of memories, whose columns the first line does not name');
+  });
+
+  it('with ops out of their order, or a row twice, is refused', async () => {
+    const at = lines.findIndex((line) => line.startsWith('{"table":"change_ops"'));
+    const counted = (table: string, rows: readonly string[]) => {
+      const { end } = JSON.parse(rows.at(-1) ?? '');
+      return [
+        ...rows.slice(0, -1),
+        JSON.stringify({ end: { ...end, rows: { ...end.rows, [table]: end.rows[table] + 1 } } }),
+      ];
+    };
+    const twice = counted('change_ops', lines.toSpliced(at, 0, lines[at] ?? ''));
+    expect((await refusal(sealed(twice, (line) => line))).message).toContain(
+      'stands behind one that took effect later',
+    );
+    const memory = lines.findIndex((line) => line.startsWith('{"table":"memories"'));
+    const again = counted('memories', lines.toSpliced(memory, 0, lines[memory] ?? ''));
+    expect((await refusal(sealed(again, (line) => line))).message).toMatch(
+      new RegExp(`^line ${memory + 2}: the database does not take this row of memories: `),
+    );
+  });
+
+  it('that is written to while it is read is refused', async () => {
+    const other = withRows(lines, 'verdicts', () => ({ reason: 'another' }));
+    let reads = 0;
+    const source: ExportSource = { chunks: () => sourceOf(reads++ === 0 ? lines : other).chunks() };
+    await expect(imported(there, [], { source })).rejects.toThrow('the file was changed while it was read');
+    expect((await there.db.query('select id from engram.banks')).rows).toEqual([]);
+  });
+
+  it('with a line that is longer than any row, or not UTF-8, is refused before it is held', async () => {
+    const read = async (bytes: Uint8Array) => {
+      const all: string[] = [];
+      for await (const line of linesOf(
+        {
+          chunks: async function* () {
+            yield* [bytes];
+          },
+        },
+        8,
+      ))
+        all.push(line);
+      return all;
+    };
+    expect(await read(Buffer.from('12345678\n1\u2028\r\n\nx'))).toEqual(['12345678', '1\u2028', '', 'x']);
+    await expect(read(Buffer.from('1\n123456789'))).rejects.toMatchObject({ code: 'IMPORT_LINE', line: 2 });
+    await expect(read(Buffer.from([0x31, 0x0a, 0xff, 0x0a]))).rejects.toThrow('line 2: not UTF-8');
   });
 
   it('is read alike however it comes in pieces', async () => {
@@ -278,4 +498,17 @@ it('an import that is cut off before its commit leaves nothing', async () => {
   const cut = { reach: () => Promise.reject(new Error('gone')) };
   await expect(imported(there, lines, { racepoints: cut })).rejects.toThrow('gone');
   expect((await there.db.query('select id from engram.banks')).rows).toEqual([]);
+});
+
+it('numbers ops of a file anew, and what counts up to one of them alike', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.nat({ max: 1000 })), fc.nat({ max: 1000 }), (picked, upTo) => {
+      const theirs = picked.toSorted((a, b) => a - b);
+      const ours = theirs.map((_, at) => 50 + 2 * at);
+      const numbers = new Renumbering();
+      numbers.add(theirs, ours);
+      const isUpTo = (number: number) => number <= numbers.upTo(upTo);
+      expect(ours.map(isUpTo)).toEqual(theirs.map((number) => number <= upTo));
+    }),
+  );
 });

@@ -1,11 +1,16 @@
 import type { DirectSession } from '../../db/direct-session.ts';
-import { sqlState } from '../../db/errors.ts';
-import { errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Racepoints } from '../../telemetry/racepoints.ts';
 import { type ExportHeader, ImportConflictError, ImportLineError, type RowCounts } from './export-format.ts';
+import type { ExportSource } from './export-lines.ts';
+import { ForgottenHere } from './forgotten-here.ts';
+import { setImportSession } from './import-session.ts';
 import { insertStatement } from './insert-statement.ts';
-import { checkExport, type ExportedRow, type ExportSource, exportedRows } from './read-export.ts';
-import type { TransferTableName } from './transfer-tables.ts';
+import { type CheckedExport, checkExport, exportedRows } from './read-export.ts';
+import { Renumbering } from './renumbering.ts';
+import { batchesOf, jsonOf, namingTheLine, type RowBatch } from './row-batches.ts';
+import { compareWithBank } from './standing-bank.ts';
+import { transferColumns } from './table-columns.ts';
+import { transferTables } from './transfer-tables.ts';
 
 export interface ImportOptions {
   /** Its own: one transaction for all of it. */
@@ -27,149 +32,134 @@ export interface ImportReport {
   /** Rows that were not there yet, by table; tables without one are left out. */
   readonly added: RowCounts;
   readonly rows: number;
-  /** Memories of the file that were forgotten in this database: not brought back. */
+  /** Memories of the file that were forgotten in this database: they do not come back. */
   readonly forgotten: number;
 }
 
-const mostRowsAStatement = 200;
-const mostCharactersAStatement = 4_000_000;
-
 /**
- * Writes a bank from its export, in one transaction: all of it or nothing. Rows that are there stay as they are, so that
- * the same file again adds nothing. What this database was told to forget is listed in `engram.erasures_due` where it
- * came back with a whole bank; whoever calls carries that out.
+ * Writes a bank from its export into one that is new or empty, in one transaction: all of it or nothing. One that stands
+ * is only compared, so that the same file again adds nothing. What this database was told to forget is in nobody's sight
+ * and listed in `engram.erasures_due` with the commit; whoever calls carries that out.
  *
  * @throws ImportLineError, ImportNewerError, ImportConflictError, errors of the server
  */
 export async function importBank(options: ImportOptions): Promise<ImportReport> {
-  const { session, source, signal, racepoints } = options;
-  const { header, rows: total } = await checkExport(source, options.schema);
+  const { session, source, schema, signal, onProgress, racepoints } = options;
+  const checked = await checkExport(source, schema);
+  const { header, rows: total } = checked;
   const bankId = options.bankId ?? header.bank;
+  const rows = () => exportedRows(source, schema, checked);
   await session.query('begin');
   try {
-    const wasThere = await prepare(session, bankId);
-    const run: Run = { ...options, header, bankId, wasThere, total, done: 0, added: {}, refused: 0 };
-    for await (const batch of batches(exportedRows(source))) {
+    await setImportSession(session);
+    await assertColumns(session, header);
+    const target = await holdBank(session, bankId);
+    if (target === 'standing') {
+      await session.query('rollback');
+      const comparison = { session, bankId, checked, rows: rows(), signal, onProgress };
+      return { bankId, added: {}, rows: total, forgotten: await compareWithBank(comparison) };
+    }
+    const forgotten = await ForgottenHere.read(session, [bankId, header.bank]);
+    const run: Run = { ...options, checked, bankId, target, forgotten, numbers: new Renumbering(), added: {} };
+    let done = 0;
+    for await (const batch of batchesOf(rows())) {
       signal.throwIfAborted();
-      await writeBatch(run, batch);
+      for (const row of batch) forgotten.note(row);
+      await namingTheLine(session, batch, (some) => insert(run, some));
+      done += batch.length;
+      onProgress(done, total);
     }
     await putEventsIn(run);
-    await assertOneHistory(run);
-    await keepNumbering(session, bankId);
-    const forgotten = await forgottenHere(run);
+    const due = await forgotten.makeDue(session, bankId);
     await session.query("select pg_notify('engramd_work', $1)", [bankId]);
     await racepoints.reach('import:before-commit', { bankId });
     await session.query('commit');
-    return { bankId, added: run.added, rows: total, forgotten };
+    return { bankId, added: run.added, rows: total, forgotten: due };
   } catch (thrown) {
     await session.query('rollback').catch(() => undefined);
     throw thrown;
   }
 }
 
-interface Run extends ImportOptions {
-  readonly header: ExportHeader;
+interface Run extends Omit<ImportOptions, 'bankId'> {
+  readonly checked: CheckedExport;
   readonly bankId: string;
-  /** Whether the bank stood here before. */
-  readonly wasThere: boolean;
-  readonly total: number;
-  done: number;
+  readonly target: 'absent' | 'empty';
+  readonly forgotten: ForgottenHere;
+  readonly numbers: Renumbering;
   readonly added: RowCounts;
-  /** Memories that were left out, having been forgotten here. */
-  refused: number;
 }
 
-/** @returns whether the bank is there already; it stays as it is until the end of the transaction */
-async function prepare(session: DirectSession, bankId: string): Promise<boolean> {
-  await session.script("set local timezone = 'UTC'; set local datestyle = 'ISO'; set local extra_float_digits = 1");
-  await session.query("select set_config('engram.writer', 'import', true)");
-  // A restore that is waited for comes after this, or this one after it: never in the middle.
-  await session.query('select epoch from engram.store');
-  // Gathered first: nearly each event of a bank that is here already is here too, and has no key of its own to tell by.
-  await session.query('create temp table incoming_events (like engram.events including defaults) on commit drop');
-  await session.query('alter table incoming_events alter column id drop not null');
-  // Primary key. What applies meanwhile waits: half a bank would be decided on.
-  const { rowCount } = await session.query('select 1 from engram.banks where id = $1 for no key update', [bankId]);
-  return rowCount > 0;
-}
-
-async function* batches(rows: AsyncIterable<ExportedRow>): AsyncGenerator<readonly [ExportedRow, ...ExportedRow[]]> {
-  let batch: ExportedRow[] = [];
-  let characters = 0;
-  for await (const row of rows) {
-    const [first, ...rest] = batch;
-    const isFull = batch.length >= mostRowsAStatement || characters >= mostCharactersAStatement;
-    if (first && (first.table !== row.table || isFull)) {
-      yield [first, ...rest];
-      batch = [];
-      characters = 0;
-    }
-    batch.push(row);
-    characters += row.text.length;
+/** Columns that are none, or that this database fills by itself. */
+async function assertColumns(session: DirectSession, header: ExportHeader): Promise<void> {
+  const names = transferTables.map(({ name }) => name);
+  const known = await transferColumns(session, names);
+  for (const name of names) {
+    const columns = header.columns[name] ?? [];
+    const strange = columns.find((column, at) => !known.get(name)?.includes(column) || columns.indexOf(column) !== at);
+    if (strange === undefined) continue;
+    throw new ImportLineError(1, `${strange} of ${name} is no column that an import writes, or stands there twice`);
   }
-  const [first, ...rest] = batch;
-  if (first) yield [first, ...rest];
 }
 
-async function writeBatch(run: Run, batch: readonly [ExportedRow, ...ExportedRow[]]): Promise<void> {
-  const { table } = batch[0];
-  const { session } = run;
-  await session.query('savepoint batch');
-  try {
-    await insert(run, table, batch);
-  } catch (thrown) {
-    // 22 and 23: a value or a rule; anything else is not the file's fault.
-    if (!/^2[23]/.test(sqlState(thrown) ?? '')) throw thrown;
-    await session.query('rollback to savepoint batch');
-    await nameTheLine(run, table, batch, thrown);
-  }
-  await session.query('release savepoint batch');
-  run.done += batch.length;
-  run.onProgress(run.done, run.total);
-}
-
-/** One by one, to say which line it was. */
-async function nameTheLine(run: Run, table: TransferTableName, batch: readonly ExportedRow[], cause: unknown) {
-  for (const row of batch) {
-    try {
-      await insert(run, table, [row]);
-    } catch (thrown) {
-      throw new ImportLineError(row.line, `the database does not take this row of ${table}: ${errorMessage(thrown)}`, {
-        cause: thrown,
-      });
-    }
-  }
-  throw cause;
-}
-
-async function insert(run: Run, table: TransferTableName, batch: readonly ExportedRow[]): Promise<void> {
-  const { session, header, bankId, instanceId } = run;
-  const lines = `[${batch.map(({ text }) => text).join(',')}]`;
-  const statement = insertStatement(table, header.columns[table] ?? []);
-  const { rows } = await session.query<{ id: string | null }>(statement, [lines, bankId, instanceId, run.wasThere]);
-  if (table !== 'events' && rows.length > 0) run.added[table] = (run.added[table] ?? 0) + rows.length;
-  if (table === 'memories') await assertSameMemories(run, lines);
-}
-
-/** A memory that was left out is there under its own id, or was forgotten. */
-async function assertSameMemories(run: Run, lines: string): Promise<void> {
-  // Primary keys of memories and erasures.
-  const { rows } = await run.session.query<{ id: string; forgotten: boolean }>(
-    `select r.id, e.memory_id is not null as forgotten
-     from jsonb_array_elements($1::jsonb) as l(line)
-     cross join lateral (select (l.line -> 'row' ->> 'id')::uuid as id) as r
-     left join engram.memories m on m.bank_id = $2 and m.id = r.id
-     left join engram.erasures e on e.bank_id = $2 and e.memory_id = r.id
-     where m.id is null`,
-    [lines, run.bankId],
+/** Nobody adds to an empty bank until the end of the transaction. */
+async function holdBank(session: DirectSession, bankId: string): Promise<'absent' | 'empty' | 'standing'> {
+  // Primary key. In the mode that also those wait for who write rows of the bank.
+  const { rowCount } = await session.query('select 1 from engram.banks where id = $1 for update', [bankId]);
+  if (rowCount === 0) return 'absent';
+  // Primary keys: the first row of each. A statement after the lock, so that it sees what that waited for.
+  const { rows } = await session.query<{ stands: boolean }>(
+    `select exists (select from engram.memories where bank_id = $1)
+       or exists (select from engram.observations where bank_id = $1)
+       or exists (select from engram.change_sets where bank_id = $1) as stands`,
+    [bankId],
   );
-  const stranger = rows.find(({ forgotten }) => !forgotten);
-  if (stranger) {
+  return rows[0]?.stands === true ? 'standing' : 'empty';
+}
+
+async function insert(run: Run, batch: RowBatch): Promise<void> {
+  const { session, bankId, added, numbers } = run;
+  const { table } = batch[0];
+  const theirs = table === 'change_ops' || table === 'snapshots' ? batch.map(({ row }) => Number(row.applied_no)) : [];
+  const statement = insertStatement(table, run.checked.header.columns[table] ?? []);
+  const { rows } = await session.query<{ number: number | null }>(statement, [
+    jsonOf(batch),
+    bankId,
+    run.instanceId,
+    table === 'snapshots' ? theirs.map((number) => numbers.upTo(number)) : null,
+  ]);
+  if (table === 'banks' && rows.length === 0 && run.target === 'absent') {
     throw new ImportConflictError(
-      `memory ${stranger.id} is in bank ${run.bankId} under another id (its reference or key is taken): import into a bank of its own with --bank; nothing was imported`,
+      `bank ${bankId} was made by somebody else meanwhile: run this once more; nothing was imported`,
     );
   }
-  run.refused += rows.length;
+  if (table !== 'events' && rows.length > 0) added[table] = (added[table] ?? 0) + rows.length;
+  if (table === 'change_ops') {
+    numbers.add(
+      theirs,
+      rows.flatMap(({ number }) => number ?? []),
+    );
+  }
+  if (table === 'embedding_models') await assertSameModels(session, batch);
+}
+
+/** Vectors of one name and two lengths could not be compared. */
+async function assertSameModels(session: DirectSession, batch: RowBatch): Promise<void> {
+  // Primary key.
+  const { rows } = await session.query<{ n: number; id: string; here: number; there: number }>(
+    `select l.n::int as n, m.id, m.dimensions as here, r.dimensions as there
+     from jsonb_array_elements($1::jsonb) with ordinality as l(line, n)
+     cross join lateral jsonb_to_record(l.line -> 'row') as r(id text, dimensions integer)
+     join engram.embedding_models m on m.id = r.id
+     where m.dimensions <> r.dimensions order by l.n`,
+    [jsonOf(batch)],
+  );
+  const [other] = rows;
+  if (!other) return;
+  throw new ImportLineError(
+    batch[other.n - 1]?.line ?? batch[0].line,
+    `vectors of ${other.id} have ${other.here} numbers in this database and ${other.there} in the file`,
+  );
 }
 
 /** Events that are not here yet, in their order; the same event is the same in all it says. */
@@ -186,47 +176,4 @@ async function putEventsIn({ session, bankId, added }: Run): Promise<void> {
     [bankId],
   );
   if (rowCount > 0) added.events = rowCount;
-}
-
-/** Rows that are new beside rows that moved on would be two histories in one bank. */
-async function assertOneHistory(run: Run): Promise<void> {
-  const { session, bankId, wasThere, added } = run;
-  const isNew = (['memories', 'observations', 'change_sets'] as const).some((table) => (added[table] ?? 0) > 0);
-  if (!wasThere || !isNew) return;
-  // Index observations_changed: rows of this transaction, against all others of the bank.
-  const { rows } = await session.query<{ others: boolean }>(
-    `select exists (select from engram.observations where bank_id = $1 and change_xid <> pg_current_xact_id())
-       or exists (select from engram.memories where bank_id = $1 and change_xid <> pg_current_xact_id()) as others`,
-    [bankId],
-  );
-  if (rows[0]?.others !== true) return;
-  throw new ImportConflictError(
-    `bank ${bankId} is there and holds something else than this export: import it under another name with --bank; nothing was imported`,
-  );
-}
-
-/** Ops that come are numbered as they were; those of this database go on behind them. */
-async function keepNumbering(session: DirectSession, bankId: string): Promise<void> {
-  // Index change_ops_applied. A sequence only grows here: setval to less would give a number twice.
-  await session.query(
-    `select setval(s.name, greatest(top.applied_no, nextval(s.name)))
-     from (select pg_get_serial_sequence('engram.change_ops', 'applied_no') as name) as s,
-       (select max(applied_no) as applied_no from engram.change_ops where bank_id = $1) as top
-     where top.applied_no is not null`,
-    [bankId],
-  );
-}
-
-/** What came back with a whole bank although it was forgotten here is to be forgotten again. */
-async function forgottenHere({ session, bankId, refused }: Run): Promise<number> {
-  // Primary keys of erasures and memories. A row that is there is written too: whoever carries it out comes after this.
-  const { rowCount } = await session.query(
-    `insert into engram.erasures_due as due (bank_id, memory_id, erased_at)
-     select e.bank_id, e.memory_id, e.erased_at from engram.erasures e
-     join engram.memories m on m.bank_id = e.bank_id and m.id = e.memory_id
-     where e.bank_id = $1
-     on conflict (bank_id, memory_id) do update set erased_at = least(due.erased_at, excluded.erased_at)`,
-    [bankId],
-  );
-  return rowCount + refused;
 }

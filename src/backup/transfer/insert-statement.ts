@@ -4,40 +4,44 @@ import type { TransferTableName } from './transfer-tables.ts';
 /**
  * Writes lines of an export into their table and returns a row for each that was new.
  *
- * Parameters: the lines as a JSON array, the bank's name here, the instance that imports, whether the bank stood here
- * before. Columns that a newer schema has
- * beside those of the file take their defaults. What refers to something that is not here (a memory that was forgotten)
- * is left out.
+ * Parameters: the lines as a JSON array, the bank's name here, the instance that imports, and for snapshots the number
+ * here of the last op in each. Columns that a newer schema has beside those of the file take their defaults.
  */
 export function insertStatement(table: TransferTableName, columns: readonly string[]): string {
-  const listed = columns.map(quoteName).join(', ');
-  const { values, condition, conflict } = partsOf(table);
+  const { values, conflict, givenHere } = { ...asItStands, ...partsOf(table) };
+  const written = columns.filter((column) => column !== givenHere);
   const target = table === 'events' ? 'incoming_events' : `engram.${quoteName(table)}`;
-  const selected = columns.map((column) => values[column] ?? `r.${quoteName(column)}`).join(', ');
-  return `insert into ${target} as t (${listed}) overriding system value
+  const selected = written.map((column) => values[column] ?? `r.${quoteName(column)}`).join(', ');
+  return `insert into ${target} as t (${written.map(quoteName).join(', ')}) overriding system value
     select ${selected}
     from jsonb_array_elements($1::jsonb) with ordinality as l(line, n)
     cross join lateral jsonb_populate_record(null::engram.${quoteName(table)}, l.line -> 'row') as r
-    where ${condition} and $2::text is not null and $3::uuid is not null and $4::boolean is not null
+    where num_nulls($2::text, $3::uuid, $4::bigint[]) >= 0
     order by l.n
-    ${table === 'events' ? '' : `on conflict ${conflict}`}
-    returning 1`;
+    ${conflict}
+    returning ${givenHere === null ? 'null::bigint' : `t.${quoteName(givenHere)}`} as number`;
 }
 
 interface Parts {
   /** Columns that are not taken as they stand. */
   readonly values: Readonly<Record<string, string>>;
-  readonly condition: string;
+  /** For what may be there although the bank is empty. Otherwise a row that stands in the file twice is refused. */
   readonly conflict: string;
+  /** A column that the database fills, in the order of the lines. */
+  readonly givenHere: string | null;
 }
 
-const doNothing = 'do nothing';
-const inBank = { bank_id: '$2' } as const;
+const asItStands: Parts = { values: { bank_id: '$2' }, conflict: '', givenHere: null };
+const unlessThere = 'on conflict do nothing';
 
-function partsOf(table: TransferTableName): Parts {
+function partsOf(table: TransferTableName): Partial<Parts> {
   switch (table) {
     case 'banks':
-      return { values: { id: '$2' }, condition: 'true', conflict: doNothing };
+      // One that was made before its rows came keeps what it is for, if it was told.
+      return {
+        values: { id: '$2' },
+        conflict: `on conflict (id) do update set mission = excluded.mission where t.mission = '' and excluded.mission <> ''`,
+      };
     case 'embedding_models':
       return {
         values: {
@@ -47,74 +51,41 @@ function partsOf(table: TransferTableName): Parts {
           switch_worker_until: 'null',
           switch_problem: 'null',
         },
-        condition: 'true',
-        conflict: doNothing,
-      };
-    case 'memories':
-      // Forgotten here, and the rest of the bank stands: it is not brought back, not for a moment.
-      return {
-        values: inBank,
-        condition: `(not exists (select from engram.erasures e where e.bank_id = $2 and e.memory_id = r.id)
-          or not $4::boolean)`,
-        conflict: doNothing,
+        conflict: unlessThere,
       };
     case 'memory_entities':
       return {
         values: {
-          ...inBank,
+          bank_id: '$2',
           entity_id: `(select e.id from engram.entities e where e.bank_id = $2
             and lower(e.name) = lower(l.line -> 'row' ->> 'entity_name'))`,
         },
-        condition: 'exists (select from engram.memories m where m.bank_id = $2 and m.id = r.memory_id)',
-        conflict: doNothing,
       };
     case 'scopes':
       // Epochs only grow (law L22).
       return {
-        values: inBank,
-        condition: 'true',
-        conflict: '(bank_id, tags) do update set epoch = excluded.epoch where t.epoch < excluded.epoch',
-      };
-    case 'observations':
-      // Erased with a memory that was forgotten here.
-      return {
-        values: inBank,
-        condition: `(not exists (select from engram.erasures e where e.bank_id = $2 and r.id = any(e.observation_ids))
-          or not $4::boolean)`,
-        conflict: doNothing,
-      };
-    case 'observation_sources':
-      return {
-        values: inBank,
-        condition: `exists (select from engram.memories m where m.bank_id = $2 and m.id = r.memory_id)
-          and exists (select from engram.observations o where o.bank_id = $2 and o.id = r.observation_id)`,
-        conflict: doNothing,
+        conflict: 'on conflict (bank_id, tags) do update set epoch = excluded.epoch where t.epoch < excluded.epoch',
       };
     case 'runs':
-      return { values: { ...inBank, instance_id: '$3' }, condition: 'true', conflict: doNothing };
-    case 'conflicts':
-      return {
-        values: inBank,
-        condition: `exists (select from engram.observations o where o.bank_id = $2 and o.id = r.left_id)
-          and exists (select from engram.observations o where o.bank_id = $2 and o.id = r.right_id)`,
-        conflict: doNothing,
-      };
-    case 'idempotency_keys':
-      return { values: { scope: '$2' }, condition: 'true', conflict: doNothing };
-    case 'snapshot_rows':
-      return {
-        values: inBank,
-        condition: 'exists (select from engram.snapshots s where s.bank_id = $2 and s.id = r.snapshot_id)',
-        conflict: doNothing,
-      };
-    case 'entities':
-    case 'change_sets':
+      return { values: { bank_id: '$2', instance_id: '$3' }, conflict: unlessThere };
     case 'change_ops':
+      return { givenHere: 'applied_no' };
+    case 'snapshots':
+      return { values: { bank_id: '$2', applied_no: '($4::bigint[])[l.n]' }, conflict: unlessThere };
+    case 'idempotency_keys':
+      return { values: { scope: '$2' }, conflict: unlessThere };
+    case 'entities':
     case 'verdicts':
     case 'erasures':
-    case 'snapshots':
+    case 'snapshot_rows':
+      return { conflict: unlessThere };
+    case 'memories':
+    case 'observations':
+    case 'observation_sources':
+    case 'change_sets':
+    case 'conflicts':
     case 'events':
-      return { values: inBank, condition: 'true', conflict: doNothing };
+      return {};
     default:
       return table satisfies never;
   }
