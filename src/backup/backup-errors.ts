@@ -13,6 +13,17 @@ export class BackupBusyError extends EngramdError {
   override readonly exitCode = 4;
 }
 
+/** The direct connection, which a backup is read through, leads to another database than the pool. */
+export class BackupElsewhereError extends EngramdError {
+  readonly code = 'BACKUP_ELSEWHERE';
+  override readonly exitCode = 2;
+}
+
+/** What was noted of a backup is nothing that could be read again. */
+export class ManifestInvalidError extends EngramdError {
+  readonly code = 'BACKUP_MANIFEST';
+}
+
 /** There is no backup of that name. */
 export class BackupNotFoundError extends EngramdError {
   readonly code = 'BACKUP_NOT_FOUND';

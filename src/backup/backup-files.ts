@@ -75,19 +75,28 @@ export function guardFiles(files: BackupFiles, directory: string): BackupFiles {
 
 /** What the file system said about the backup directory, with what to do about it. */
 export function storageError(thrown: unknown, directory: string): BackupStorageError {
-  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
   const said = errorMessage(thrown);
-  return new BackupStorageError(
-    `the backup directory ${directory} ${troubles[code] ?? `failed (${said}); is it well? Else ${elsewhere}`}`,
-    {
-      cause: thrown,
-    },
-  );
+  const trouble = troubles[codeOf(thrown)] ?? `failed; is it well? Else ${elsewhere}`;
+  return new BackupStorageError(`the backup directory ${directory} ${trouble} (${said})`, { cause: thrown });
+}
+
+/** Why a file could not be read, which is no damage: whoever may read it, or tries again, may find it whole. */
+export function readError(thrown: unknown, path: string): BackupStorageError {
+  const hint = codeOf(thrown) === 'EACCES' ? ': give this user the right to read it' : '';
+  return new BackupStorageError(`${path} cannot be read (${errorMessage(thrown)})${hint}`, { cause: thrown });
+}
+
+export function isMissing(thrown: unknown): boolean {
+  return codeOf(thrown) === 'ENOENT';
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
 }
 
 const elsewhere = 'let ENGRAMD_BACKUP_DIR name another one';
 const full = `is full: free some space there, keep fewer (ENGRAMD_BACKUP_KEEP), or ${elsewhere}`;
-const forbidden = `may not be written by this user: change its rights, or ${elsewhere}`;
+const forbidden = `may not be read or written by this user: change its rights and owner, or ${elsewhere}`;
 const notFolder = `is not a directory: a file has its place; move that, or ${elsewhere}`;
 const troubles: Readonly<Record<string, string>> = {
   ENOSPC: full,

@@ -1,15 +1,33 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { canonicalJson } from '../models/canonical-json.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import type { Log } from '../telemetry/log.ts';
+import { ManifestInvalidError } from './backup-errors.ts';
 import { type BackupFiles, storageError } from './backup-files.ts';
-import { type Manifest, type ManifestBody, manifestFile, problemFile, verifiedFile } from './manifest.ts';
+import {
+  type Manifest,
+  type ManifestBody,
+  manifestBodySchema,
+  manifestFile,
+  problemFile,
+  verifiedFile,
+} from './manifest.ts';
 
 const namePattern = /^(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z-[0-9a-f]{8}$/;
 /** Not a backup yet: its process was killed, or is at it. */
 const partPrefix = '.part-';
 /** Not a backup any more, however much of it is left. */
 const gonePrefix = '.gone-';
+
+/** Where the backups of a store stand: others may have theirs in the same directory, and processes at work on them. */
+export interface BackupPlace {
+  readonly directory: string;
+  /** Of engram.store. */
+  readonly store: string;
+}
 
 /**
  * @param newest name of the newest backup there is. No later one sorts before it: with a clock that was set back it
@@ -18,7 +36,8 @@ const gonePrefix = '.gone-';
 export function backupName(at: Date, id: string, newest: string | null): string {
   const atMs = Math.max(at.getTime(), newest === null ? 0 : nameTime(newest).getTime() + 1000);
   const time = new Date(atMs).toISOString().slice(0, 19).replaceAll(':', '-');
-  return `${time}Z-${id.slice(0, 8)}`;
+  // Ids of one minute begin alike, those of another database too.
+  return `${time}Z-${id.slice(-8)}`;
 }
 
 export function isBackupName(name: string): boolean {
@@ -31,14 +50,28 @@ export function nameTime(name: string): Date {
 }
 
 /** Makes the folder of a new backup, which does not count as one until it is {@link finishFolder finished}. */
-export async function makePart(files: BackupFiles, directory: string, name: string): Promise<string> {
-  const part = join(directory, partPrefix + name);
+export async function makePart(files: BackupFiles, place: BackupPlace, name: string): Promise<string> {
+  const part = partOf(place, name);
   await files.makeFolder(part);
   return part;
 }
 
-/** The last file of a backup: with it, the folder is one. */
+function partOf({ directory, store }: BackupPlace, name: string): string {
+  return join(directory, `${partPrefix}${store}-${name}`);
+}
+
+/**
+ * The last file of a backup: with it, the folder is one.
+ *
+ * @throws ManifestInvalidError where nobody could read it again
+ */
 export async function writeManifest(files: BackupFiles, part: string, body: ManifestBody): Promise<Manifest> {
+  const { error } = manifestBodySchema.safeParse(body);
+  if (error) {
+    throw new ManifestInvalidError(
+      `the backup cannot be described in its manifest, a fault of engramd: ${z.prettifyError(error)}`,
+    );
+  }
   const manifest = { ...body, checksum: manifestChecksum(body) };
   await writeWhole(files, join(part, manifestFile), manifest);
   await files.syncFolder(part);
@@ -50,16 +83,28 @@ export function manifestChecksum(body: object): string {
 }
 
 /** From here on it is a backup, also after a power cut. */
-export async function finishFolder(files: BackupFiles, directory: string, name: string): Promise<string> {
-  const folder = join(directory, name);
-  await files.rename(join(directory, partPrefix + name), folder);
-  await files.syncFolder(directory);
+export async function finishFolder(files: BackupFiles, place: BackupPlace, name: string): Promise<string> {
+  const folder = join(place.directory, name);
+  await files.rename(partOf(place, name), folder);
+  await files.syncFolder(place.directory);
   return folder;
 }
 
 export async function markVerified(files: BackupFiles, folder: string, verifiedAt: Date): Promise<void> {
   await replaceFile(files, join(folder, verifiedFile), { verifiedAt: verifiedAt.toISOString() });
   await files.remove(join(folder, problemFile));
+  await files.syncFolder(folder);
+}
+
+/** Its files were read, and are what they were when it was verified. */
+export async function markChecked(
+  files: BackupFiles,
+  folder: string,
+  at: { readonly verifiedAt: Date; readonly checkedAt: Date },
+): Promise<void> {
+  const { verifiedAt, checkedAt } = at;
+  const mark = { verifiedAt: verifiedAt.toISOString(), checkedAt: checkedAt.toISOString() };
+  await replaceFile(files, join(folder, verifiedFile), mark);
   await files.syncFolder(folder);
 }
 
@@ -74,26 +119,35 @@ export async function markProblem(
   await files.syncFolder(folder);
 }
 
-/** Gone at once, whatever is left of its files when the process dies in the middle. */
-export async function removeBackup(files: BackupFiles, directory: string, name: string): Promise<void> {
-  const gone = join(directory, gonePrefix + name);
-  await files.rename(join(directory, name), gone);
-  await files.syncFolder(directory);
-  await files.remove(gone);
+/** Gone at once, whatever is left of its files when the process dies in the middle, or may not remove them. */
+export async function removeBackup(files: BackupFiles, place: BackupPlace, name: string, log: Log): Promise<void> {
+  const gone = join(place.directory, `${gonePrefix}${place.store}-${name}`);
+  await files.rename(join(place.directory, name), gone);
+  await files.syncFolder(place.directory);
+  await removeLeftover(files, gone, log);
 }
 
-/** What killed processes left. Only under the lock: another process may be at it. */
-export async function removeLeftovers(files: BackupFiles, directory: string): Promise<void> {
+/** What killed processes left of this store. Only under the lock: another process may be at it. */
+export async function removeLeftovers(files: BackupFiles, place: BackupPlace, log: Log): Promise<void> {
+  const { directory, store } = place;
   const names = await readdir(directory).catch((thrown) => {
     throw storageError(thrown, directory);
   });
+  const own = [partPrefix, gonePrefix].map((prefix) => prefix + store);
   for (const name of names) {
-    if (name.startsWith(partPrefix) || name.startsWith(gonePrefix)) await files.remove(join(directory, name));
+    if (own.some((prefix) => name.startsWith(prefix))) await removeLeftover(files, join(directory, name), log);
   }
 }
 
-export function removePart(files: BackupFiles, directory: string, name: string): Promise<void> {
-  return files.remove(join(directory, partPrefix + name));
+/** What another user wrote may stay for ever: it is in nobody's way. */
+async function removeLeftover(files: BackupFiles, path: string, log: Log): Promise<void> {
+  await files.remove(path).catch((thrown) => {
+    log.warn({ path, error: errorMessage(thrown) }, 'what is left of a backup could not be removed');
+  });
+}
+
+export function removePart(files: BackupFiles, place: BackupPlace, name: string): Promise<void> {
+  return files.remove(partOf(place, name));
 }
 
 async function replaceFile(files: BackupFiles, path: string, content: object): Promise<void> {

@@ -2,20 +2,25 @@ import type { Manifest } from './manifest.ts';
 
 /**
  * What the files of a backup tell of it without their being read: `verified` when it was restored and compared, `damaged`
- * where they are not what the manifest says or where a verification found that, `newer` of a newer engramd.
+ * where they are not what the manifest says or where a verification found that, `newer` of a newer engramd, `unreadable`
+ * where nobody can tell: files of another user, a disk that fails.
  */
-export type BackupStanding = 'verified' | 'unverified' | 'damaged' | 'newer';
+export type BackupStanding = 'verified' | 'unverified' | 'damaged' | 'newer' | 'unreadable';
 
 /** One backup of this host, as its folder tells. */
 export interface StoredBackup {
   /** Name of its folder: what commands call it. Sorts by time. */
   readonly name: string;
   readonly standing: BackupStanding;
+  /** Whose it is, as engram.store names it; null: nobody can tell. */
+  readonly store: string | null;
   /** Null: cannot be read; `problem` says why. */
   readonly manifest: Manifest | null;
   readonly problem: string | null;
   /** When it was last restored and compared; null: never, or it failed since. */
   readonly verifiedAt: Date | null;
+  /** When its files were last read and found what the manifest says. */
+  readonly checkedAt: Date | null;
   readonly bytes: number;
 }
 
@@ -53,7 +58,8 @@ export interface Backups {
    * Takes one, restores it into a throw-away database, compares, and only then prunes (law L16).
    *
    * @param options.force although nothing has changed
-   * @throws BackupStorageError, BackupBusyError, BackupUnverifiedError, BackupDamagedError, errors of the server
+   * @throws BackupStorageError, BackupBusyError, BackupElsewhereError, BackupUnverifiedError, BackupDamagedError, errors of
+   *   the server
    */
   take(options: {
     readonly trigger: 'due' | 'asked';
@@ -61,9 +67,9 @@ export interface Backups {
     readonly signal: AbortSignal;
     readonly onProgress: OnProgress;
   }): Promise<BackupOutcome>;
-  /** Newest first, damaged ones among them. Reads files only. */
+  /** Newest first, damaged ones and those of other stores among them. Reads files only. */
   list(): Promise<readonly StoredBackup[]>;
-  /** Restores one into a throw-away database and compares, and says so beside it. `name` null: the newest. */
+  /** Restores one into a throw-away database and compares, and says so beside it. `name` null: the newest of this store. */
   verify(options: {
     readonly name: string | null;
     readonly signal: AbortSignal;

@@ -5,24 +5,32 @@ import {
   type BackupTrigger,
   failInterruptedBackups,
   insertBackup,
-  knowsVerifiedBackup,
   noteBackupFailed,
-  noteBackupPruned,
   noteBackupUnchanged,
   noteBackupVerified,
   noteBackupWritten,
 } from '../store/backup-rows.ts';
-import { hasChangedSince } from '../store/changed-since.ts';
+import { isSameDatabase, readStoreIdentity, type StoreIdentity } from '../store/store-origin.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { BackupBusyError, BackupDamagedError, BackupStorageError, BackupUnverifiedError } from './backup-errors.ts';
+import {
+  BackupBusyError,
+  BackupDamagedError,
+  BackupElsewhereError,
+  BackupStorageError,
+  BackupUnverifiedError,
+} from './backup-errors.ts';
 import { type BackupFiles, guardFiles, nodeFiles } from './backup-files.ts';
-import { markProblem, markVerified, removeBackup, removeLeftovers } from './backup-folder.ts';
+import { type BackupPlace, markVerified, removeLeftovers } from './backup-folder.ts';
 import type { BackupOutcome, Backups, OnProgress, StoredBackup, VerifyBackup } from './backup-store.ts';
+import { chooseToVerify } from './choose-backup.ts';
 import { type Dump, type OpenDump, openDump as openDumpHere } from './dump.ts';
 import { openDumpThread } from './dump-thread.ts';
-import { backupsToPrune } from './retention.ts';
+import { noteDamage } from './note-damage.ts';
+import { pruneBackups } from './prune-backups.ts';
+import { backupsToPrune, spoiledToPrune } from './retention.ts';
 import { findBackup, listBackups, readManifest } from './stored-backups.ts';
+import { unchangedSince } from './unchanged-since.ts';
 import { type WriteDeps, writeBackup } from './write-backup.ts';
 
 export interface BackupsDeps extends Omit<WriteDeps, 'files'> {
@@ -48,19 +56,23 @@ interface Work {
 }
 
 export function createBackups(deps: BackupsDeps): Backups {
-  const { db, directory, clock, log, metrics, racepoints } = deps;
+  const { db, directory, keep, clock, log, metrics, racepoints } = deps;
   const files = guardFiles(deps.files ?? nodeFiles, directory);
   const openDump = deps.openDump ?? openDumpThread;
   const connection = { connectionString: deps.connectionString, directory };
 
   /** Works under the lock, until the signal or the loss of the connection ends it. */
-  async function underLock<T>(dump: Dump, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async function underLock<T>(
+    dump: Dump,
+    signal: AbortSignal,
+    work: (locked: StoreIdentity, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const end = () => void dump.close();
     signal.addEventListener('abort', end, { once: true });
     try {
       signal.throwIfAborted();
-      await dump.lock();
-      return await work(AbortSignal.any([signal, dump.lost]));
+      const locked = await dump.lock();
+      return await work(locked, AbortSignal.any([signal, dump.lost]));
     } catch (thrown) {
       throw explain(thrown, dump, signal);
     } finally {
@@ -76,13 +88,14 @@ export function createBackups(deps: BackupsDeps): Backups {
     return result;
   }
 
-  /** The newest verified backup, where it holds all there is. */
-  async function unchangedSince(): Promise<Date | null> {
-    const newest = (await listBackups(directory)).find(({ standing }) => standing === 'verified');
-    if (!newest?.manifest || !(await knowsVerifiedBackup(db, newest.manifest.id))) return null;
-    const { seenXid, epoch, tables, snapshotAt } = newest.manifest;
-    const banks = tables.find(({ name }) => name === 'banks')?.rows ?? 0;
-    return (await hasChangedSince(db, { seenXid, epoch, banks })) ? null : new Date(snapshotAt);
+  /** Of the one database that both connections lead to. @throws BackupElsewhereError */
+  async function placeOf(locked: StoreIdentity): Promise<BackupPlace> {
+    const own = await readStoreIdentity(db);
+    if (own.store !== null && isSameDatabase(own, locked)) return { directory, store: own.store };
+    throw new BackupElsewhereError(
+      'DATABASE_DIRECT_URL leads to another database than DATABASE_URL, and a backup of that would be none of this one: ' +
+        'let both name the same database, the direct one past the pooler',
+    );
   }
 
   /** @throws what the verification throws; damage and differences are also noted beside the files */
@@ -93,37 +106,44 @@ export function createBackups(deps: BackupsDeps): Backups {
       await markVerified(files, folder, clock.now());
       return manifest.id;
     } catch (thrown) {
-      if (thrown instanceof BackupDamagedError || thrown instanceof BackupUnverifiedError) {
-        const problem = { code: thrown.code, message: thrown.message, foundAt: clock.now() };
-        await markProblem(files, folder, problem).catch((error) =>
-          log.warn({ error: errorMessage(error), folder }, 'a damaged backup could not be marked'),
-        );
-      }
+      if (isBad(thrown)) await noteDamage({ files, clock, log }, folder, thrown);
       throw thrown;
     }
   }
 
-  /** What cannot be removed stays for the next time: the new backup is none the worse. */
-  async function prune(): Promise<string[]> {
-    const pruned: string[] = [];
-    try {
-      for (const name of backupsToPrune(await listBackups(directory), deps)) {
-        await removeBackup(files, directory, name);
-        pruned.push(name);
-        await noteBackupPruned(db, deps.host, name);
-        await racepoints.reach('backup:pruned-one', { name });
-      }
-    } catch (thrown) {
-      log.warn({ error: errorMessage(thrown) }, 'an old backup could not be removed');
-    }
-    return pruned;
+  /** Failures night after night do not fill the disk. */
+  async function pruneSpoiled(place: BackupPlace): Promise<void> {
+    await pruneBackups({ ...deps, files }, place, (backups) => spoiledToPrune(backups, place));
   }
 
-  async function takeLocked(dump: Dump, id: string, force: boolean, work: Work): Promise<BackupOutcome> {
+  async function prune(place: BackupPlace): Promise<string[]> {
+    return pruneBackups({ ...deps, files }, place, (backups) => backupsToPrune(backups, { ...place, keep }));
+  }
+
+  /** A backup is none the worse for it: what the log lacks, the database has, and the next backup puts there. */
+  async function syncErasures(): Promise<void> {
+    await deps.syncErasures().catch((thrown) => {
+      if (!(thrown instanceof BackupStorageError)) throw thrown;
+      log.warn(
+        { error: thrown.message },
+        'the log of what was forgotten is not up to date: what is missing in it would come back with a restore of an older backup',
+      );
+    });
+  }
+
+  async function takeLocked(
+    dump: Dump,
+    locked: StoreIdentity,
+    options: { readonly id: string; readonly force: boolean },
+    work: Work,
+  ): Promise<BackupOutcome> {
+    const { id, force } = options;
+    const place = await placeOf(locked);
     await files.makeFolder(directory);
-    await removeLeftovers(files, directory);
-    await deps.syncErasures();
-    const since = force ? null : await unchangedSince();
+    await removeLeftovers(files, place, log);
+    await pruneSpoiled(place);
+    await syncErasures();
+    const since = force ? null : await unchangedSince({ db, files, clock, log }, place, work.signal);
     if (since) {
       await noteBackupUnchanged(db, id);
       return { kind: 'unchanged', since };
@@ -134,15 +154,22 @@ export function createBackups(deps: BackupsDeps): Backups {
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
     const bytes = manifest.tables.reduce((sum, table) => sum + table.fileBytes, 0);
     await noteBackupWritten(db, id, { folder: name, seenXid: manifest.seenXid, rows, bytes });
-    await verifyFolder(folder, work);
+    try {
+      await verifyFolder(folder, work);
+    } catch (thrown) {
+      // Without the lock, somebody else may be at one of them.
+      if (!work.signal.aborted) await pruneSpoiled(place).catch(() => undefined);
+      throw thrown;
+    }
     await noteBackupVerified(db, id);
     await racepoints.reach('backup:before-prune');
-    const pruned = await prune();
+    const pruned = await prune(place);
     return { kind: 'verified', backup: await findBackup(directory, name), pruned };
   }
 
   async function tryTake(
     dump: Dump,
+    locked: StoreIdentity,
     options: { readonly trigger: BackupTrigger; readonly force: boolean; readonly signal: AbortSignal },
     work: Work,
   ): Promise<BackupOutcome> {
@@ -150,7 +177,7 @@ export function createBackups(deps: BackupsDeps): Backups {
     const id = deps.newId();
     await insertBackup(db, { id, instanceId: deps.instanceId, host: deps.host, trigger: options.trigger });
     try {
-      return await takeLocked(dump, id, options.force, work);
+      return await takeLocked(dump, locked, { id, force: options.force }, work);
     } catch (thrown) {
       const cause = explain(thrown, dump, options.signal);
       const code = options.signal.aborted ? 'ABORTED' : codeOf(cause);
@@ -166,7 +193,9 @@ export function createBackups(deps: BackupsDeps): Backups {
       const { signal, onProgress } = options;
       try {
         const dump = openDump(connection);
-        const outcome = await underLock(dump, signal, (ended) => tryTake(dump, options, { signal: ended, onProgress }));
+        const outcome = await underLock(dump, signal, (locked, ended) =>
+          tryTake(dump, locked, options, { signal: ended, onProgress }),
+        );
         metrics.backups.inc({ outcome: outcome.kind });
         return outcome;
       } catch (thrown) {
@@ -180,14 +209,15 @@ export function createBackups(deps: BackupsDeps): Backups {
     list: () => listBackups(directory),
     verify({ name, signal, onProgress }) {
       const dump = openDumpHere({ ...connection, files });
-      return underLock(dump, signal, async (ended): Promise<StoredBackup> => {
-        const found = await findBackup(directory, name);
+      return underLock(dump, signal, async (locked, ended): Promise<StoredBackup> => {
+        const place = await placeOf(locked);
+        const found =
+          name === null ? chooseToVerify(await listBackups(directory), place) : await findBackup(directory, name);
         const folder = join(directory, found.name);
         try {
           await noteBackupVerified(db, await verifyFolder(folder, { signal: ended, onProgress }));
         } catch (thrown) {
-          const isBad = thrown instanceof BackupDamagedError || thrown instanceof BackupUnverifiedError;
-          if (isBad && found.manifest) {
+          if (isBad(thrown) && found.manifest) {
             await noteBackupFailed(db, found.manifest.id, { code: thrown.code, message: thrown.message });
           }
           throw thrown;
@@ -202,6 +232,11 @@ export function createBackups(deps: BackupsDeps): Backups {
 function explain(thrown: unknown, dump: Dump, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
   return explainDatabaseError(dump.lost.aborted && !(thrown instanceof EngramdError) ? dump.lost.reason : thrown);
+}
+
+/** It is the backup that is at fault, and not what somebody tried to read it with. */
+function isBad(thrown: unknown): thrown is BackupDamagedError | BackupUnverifiedError {
+  return thrown instanceof BackupDamagedError || thrown instanceof BackupUnverifiedError;
 }
 
 function codeOf(thrown: unknown): string {

@@ -1,3 +1,4 @@
+import type { StoreIdentity } from '../store/store-origin.ts';
 import { type EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import {
   BackupBusyError,
@@ -21,6 +22,7 @@ export type DumpCommand =
 /** A command is answered by what it gives or by `failed`; `rows` and `lost` come between. */
 export type DumpEvent =
   | { readonly kind: 'done' }
+  | { readonly kind: 'locked'; readonly identity: StoreIdentity }
   | { readonly kind: 'begun'; readonly facts: SnapshotFacts }
   | { readonly kind: 'written'; readonly table: ManifestTable }
   | { readonly kind: 'rows'; readonly rows: number }
@@ -41,8 +43,7 @@ export function createDumpServant(dump: Dump, post: (event: DumpEvent) => void):
   async function answer(command: DumpCommand): Promise<DumpEvent> {
     switch (command.kind) {
       case 'lock':
-        await dump.lock();
-        return { kind: 'done' };
+        return { kind: 'locked', identity: await dump.lock() };
       case 'begin':
         return { kind: 'begun', facts: await dump.begin() };
       case 'table': {

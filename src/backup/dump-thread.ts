@@ -48,6 +48,7 @@ export function openDumpThread(options: DumpOptions): Dump {
         waiting?.reject(errorOf(event.failure));
         return;
       case 'done':
+      case 'locked':
       case 'begun':
       case 'written':
         waiting?.resolve(event);
@@ -78,9 +79,7 @@ export function openDumpThread(options: DumpOptions): Dump {
 
   return {
     lost: lost.signal,
-    async lock() {
-      await ask({ kind: 'lock' }, 'done');
-    },
+    lock: async () => (await ask({ kind: 'lock' }, 'locked')).identity,
     begin: async () => (await ask({ kind: 'begin' }, 'begun')).facts,
     async table(table, folder, report) {
       onRows = report;

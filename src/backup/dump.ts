@@ -1,4 +1,5 @@
 import { type DirectSession, openDirectSession } from '../db/direct-session.ts';
+import { readStoreIdentity, type StoreIdentity } from '../store/store-origin.ts';
 import { type BackupFiles, guardFiles } from './backup-files.ts';
 import { holdBackupLock } from './backup-lock.ts';
 import { dumpTable } from './dump-table.ts';
@@ -10,8 +11,8 @@ import type { TableColumns } from './table-copy.ts';
 export interface Dump {
   /** Aborted when the connection is lost, and with it the lock. */
   readonly lost: AbortSignal;
-  /** @throws BackupBusyError */
-  lock(): Promise<void>;
+  /** @returns what it is the lock of @throws BackupBusyError */
+  lock(): Promise<StoreIdentity>;
   begin(): Promise<SnapshotFacts>;
   /**
    * Writes a table into its file in the folder, onto the disk.
@@ -50,7 +51,11 @@ export function openDump(options: DumpOptions & { readonly files: BackupFiles })
 
   return {
     lost: lost.signal,
-    lock: async () => holdBackupLock(await open()),
+    async lock() {
+      const session = await open();
+      await holdBackupLock(session);
+      return readStoreIdentity(session);
+    },
     async begin() {
       const session = await open();
       await beginSnapshot(session);

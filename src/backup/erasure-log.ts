@@ -5,7 +5,7 @@ import type { Queryable } from '../db/database.ts';
 import { type Erasure, findErasure, selectErasures } from '../store/erasures-due.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
-import { nodeFiles, storageError } from './backup-files.ts';
+import { isMissing, nodeFiles, readError, storageError } from './backup-files.ts';
 
 /**
  * What was forgotten, beside the backups that may still hold it: ids and no texts, one erasure a line, only ever added to.
@@ -16,7 +16,7 @@ export const erasureLogFile = 'erasures.jsonl';
 
 const lineSchema = z.object({
   bankId: z.string(),
-  memoryId: z.uuid(),
+  memoryId: z.guid(),
   erasedAt: z.iso.datetime({ offset: true }),
 });
 
@@ -112,7 +112,7 @@ async function readLog(directory: string): Promise<string> {
     return await readFile(join(directory, erasureLogFile), 'utf8');
   } catch (thrown) {
     if (isMissing(thrown)) return '';
-    throw storageError(thrown, directory);
+    throw readError(thrown, join(directory, erasureLogFile));
   }
 }
 
@@ -138,8 +138,4 @@ async function isTorn(file: FileHandle): Promise<boolean> {
   if (size === 0) return false;
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
   return buffer.toString('latin1') !== '\n';
-}
-
-function isMissing(thrown: unknown): boolean {
-  return typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ENOENT';
 }

@@ -34,7 +34,7 @@ const probeSchema = z.strictObject({
   hits: z.array(z.strictObject({ target: z.enum(['memories', 'observations']), id: z.guid(), score: z.number() })),
 });
 
-const bodySchema = z.strictObject({
+export const manifestBodySchema = z.strictObject({
   format: z.literal(backupFormat),
   id: z.uuid(),
   engramd: z.string(),
@@ -58,18 +58,18 @@ const bodySchema = z.strictObject({
   probe: probeSchema.nullable(),
 });
 
-export const manifestSchema = bodySchema.extend({
+export const manifestSchema = manifestBodySchema.extend({
   /** SHA-256 of the manifest without this line, in canonical JSON. */
   checksum: hex256,
 });
 
 export type ManifestTable = z.output<typeof tableSchema>;
-export type ManifestBody = z.output<typeof bodySchema>;
+export type ManifestBody = z.output<typeof manifestBodySchema>;
 export type Manifest = z.output<typeof manifestSchema>;
 
 /** Written last: a folder without it is not a backup. */
 export const manifestFile = 'manifest.json';
-/** Put beside the manifest once the backup was restored and compared (law L16). */
+/** Put beside the manifest once the backup was restored and compared (law L16); tells also when its files were read since. */
 export const verifiedFile = 'verified.json';
 /** Beside it instead where that failed, and how. */
 export const problemFile = 'problem.json';

@@ -1,39 +1,58 @@
 import { nameTime } from './backup-folder.ts';
-import type { StoredBackup } from './backup-store.ts';
+import type { BackupStanding, StoredBackup } from './backup-store.ts';
 
 const dayMs = 86_400_000;
+/** Enough to see whether two in a row have the same fault. */
+const spoiledKept = 2;
+
+type Judged = Pick<StoredBackup, 'name' | 'standing' | 'store'>;
 
 /**
- * Which backups may go, oldest first. Asked only after one was verified (law L16), and nothing goes for its age as long as
- * it is one of the `keep` newest verified.
- *
- * One that was never verified, or is damaged, keeps no verified one's place. It stays a day beside the newest verified
- * one, for whoever looks into it; then it only takes room. What a newer engramd wrote, this one cannot judge.
+ * Which backups of a store may go, oldest first. Asked only after one was verified (law L16), and nothing verified goes for
+ * its age as long as it is one of the `keep` newest.
  */
 export function backupsToPrune(
-  backups: readonly Pick<StoredBackup, 'name' | 'standing'>[],
-  options: { readonly keep: number },
+  backups: readonly Judged[],
+  options: { readonly store: string; readonly keep: number },
 ): string[] {
-  const newestFirst = [...backups].sort((a, b) => (a.name < b.name ? 1 : -1));
-  const verified = newestFirst.filter(({ standing }) => standing === 'verified');
-  const [newest] = verified;
-  if (!newest) return [];
-  const kept = new Set(verified.slice(0, Math.max(1, options.keep)));
-  const goesBefore = nameTime(newest.name).getTime() - dayMs;
-  return newestFirst
-    .filter((backup) => {
-      switch (backup.standing) {
-        case 'verified':
-          return !kept.has(backup);
-        case 'unverified':
-        case 'damaged':
-          return nameTime(backup.name).getTime() < goesBefore;
-        case 'newer':
-          return false;
-        default:
-          throw backup.standing satisfies never;
-      }
-    })
+  const surplus = ownOf(backups, options.store)
+    .filter(({ standing }) => standing === 'verified')
+    .slice(Math.max(1, options.keep))
+    .map(({ name }) => name);
+  return [...surplus, ...spoiledToPrune(backups, options)].sort();
+}
+
+/**
+ * Those among them that were never verified, or are damaged: they keep no verified one's place, and may go at any time. The
+ * newest stay beside the newest verified one for a day, for whoever looks into them; then they only take room.
+ */
+export function spoiledToPrune(backups: readonly Judged[], options: { readonly store: string }): string[] {
+  const own = ownOf(backups, options.store);
+  const verified = own.find(({ standing }) => standing === 'verified');
+  const goesBefore = verified ? nameTime(verified.name).getTime() - dayMs : -Infinity;
+  return own
+    .filter(({ standing }) => isSpoiled(standing))
+    .filter(({ name }, index) => index >= spoiledKept || nameTime(name).getTime() < goesBefore)
     .map(({ name }) => name)
-    .reverse();
+    .sort();
+}
+
+/** Newest first. */
+function ownOf(backups: readonly Judged[], store: string): Judged[] {
+  return backups.filter((backup) => backup.store === store).sort((a, b) => (a.name < b.name ? 1 : -1));
+}
+
+function isSpoiled(standing: BackupStanding): boolean {
+  switch (standing) {
+    case 'unverified':
+    case 'damaged':
+      return true;
+    // What a newer engramd wrote, or another user, this one cannot judge.
+    case 'newer':
+    case 'unreadable':
+    case 'verified':
+      return false;
+    default:
+      throw standing satisfies never;
+  }
 }

@@ -2,8 +2,8 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
-import { BackupDamagedError, BackupNewerError, BackupNotFoundError } from './backup-errors.ts';
-import { storageError } from './backup-files.ts';
+import { BackupDamagedError, BackupNewerError, BackupNotFoundError, BackupStorageError } from './backup-errors.ts';
+import { isMissing, readError, storageError } from './backup-files.ts';
 import { isBackupName, manifestChecksum } from './backup-folder.ts';
 import type { BackupStanding, StoredBackup } from './backup-store.ts';
 import {
@@ -23,14 +23,9 @@ export async function listBackups(directory: string): Promise<StoredBackup[]> {
   return Promise.all(newestFirst.map((name) => readBackup(directory, name)));
 }
 
-/** The one of that name; the newest that is not damaged where none is named. @throws BackupNotFoundError */
-export async function findBackup(directory: string, name: string | null): Promise<StoredBackup> {
+/** The one of that name, of whatever store. @throws BackupNotFoundError */
+export async function findBackup(directory: string, name: string): Promise<StoredBackup> {
   const backups = await listBackups(directory);
-  if (name === null) {
-    const newest = backups.find(({ standing }) => standing !== 'damaged') ?? backups[0];
-    if (!newest) throw new BackupNotFoundError(`there is no backup in ${directory} (ENGRAMD_BACKUP_DIR)`);
-    return newest;
-  }
   const named = backups.find((backup) => backup.name === name);
   if (named) return named;
   throw new BackupNotFoundError(
@@ -41,12 +36,14 @@ export async function findBackup(directory: string, name: string | null): Promis
 /**
  * The manifest of a backup, whole and of files that are there in their length. What is in them, only reading them tells.
  *
- * @throws BackupDamagedError, BackupNewerError
+ * @throws BackupDamagedError, BackupNewerError, BackupStorageError where nobody can tell
  */
 export async function readManifest(folder: string): Promise<Manifest> {
-  const text = await readFile(join(folder, manifestFile), 'utf8').catch((thrown) => {
-    throw new BackupDamagedError(`the backup ${folder} has no manifest that can be read (${errorMessage(thrown)})`);
-  });
+  return checkManifest(folder, await readText(join(folder, manifestFile)));
+}
+
+async function checkManifest(folder: string, text: string | null): Promise<Manifest> {
+  if (text === null) throw new BackupDamagedError(`the backup ${folder} has no manifest`);
   const manifest = parseManifest(folder, text);
   for (const table of manifest.tables) await assertLength(folder, table);
   return manifest;
@@ -68,7 +65,9 @@ function parseManifest(folder: string, text: string): Manifest {
 }
 
 async function assertLength(folder: string, { file, fileBytes }: ManifestTable): Promise<void> {
-  const found = await stat(join(folder, file)).catch((thrown) => {
+  const path = join(folder, file);
+  const found = await stat(path).catch((thrown) => {
+    if (!isMissing(thrown)) throw readError(thrown, path);
     throw new BackupDamagedError(`${file} of the backup ${folder} is missing (${errorMessage(thrown)})`);
   });
   if (found.size === fileBytes) return;
@@ -80,28 +79,53 @@ async function assertLength(folder: string, { file, fileBytes }: ManifestTable):
 
 async function readBackup(directory: string, name: string): Promise<StoredBackup> {
   const folder = join(directory, name);
-  const bytes = await bytesIn(folder);
+  const untold = { name, store: null, manifest: null, problem: null, verifiedAt: null, checkedAt: null };
+  const told = { ...untold, bytes: await bytesIn(folder) };
+  let store: string | null = null;
   try {
-    const manifest = await readManifest(folder);
+    const text = await readText(join(folder, manifestFile));
+    store = storeOf(text);
+    const manifest = await checkManifest(folder, text);
     const problem = await readMark(folder, problemFile, problemSchema);
-    if (problem) return { name, standing: 'damaged', manifest, problem: problem.message, verifiedAt: null, bytes };
+    if (problem) return { ...told, store, manifest, standing: 'damaged', problem: problem.message };
     const verified = await readMark(folder, verifiedFile, verifiedSchema);
-    const standing: BackupStanding = verified ? 'verified' : 'unverified';
-    return { name, standing, manifest, problem: null, verifiedAt: verified?.verifiedAt ?? null, bytes };
+    return { ...told, store, manifest, standing: verified ? 'verified' : 'unverified', ...verified };
   } catch (thrown) {
     if (!(thrown instanceof EngramdError)) throw thrown;
-    const standing: BackupStanding = thrown instanceof BackupNewerError ? 'newer' : 'damaged';
-    return { name, standing, manifest: null, problem: thrown.message, verifiedAt: null, bytes };
+    return { ...told, store, standing: standingOf(thrown), problem: thrown.message };
   }
 }
 
-const verifiedSchema = z.object({ verifiedAt: z.iso.datetime().transform((text) => new Date(text)) });
+function standingOf(thrown: EngramdError): BackupStanding {
+  if (thrown instanceof BackupStorageError) return 'unreadable';
+  return thrown instanceof BackupNewerError ? 'newer' : 'damaged';
+}
+
+/** Also of a manifest that is damaged, or of a newer engramd. */
+function storeOf(text: string | null): string | null {
+  return z.looseObject({ store: z.guid() }).safeParse(parseJson(text ?? '')).data?.store ?? null;
+}
+
+const time = z.iso.datetime().transform((text) => new Date(text));
+const verifiedSchema = z
+  .object({ verifiedAt: time, checkedAt: time.optional() })
+  .transform(({ verifiedAt, checkedAt = verifiedAt }) => ({ verifiedAt, checkedAt }));
 const problemSchema = z.object({ code: z.string(), message: z.string() });
 
-/** Null where it is not there; one that cannot be read marks nothing. */
+/** Null where it is not there; one that says nothing marks nothing. */
 async function readMark<T extends z.ZodType>(folder: string, file: string, schema: T): Promise<z.output<T> | null> {
-  const text = await readFile(join(folder, file), 'utf8').catch(() => null);
+  const text = await readText(join(folder, file));
   return text === null ? null : (schema.safeParse(parseJson(text)).data ?? null);
+}
+
+/** Null where it is not there. @throws BackupStorageError */
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    if (isMissing(thrown)) return null;
+    throw readError(thrown, path);
+  }
 }
 
 async function bytesIn(folder: string): Promise<number> {
@@ -117,7 +141,7 @@ async function namesIn(path: string, directory: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (thrown) {
-    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return [];
+    if (isMissing(thrown)) return [];
     throw storageError(thrown, directory);
   }
 }

@@ -6,6 +6,7 @@ import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import { BackupDamagedError } from './backup-errors.ts';
+import { isMissing, readError } from './backup-files.ts';
 import type { Manifest, ManifestTable } from './manifest.ts';
 
 /** What a backup is read from: its folder, and what its manifest says of the files there. */
@@ -51,7 +52,8 @@ export function tapFile(source: BackupSource, table: ManifestTable, onBytes: (by
 /**
  * Reads one file and compares it with the manifest.
  *
- * @throws BackupDamagedError which file, and whether it is missing, truncated or altered
+ * @throws BackupDamagedError which file, and whether it is missing, truncated or altered; BackupStorageError where it
+ *   cannot be read, which is no damage
  */
 export async function checkFile(
   source: BackupSource,
@@ -60,19 +62,19 @@ export async function checkFile(
   onBytes: (bytes: number) => void = () => undefined,
 ): Promise<void> {
   const found = await stat(join(source.folder, table.file)).catch((thrown) => {
-    throw damaged(source, table, `is missing (${errorMessage(thrown)})`);
+    throw fileFault(source, table, thrown);
   });
   // Cheaper than reading it, and says more than a hash that does not fit.
   assertLength(source, table, found.size);
   const tap = tapFile(source, table, onBytes);
   await pipeline(openTable(source, table), tap.stream, new PassThrough().resume(), { signal }).catch((thrown) => {
     signal.throwIfAborted();
-    throw damaged(source, table, `cannot be read (${errorMessage(thrown)})`);
+    throw fileFault(source, table, thrown);
   });
   tap.assertWhole();
 }
 
-/** Every file of a backup, before anything is begun with it. @throws BackupDamagedError */
+/** Every file of a backup, before anything is begun with it. @throws BackupDamagedError, BackupStorageError */
 export async function checkFiles(
   source: BackupSource,
   signal: AbortSignal,
@@ -82,6 +84,12 @@ export async function checkFiles(
     onTable(table);
     await checkFile(source, table, signal);
   }
+}
+
+function fileFault(source: BackupSource, table: ManifestTable, thrown: unknown): Error {
+  return isMissing(thrown)
+    ? damaged(source, table, `is missing (${errorMessage(thrown)})`)
+    : readError(thrown, join(source.folder, table.file));
 }
 
 function assertLength(source: BackupSource, table: ManifestTable, bytes: number): void {

@@ -42,10 +42,11 @@ export async function writeBackup(
   const startedAt = clock.now().toISOString();
   const { tables: kept, aboutRows, ...facts } = await dump.begin();
   await racepoints.reach('backup:snapshot-taken');
-  const newest = (await listBackups(directory))[0]?.name ?? null;
+  const place = { directory, store: facts.store };
+  const newest = (await listBackups(directory)).find(({ store }) => store === facts.store)?.name ?? null;
   const name = backupName(new Date(facts.snapshotAt), id, newest);
   try {
-    const part = await makePart(files, directory, name);
+    const part = await makePart(files, place, name);
     const tables: ManifestTable[] = [];
     let rowsBefore = 0;
     for (const table of kept) {
@@ -71,11 +72,11 @@ export async function writeBackup(
       tables,
     });
     await racepoints.reach('backup:before-rename');
-    const folder = await finishFolder(files, directory, name);
+    const folder = await finishFolder(files, place, name);
     await racepoints.reach('backup:renamed');
     return { name, folder, manifest };
   } catch (thrown) {
-    await removePart(files, directory, name).catch((error) =>
+    await removePart(files, place, name).catch((error) =>
       deps.log.warn({ error: errorMessage(error), name }, 'what a failed backup left goes with the next one'),
     );
     throw thrown;

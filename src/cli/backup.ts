@@ -145,6 +145,8 @@ function printList({ terminal, clock }: CommandContext, backups: readonly Stored
         return terminal.red(`damaged: ${oneLine(problem ?? 'it cannot be read', 200)}`);
       case 'newer':
         return terminal.yellow(oneLine(problem ?? 'of a newer engramd', 200));
+      case 'unreadable':
+        return terminal.yellow(oneLine(problem ?? 'cannot be read', 200));
     }
   }
 }

@@ -67,10 +67,15 @@ export async function failInterruptedBackups(db: Queryable): Promise<number> {
   return rowCount;
 }
 
-/** Its files are gone. */
+/** Its files are gone. One that failed stays so: how many did in a row is what the pause after them grows by. */
 export async function noteBackupPruned(db: Queryable, host: string, folder: string): Promise<void> {
   // As above. One that cannot be read any more has no id.
-  await db.query(`update engram.backups set status = 'pruned' where host = $1 and folder = $2`, [host, folder]);
+  await db.query(
+    `update engram.backups set status = case when verified_at is null then status else 'pruned' end,
+       folder = case when verified_at is null then null else folder end
+     where host = $1 and folder = $2`,
+    [host, folder],
+  );
 }
 
 /** Whether this database remembers that backup as one that was verified: transaction ids mean nothing in any other. */

@@ -12,15 +12,6 @@ export async function readStoreEpoch(db: Queryable): Promise<number> {
   return Number(row.epoch);
 }
 
-/** Whose the backups are: it goes with what is in the store, also into another database. */
-export async function readStoreId(db: Queryable): Promise<string> {
-  // One row.
-  const { rows } = await db.query<{ id: string }>('select id from engram.store');
-  const [row] = rows;
-  if (!row) throw new Error('engram.store has lost its row');
-  return row.id;
-}
-
 /**
  * Shares the store for the length of the session, and says why the process may not work on it any more, if so: a restore
  * has it now, or had it since. In this order: who shares it knows that no restore comes.

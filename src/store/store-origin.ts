@@ -1,10 +1,53 @@
 import type { Queryable } from '../db/database.ts';
+import { sqlState } from '../db/errors.ts';
 
 /** Where transaction ids mean something: in another cluster, or in what pg_restore made of a database, they are others. */
 export interface StoreOrigin {
   /** Null: this role may not know it. */
   readonly clusterId: string | null;
   readonly databaseOid: string;
+}
+
+export interface StoreIdentity {
+  /** Of engram.store; null: this engramd has never migrated that database. */
+  readonly store: string | null;
+  readonly origin: StoreOrigin;
+}
+
+/** Of whatever database somebody is connected to. Not for a transaction: a store that is not there would end it. */
+export async function readStoreIdentity(db: Queryable): Promise<StoreIdentity> {
+  return { store: await findStoreId(db), origin: await readStoreOrigin(db) };
+}
+
+/** Whether both are the same database: a clone has the store of what it is one of. */
+export function isSameDatabase(a: StoreIdentity, b: StoreIdentity): boolean {
+  return a.store === b.store && a.origin.databaseOid === b.origin.databaseOid && !differ(a.origin, b.origin);
+}
+
+/** Where one of them is not known, nothing tells them apart. */
+function differ(a: StoreOrigin, b: StoreOrigin): boolean {
+  return a.clusterId !== null && b.clusterId !== null && a.clusterId !== b.clusterId;
+}
+
+const noTable = '42P01';
+const noColumn = '42703';
+
+async function findStoreId(db: Queryable): Promise<string | null> {
+  try {
+    return await readStoreId(db);
+  } catch (thrown) {
+    if ([noTable, noColumn].includes(sqlState(thrown) ?? '')) return null;
+    throw thrown;
+  }
+}
+
+/** Whose the backups are: it goes with what is in the store, also into another database. */
+export async function readStoreId(db: Queryable): Promise<string> {
+  // One row.
+  const { rows } = await db.query<{ id: string }>('select id from engram.store');
+  const [row] = rows;
+  if (!row) throw new Error('engram.store has lost its row');
+  return row.id;
 }
 
 export async function readStoreOrigin(db: Queryable): Promise<StoreOrigin> {

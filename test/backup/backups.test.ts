@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -15,6 +16,7 @@ import { openDumpThread } from '../../src/backup/dump-thread.ts';
 import { keptTables } from '../../src/backup/kept-tables.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
 import { DatabaseUnreachableError } from '../../src/db/errors.ts';
+import { readStoreId } from '../../src/store/store-origin.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { withAdmin } from '../support/admin-connection.ts';
 import { type BackupsRig, createBackupsRig, differs, remember, work } from './backups-rig.ts';
@@ -170,12 +172,15 @@ describe('taking one', () => {
       `insert into engram.backups (id, instance_id, host, trigger, status)
        select gen_random_uuid(), instance_id, host, 'due', 'running' from engram.backups`,
     );
-    for (const name of ['.part-2026-01-01T00-00-00Z-01234567', '.gone-2026-01-01T00-00-00Z-01234567']) {
-      writeFileSync(join(rig.directory, name), 'left');
+    const store = await readStoreId(rig.database.db);
+    const another = `.part-${randomUUID()}-2026-01-01T00-00-00Z-01234567`;
+    for (const prefix of [`.part-${store}`, `.gone-${store}`]) {
+      writeFileSync(join(rig.directory, `${prefix}-2026-01-01T00-00-00Z-01234567`), 'left');
     }
+    writeFileSync(join(rig.directory, another), 'a process of another store is at it');
     await remember(rig, 'more');
     const second = await taken();
-    expect(rig.names()).toEqual([first.name, second.name]);
+    expect(rig.names()).toEqual([another, first.name, second.name]);
     expect((await rig.rows()).map(({ error_code }) => error_code)).toEqual([null, 'INTERRUPTED', null]);
   });
 });

@@ -1,5 +1,8 @@
+import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type HeldState, hasChangedSince } from '../../src/store/changed-since.ts';
+import { openDirectSession } from '../../src/db/direct-session.ts';
+import { type HeldState, hasChangedSince, hasNewRows } from '../../src/store/changed-since.ts';
+import { readStoreOrigin } from '../../src/store/store-origin.ts';
 import { type BackupsRig, createBackupsRig, remember, work } from './backups-rig.ts';
 import { idOf } from './seeded-store.ts';
 
@@ -38,12 +41,13 @@ const changes: Record<string, (sql: (text: string) => Promise<unknown>) => Promi
 };
 
 async function heldNow(): Promise<HeldState> {
-  const { rows } = await rig.database.db.query<HeldState>(
+  const { db } = rig.database;
+  const { rows } = await db.query<Omit<HeldState, 'origin'>>(
     `select pg_snapshot_xmin(pg_current_snapshot())::text as "seenXid", (select epoch from engram.store) as epoch,
        (select count(*) from engram.banks) as banks`,
   );
   if (!rows[0]) throw new Error('no row');
-  return rows[0];
+  return { ...rows[0], origin: await readStoreOrigin(db) };
 }
 
 test.for(Object.entries(changes))('%s is a change', async ([, change]) => {
@@ -87,6 +91,41 @@ test('a database that does not know the backup is no judge of it: its transactio
   expect(await kind()).toBe('verified');
 });
 
+test.for([
+  ['another cluster, which a dump was restored into', { clusterId: '1' }],
+  ['another database', { databaseOid: '1' }],
+  ['a cluster that nobody may know', { clusterId: null }],
+] as const)('transaction ids of %s tell nothing: a change', async ([, other]) => {
+  const held = await heldNow();
+  expect(held.origin).toEqual({
+    clusterId: expect.stringMatching(/^\d+$/),
+    databaseOid: expect.stringMatching(/^\d+$/),
+  });
+  expect(await hasChangedSince(rig.database.db, held)).toBe(false);
+  expect(await hasChangedSince(rig.database.db, { ...held, origin: { ...held.origin, ...other } })).toBe(true);
+});
+
+test('a backup that has seen transaction ids which are yet to come: the cluster was set back, a change', async () => {
+  const held = await heldNow();
+  const seenXid = String(BigInt(held.seenXid) + 5_000_000n);
+  expect(await hasChangedSince(rig.database.db, { ...held, seenXid })).toBe(true);
+});
+
+test('a role without privileges may ask a cluster for its id', async () => {
+  const { db, connectionString } = rig.database;
+  const role = `plain_${uuid().replaceAll('-', '')}`;
+  const session = await openDirectSession({ connectionString, applicationName: 'test' });
+  try {
+    await session.script(`begin; create role ${role}; set local role ${role}`);
+    expect(await readStoreOrigin(session)).toEqual(await readStoreOrigin(db));
+    await session.script('reset role; revoke execute on function pg_control_system() from public');
+    await session.script(`set local role ${role}`);
+    expect(await readStoreOrigin(session)).toMatchObject({ clusterId: null });
+  } finally {
+    await session.close();
+  }
+});
+
 test('files that are damaged or gone are no backup of an unchanged store', async () => {
   const first = await rig.take();
   if (first.kind !== 'verified') throw new Error(first.kind);
@@ -103,6 +142,6 @@ test('transaction ids beyond 32 bits are compared as the server compares them', 
   const { rows } = await db.query<{ xmin: string }>('select max(xmin::text::bigint)::text as xmin from engram.banks');
   const { epoch, banks } = await heldNow();
   const later = 3n * 2n ** 32n + BigInt(rows[0]?.xmin ?? 0) + 1n;
-  expect(await hasChangedSince(db, { epoch, banks, seenXid: String(later) })).toBe(false);
-  expect(await hasChangedSince(db, { epoch, banks, seenXid: String(later - 1n) })).toBe(true);
+  expect(await hasNewRows(db, { epoch, banks, seenXid: String(later) })).toBe(false);
+  expect(await hasNewRows(db, { epoch, banks, seenXid: String(later - 1n) })).toBe(true);
 });

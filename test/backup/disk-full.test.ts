@@ -144,8 +144,8 @@ test('full while old ones are pruned: the new one is verified all the same, and 
 });
 
 test.for([
-  ['EACCES', /may not be written by this user/],
-  ['EROFS', /may not be written by this user/],
+  ['EACCES', /may not be read or written by this user/],
+  ['EROFS', /may not be read or written by this user/],
   ['ENOTDIR', /is not a directory/],
   ['EDQUOT', /is full/],
   ['EIO', /EIO: injected/],

@@ -2,61 +2,77 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { backupName, nameTime } from '../../src/backup/backup-folder.ts';
 import type { BackupStanding } from '../../src/backup/backup-store.ts';
-import { backupsToPrune } from '../../src/backup/retention.ts';
+import { backupsToPrune, spoiledToPrune } from '../../src/backup/retention.ts';
 
 interface Kept {
   readonly name: string;
   readonly standing: BackupStanding;
+  readonly store: string | null;
 }
 
 const dayMs = 86_400_000;
 const start = Date.UTC(2026, 0, 1);
-const standing = fc.constantFrom<BackupStanding>('verified', 'unverified', 'damaged', 'newer');
+const standing = fc.constantFrom<BackupStanding>('verified', 'unverified', 'damaged', 'newer', 'unreadable');
+const own = 'own';
+const store = fc.oneof({ arbitrary: fc.constant(own), weight: 4 }, fc.constantFrom('other', null));
 const backups = fc
-  .uniqueArray(fc.record({ hour: fc.nat({ max: 24 * 60 }), standing, id: fc.uuid() }), {
+  .uniqueArray(fc.record({ hour: fc.nat({ max: 24 * 60 }), standing, store, id: fc.uuid() }), {
     maxLength: 40,
     selector: ({ hour }) => hour,
   })
   .map((list) =>
     list.map(
-      ({ hour, standing, id }): Kept => ({ name: backupName(new Date(start + hour * 3_600_000), id, null), standing }),
+      ({ hour, id, ...kept }): Kept => ({ name: backupName(new Date(start + hour * 3_600_000), id, null), ...kept }),
     ),
   );
 const keep = fc.integer({ min: 1, max: 20 });
 
 const newest = (list: readonly Kept[]) => list.toSorted((a, b) => (a.name < b.name ? 1 : -1));
-const verifiedOf = (list: readonly Kept[]) => newest(list).filter((one) => one.standing === 'verified');
+const ownOf = (list: readonly Kept[]) => newest(list).filter((one) => one.store === own);
+const verifiedOf = (list: readonly Kept[]) => ownOf(list).filter((one) => one.standing === 'verified');
+const spoiledOf = (list: readonly Kept[]) => ownOf(list).filter((one) => /unverified|damaged/.test(one.standing));
 
 test('of verified backups exactly the newest stay, as many as are to be kept', () => {
   fc.assert(
     fc.property(backups, keep, (list, keepCount) => {
-      const goes = new Set(backupsToPrune(list, { keep: keepCount }));
+      const goes = new Set(backupsToPrune(list, { store: own, keep: keepCount }));
       const stays = verifiedOf(list).filter(({ name }) => !goes.has(name));
       expect(stays).toEqual(verifiedOf(list).slice(0, keepCount));
     }),
   );
 });
 
-test('the newest verified one never goes, and without one nothing does', () => {
+test('the newest verified one never goes, and nothing of another store, of a newer engramd or that cannot be read', () => {
   fc.assert(
     fc.property(backups, fc.integer({ min: -1, max: 3 }), (list, keepCount) => {
-      const goes = backupsToPrune(list, { keep: keepCount });
+      const goes = backupsToPrune(list, { store: own, keep: keepCount });
       const [best] = verifiedOf(list);
       if (best) expect(goes).not.toContain(best.name);
-      else expect(goes).toEqual([]);
+      const may = new Set([...verifiedOf(list), ...spoiledOf(list)].map(({ name }) => name));
+      expect(goes.filter((name) => !may.has(name))).toEqual([]);
     }),
   );
 });
 
-test('what was never verified goes only a day behind one that was; what a newer engramd wrote never', () => {
+test('of those that were never verified or are damaged the newest two stay, for a day beside one that was', () => {
   fc.assert(
     fc.property(backups, keep, (list, keepCount) => {
-      const goes = new Set(backupsToPrune(list, { keep: keepCount }));
+      const goes = new Set(backupsToPrune(list, { store: own, keep: keepCount }));
       const [best] = verifiedOf(list);
-      for (const { name, standing } of list.filter((one) => one.standing !== 'verified')) {
+      for (const [index, { name, standing }] of spoiledOf(list).entries()) {
         const isOld = best !== undefined && nameTime(name).getTime() < nameTime(best.name).getTime() - dayMs;
-        expect(goes.has(name), `${name} ${standing}`).toBe(isOld && standing !== 'newer');
+        expect(goes.has(name), `${name} ${standing}`).toBe(isOld || index >= 2);
       }
+    }),
+  );
+});
+
+test('after a failure those same go, and nothing that was verified', () => {
+  fc.assert(
+    fc.property(backups, keep, (list, keepCount) => {
+      const spoiled = new Set(spoiledOf(list).map(({ name }) => name));
+      const goes = spoiledToPrune(list, { store: own });
+      expect(goes).toEqual(backupsToPrune(list, { store: own, keep: keepCount }).filter((name) => spoiled.has(name)));
     }),
   );
 });
@@ -64,11 +80,11 @@ test('what was never verified goes only a day behind one that was; what a newer 
 test('the oldest goes first; pruned twice is pruned once, in whatever order they are listed', () => {
   fc.assert(
     fc.property(backups, keep, (list, keepCount) => {
-      const goes = backupsToPrune(list, { keep: keepCount });
+      const goes = backupsToPrune(list, { store: own, keep: keepCount });
       expect(goes).toEqual(goes.toSorted());
       const left = list.filter(({ name }) => !goes.includes(name));
-      expect(backupsToPrune(left, { keep: keepCount })).toEqual([]);
-      expect(backupsToPrune(list.toReversed(), { keep: keepCount })).toEqual(goes);
+      expect(backupsToPrune(left, { store: own, keep: keepCount })).toEqual([]);
+      expect(backupsToPrune(list.toReversed(), { store: own, keep: keepCount })).toEqual(goes);
     }),
   );
 });
@@ -82,8 +98,8 @@ test('with a clock that was set back, the new backup is the newest by its name, 
         const before = newest(list)[0]?.name ?? null;
         const name = backupName(at, id, before);
         if (before !== null) expect(name > before).toBe(true);
-        list = [...list, { name, standing: 'verified' }];
-        const goes = backupsToPrune(list, { keep: keepCount });
+        list = [...list, { name, standing: 'verified', store: own }];
+        const goes = backupsToPrune(list, { store: own, keep: keepCount });
         expect(goes).not.toContain(name);
         list = list.filter((one) => !goes.includes(one.name));
       }
