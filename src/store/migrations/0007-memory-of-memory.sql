@@ -139,6 +139,96 @@ begin
   return null;
 end $$;
 
+-- What a statement changed is gathered first, without a join: a plan lives as long as its session, and one that was made
+-- for a row would compare each of 100,000 with each. What is looked up by it is planned for as many as there are.
+create or replace function engram.memories_after_update() returns trigger language plpgsql
+  set plan_cache_mode = force_custom_plan as $$
+declare
+  banks text[];
+  ids uuid[];
+  versions bigint[];
+  kinds text[];
+  lost_pins boolean[];
+begin
+  select array_agg(c.bank_id), array_agg(c.id), array_agg(c.version), array_agg(c.lost_pin),
+    array_agg(case
+      when c.is_invalid and not c.was_invalid then 'memory.invalidated'
+      when c.was_invalid and not c.is_invalid then 'memory.restored'
+      else 'memory.edited'
+    end)
+  into banks, ids, versions, lost_pins, kinds
+  from (
+    select r.bank_id, r.id, max(r.version) as version,
+      bool_or(r.is_invalid) filter (where r.is_new) as is_invalid,
+      bool_or(r.is_invalid) filter (where not r.is_new) as was_invalid,
+      -- An invalidation takes it (memories_before_write). Whoever else does changes no version and tells of it.
+      bool_or(r.pin = 'auto') filter (where not r.is_new) and bool_and(r.pin is null and r.is_invalid) filter (where r.is_new)
+        as lost_pin
+    from (
+      select bank_id, id, version, invalidated_at is not null as is_invalid, pin, false as is_new from before_rows
+      union all
+      select bank_id, id, version, invalidated_at is not null, pin, true from after_rows) as r
+    group by r.bank_id, r.id
+    having min(r.version) <> max(r.version)) as c;
+  -- Most updates (a vector stored, a state moved) change no content; they end here.
+  if ids is null then
+    return null;
+  end if;
+  insert into engram.events (bank_id, kind, memory_id, detail)
+    select c.bank_id, told.kind, c.id, told.detail
+    from unnest(banks, ids, versions, kinds, lost_pins) as c(bank_id, id, version, kind, lost_pin)
+    cross join lateral (values
+      (1, c.kind, jsonb_build_object('version', c.version)),
+      (2, 'memory.unpinned', jsonb_build_object('pin', 'auto'))) as told(n, kind, detail)
+    where told.n = 1 or c.lost_pin
+    order by c.id, told.n;
+  perform engram.replan_citing(banks, ids);
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', bank_id) from (select distinct unnest(banks) as bank_id) as changed;
+  end if;
+  return null;
+end $$;
+
+-- Everything that cites these memories rests on a text that is no longer there.
+create function engram.replan_citing(banks text[], ids uuid[]) returns void language plpgsql
+  set plan_cache_mode = force_custom_plan as $$
+begin
+  perform 1 from engram.observations o
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join unnest(banks, ids) as m(bank_id, id) on m.bank_id = s.bank_id and m.id = s.memory_id)
+    order by o.bank_id, o.id for no key update of o;
+  update engram.observations o set needs_replan_at = least(o.needs_replan_at, now())
+    where (o.bank_id, o.id) in (
+      select s.bank_id, s.observation_id from engram.observation_sources s
+      join unnest(banks, ids) as m(bank_id, id) on m.bank_id = s.bank_id and m.id = s.memory_id);
+end $$;
+
+create or replace function engram.memories_after_delete() returns trigger language plpgsql
+  set plan_cache_mode = force_custom_plan as $$
+declare
+  gone_banks text[];
+  gone_ids uuid[];
+  -- Of banks that are still there.
+  banks text[];
+  ids uuid[];
+begin
+  insert into engram.vector_tombstones (bank_id, target, row_id) select bank_id, 'memories', id from deleted;
+  select array_agg(bank_id), array_agg(id) into gone_banks, gone_ids from deleted;
+  -- With its bank gone everything else is going too, and nobody is left to be told.
+  select array_agg(d.bank_id), array_agg(d.id) into banks, ids
+    from unnest(gone_banks, gone_ids) as d(bank_id, id) join engram.banks b on b.id = d.bank_id;
+  insert into engram.events (bank_id, kind, memory_id)
+    select d.bank_id, 'memory.deleted', d.id from unnest(banks, ids) as d(bank_id, id) order by d.id;
+  perform engram.replan_citing(banks, ids);
+  delete from engram.observation_sources s using unnest(gone_banks, gone_ids) as d(bank_id, id)
+    where s.bank_id = d.bank_id and s.memory_id = d.id;
+  if coalesce(current_setting('engram.writer', true), '') = '' then
+    perform pg_notify('engramd_work', bank_id) from (select distinct unnest(gone_banks) as bank_id) as changed;
+  end if;
+  return null;
+end $$;
+
 -- Backups that were tried, of every host. The files and their manifests are the truth of what can be restored.
 create table engram.backups (
   id uuid primary key,
@@ -201,11 +291,16 @@ create function engram.snapshot_lock(bank text) returns bigint language sql immu
   return hashtextextended('engram.snapshots/' || bank, 0);
 
 -- What is gone is gone from snapshots too, whoever deletes it; what stands in the rows after it waits for no snapshot.
-create function engram.leave_snapshots() returns trigger language plpgsql as $$
+create function engram.leave_snapshots() returns trigger language plpgsql
+  set plan_cache_mode = force_custom_plan as $$
+declare
+  banks text[];
+  ids uuid[];
 begin
+  select array_agg(bank_id), array_agg(id) into banks, ids from deleted;
   perform pg_advisory_xact_lock_shared(lock) from (
-    select distinct engram.snapshot_lock(bank_id) as lock from deleted order by 1) as locks;
-  delete from engram.snapshot_rows r using deleted d
+    select distinct engram.snapshot_lock(bank_id) as lock from unnest(banks) as bank_id order by 1) as locks;
+  delete from engram.snapshot_rows r using unnest(banks, ids) as d(bank_id, id)
     where r.bank_id = d.bank_id and r.target = tg_table_name and r.row_id = d.id;
   return null;
 end $$;
