@@ -1,16 +1,12 @@
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { exportBank } from '../backup/transfer/export-bank.ts';
 import { newestSchema } from '../daemon/open-database.ts';
 import { openDirectSession } from '../db/direct-session.ts';
-import { errorMessage } from '../telemetry/engramd-error.ts';
 import { UsageError } from './cli-errors.ts';
 import { type CommandContext, globalOptions } from './command-context.ts';
 import { withDirectStore } from './direct-store.ts';
 import { bankOption } from './options.ts';
+import { pour, writeWhole } from './write-whole.ts';
 
 export function addExport(program: Command, context: CommandContext): void {
   program
@@ -48,7 +44,7 @@ Examples:
               terminal.progress(`${done} rows written`);
             },
           });
-          if (toFile) await writeFileWhole(file, lines);
+          if (toFile) await writeWhole(file, lines);
           else await pour(lines, process.stdout);
           return total;
         } finally {
@@ -58,46 +54,4 @@ Examples:
       if (globals.json) terminal.json({ bank: options.bank, file, rows });
       else if (toFile) terminal.out(`${rows} rows of bank ${options.bank} written to ${file}`);
     });
-}
-
-/** Beside its name and then renamed: what has the name is whole. Nobody else may read it. */
-async function writeFileWhole(path: string, lines: AsyncIterable<string>): Promise<void> {
-  const part = `${path}.part`;
-  try {
-    const handle = await open(part, 'w', 0o600);
-    try {
-      const stream = createWriteStream(part, { fd: handle.fd, autoClose: false });
-      await pour(lines, stream);
-      stream.end();
-      await once(stream, 'finish');
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(part, path);
-  } catch (thrown) {
-    await rm(part, { force: true }).catch(() => undefined);
-    if (thrown instanceof Error && 'syscall' in thrown) {
-      throw new UsageError(`${path} cannot be written: ${errorMessage(thrown)}`, { cause: thrown });
-    }
-    throw thrown;
-  }
-}
-
-/** As fast as the reader takes it. */
-async function pour(lines: AsyncIterable<string>, to: Writable): Promise<void> {
-  let failure: Error | undefined;
-  const onError = (error: Error) => {
-    failure = error;
-  };
-  to.on('error', onError);
-  try {
-    for await (const line of lines) {
-      if (failure) throw failure;
-      if (!to.write(`${line}\n`)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
-    }
-    if (failure) throw failure;
-  } finally {
-    to.off('error', onError);
-  }
 }

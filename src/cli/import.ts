@@ -18,7 +18,7 @@ export function addImport(program: Command, context: CommandContext): void {
     .command('import <file>')
     .summary('read a bank that `engramd export` wrote')
     .description(
-      'Writes a bank from its export, all of it or nothing; from stdin with -. The same file again adds nothing. What was forgotten here does not come back.',
+      'Writes a bank from its export, all of it or nothing; from stdin with -. Only into a bank that is new or empty: one that stands is compared, and the same file again adds nothing. What was forgotten here does not come back.',
     )
     .option('--bank <bank>', 'name of the bank here; default: the one it had')
     .addHelpText(

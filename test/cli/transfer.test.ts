@@ -1,4 +1,16 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -42,6 +54,43 @@ it('moves a bank through a file that nobody else may read, whole or not at all',
   expect(JSON.parse(first.stdout)).toMatchObject({ bankId: 'mine', added: { memories: 4, observations: 5 } });
   expect((await imports(file)).stdout).toMatch(/^bank mine has all \d+ rows already\n$/);
   expect((await imports(file, '--bank', 'copy')).stdout).toMatch(/^bank copy: .*4 memories/);
+});
+
+it('writes a file of its own where one was left, or a link to one put', async () => {
+  const file = join(folder, 'own.jsonl');
+  const other = join(folder, 'others.txt');
+  writeFileSync(other, 'of others');
+  writeFileSync(`${file}.part`, 'left');
+  chmodSync(`${file}.part`, 0o666);
+  await exports(file, '--bank', 'mine');
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  symlinkSync(other, `${file}.part`);
+  await exports(file, '--bank', 'mine');
+  expect(readFileSync(other, 'utf8')).toBe('of others');
+  expect(lstatSync(file).isFile()).toBe(true);
+});
+
+it('writes to where a link points, and into a pipe', async () => {
+  const link = join(folder, 'link.jsonl');
+  symlinkSync('pointed-at.jsonl', link);
+  await exports(link, '--bank', 'mine');
+  await exports(link, '--bank', 'mine');
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  const written = readFileSync(join(folder, 'pointed-at.jsonl'), 'utf8');
+  expect(written).toContain('"sha256"');
+
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const [read, out] = await Promise.all([readFile(pipe, 'utf8'), exports(pipe, '--bank', 'mine')]);
+  expect(out).toMatchObject({ exitCode: 0, error: undefined });
+  expect(read.split('\n').slice(1)).toEqual(
+    written
+      .split('\n')
+      .slice(1)
+      .with(-2, read.split('\n').at(-2) ?? ''),
+  );
+  expect(lstatSync(pipe).isFIFO()).toBe(true);
+  expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
 });
 
 it('erases again what was forgotten here and came back with a whole bank', async () => {
