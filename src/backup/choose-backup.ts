@@ -21,31 +21,37 @@ export function chooseToVerify(backups: readonly StoredBackup[], { store, direct
  * another store, where there is but one that it can be.
  *
  * @param backups newest first
+ * @param into.store null: there is none yet
  * @throws BackupNotFoundError with the names to choose from
  */
 export function chooseToRestore(
   backups: readonly StoredBackup[],
-  { store, directory, isEmpty }: ChoosingStore & { readonly isEmpty: boolean },
+  into: { readonly store: string | null; readonly isEmpty: boolean; readonly directory: string },
 ): StoredBackup {
+  const { store, isEmpty, directory } = into;
+  assertSomeVerified(backups, directory);
   const verified = backups.filter(({ standing }) => standing === 'verified');
   const own = verified.find((backup) => backup.store === store);
   if (own) return own;
-  const newestOfEach = [...new Set(verified.map((backup) => backup.store))].flatMap(
-    (one) => verified.find((backup) => backup.store === one) ?? [],
+  const newestOfEach = verified.filter(
+    (backup, index) => verified.findIndex((other) => other.store === backup.store) === index,
   );
   const [only, ...others] = newestOfEach;
   if (isEmpty && only && others.length === 0) return only;
-  if (backups.some((backup) => backup.store === store)) throw new BackupNotFoundError(nothingVerified(directory));
-  if (!only)
-    throw new BackupNotFoundError(backups.length === 0 ? nothingOf([], directory) : nothingVerified(directory));
   const names = newestOfEach.map(({ name }) => name).join(', ');
   throw new BackupNotFoundError(
-    `${nothingOf(backups, directory)}. Name the one to restore; the newest of each: ${names}`,
+    `no backup in ${directory} (ENGRAMD_BACKUP_DIR) that was verified is of this database. Name the one to restore; the newest of each other database: ${names}`,
   );
 }
 
-function nothingVerified(directory: string): string {
-  return `no backup in ${directory} was ever restored and compared: \`engramd backup verify\` does it, or name the one to restore`;
+/** @throws BackupNotFoundError */
+export function assertSomeVerified(backups: readonly StoredBackup[], directory: string): void {
+  if (backups.some(({ standing }) => standing === 'verified')) return;
+  throw new BackupNotFoundError(
+    backups.length === 0
+      ? nothingOf(backups, directory)
+      : `no backup in ${directory} was ever restored and compared: \`engramd backup verify\` does it, or name the one to restore`,
+  );
 }
 
 function nothingOf(backups: readonly StoredBackup[], directory: string): string {

@@ -10,16 +10,10 @@ import {
   noteBackupVerified,
   noteBackupWritten,
 } from '../store/backup-rows.ts';
-import { isSameDatabase, readStoreIdentity, type StoreIdentity } from '../store/store-origin.ts';
+import { readStoreId, readStoreIdentity, type StoreIdentity } from '../store/store-origin.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import {
-  BackupBusyError,
-  BackupDamagedError,
-  BackupElsewhereError,
-  BackupStorageError,
-  BackupUnverifiedError,
-} from './backup-errors.ts';
+import { BackupBusyError, BackupDamagedError, BackupStorageError, BackupUnverifiedError } from './backup-errors.ts';
 import { type BackupFiles, guardFiles, nodeFiles } from './backup-files.ts';
 import { type BackupPlace, markVerified, removeLeftovers } from './backup-folder.ts';
 import type { BackupOutcome, Backups, OnProgress, StoredBackup, VerifyBackup } from './backup-store.ts';
@@ -27,6 +21,7 @@ import { chooseToVerify } from './choose-backup.ts';
 import { type Dump, type OpenDump, openDump as openDumpHere } from './dump.ts';
 import { openDumpThread } from './dump-thread.ts';
 import { noteDamage } from './note-damage.ts';
+import { assertSame } from './one-database.ts';
 import { pruneBackups } from './prune-backups.ts';
 import { backupsToPrune, spoiledToPrune } from './retention.ts';
 import { findBackup, listBackups, readManifest } from './stored-backups.ts';
@@ -90,12 +85,8 @@ export function createBackups(deps: BackupsDeps): Backups {
 
   /** Of the one database that both connections lead to. @throws BackupElsewhereError */
   async function placeOf(locked: StoreIdentity): Promise<BackupPlace> {
-    const own = await readStoreIdentity(db);
-    if (own.store !== null && isSameDatabase(own, locked)) return { directory, store: own.store };
-    throw new BackupElsewhereError(
-      'DATABASE_DIRECT_URL leads to another database than DATABASE_URL, and a backup of that would be none of this one: ' +
-        'let both name the same database, the direct one past the pooler',
-    );
+    assertSame(await readStoreIdentity(db), locked);
+    return { directory, store: await readStoreId(db) };
   }
 
   /** @throws what the verification throws; damage and differences are also noted beside the files */

@@ -2,9 +2,11 @@ import { hostname } from 'node:os';
 import { dirname, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { v7 as uuidV7 } from 'uuid';
-import { BackupDamagedError, BackupNotFoundError, RestoreRefusedError } from '../backup/backup-errors.ts';
+import { BackupDamagedError, RestoreRefusedError } from '../backup/backup-errors.ts';
+import { assertSomeVerified, chooseToRestore } from '../backup/choose-backup.ts';
 import { readErasures, syncErasures } from '../backup/erasure-log.ts';
 import type { Manifest } from '../backup/manifest.ts';
+import { assertOneDatabase } from '../backup/one-database.ts';
 import { type RestoreReport, restoreStore } from '../backup/restore-store.ts';
 import { findBackup, listBackups, readManifest } from '../backup/stored-backups.ts';
 import type { Config } from '../config/schema.ts';
@@ -18,6 +20,7 @@ import { emptyQueues } from '../queue/empty-queues.ts';
 import { placeJobs } from '../queue/place-jobs.ts';
 import { hasErasures } from '../store/erasures-due.ts';
 import { finishInstance, insertInstance } from '../store/instances.ts';
+import { isEmptyStore, readStoreIdentity } from '../store/store-origin.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
@@ -91,7 +94,7 @@ interface Restored {
 async function carryOut(wanted: Wanted): Promise<Restored> {
   const { context, config, log, signal } = wanted;
   const { clock } = context;
-  const source = await findSource(config.backupDir, wanted.name);
+  const named = await findNamed(config.backupDir, wanted.name);
   const releasers = createReleasers({ log, clock });
   const metrics = createMetrics();
   try {
@@ -105,6 +108,7 @@ async function carryOut(wanted: Wanted): Promise<Restored> {
       releasers,
       extraServerSettings: wanted.extraServerSettings,
     }).catch(sayStopItFirst);
+    const source = named ?? (await newestOf(db, config.backupDir));
     const report = await replaceStore(wanted, source, { db, connectionString });
     return { ...source, report, erasedAgain: await makeReady(wanted, { db, metrics, epoch: report.epoch }) };
   } finally {
@@ -118,26 +122,27 @@ interface Source {
   readonly manifest: Manifest;
 }
 
-async function findSource(backupDir: string, name: string | null): Promise<Source> {
-  if (name?.includes(sep)) {
+/** Null: none is named, and which it is depends on the database. @throws where there is none that it could be */
+async function findNamed(backupDir: string, name: string | null): Promise<Source | null> {
+  if (name === null) {
+    assertSomeVerified(await listBackups(backupDir), backupDir);
+    return null;
+  }
+  if (name.includes(sep)) {
     const folder = resolve(name);
     return { folder, manifest: await readManifest(folder) };
   }
-  const found = name === null ? await newestVerified(backupDir) : await findBackup(backupDir, name);
+  const found = await findBackup(backupDir, name);
   const folder = resolve(backupDir, found.name);
   if (found.standing === 'damaged') throw new BackupDamagedError(found.problem ?? `the backup ${folder} is damaged`);
   return { folder, manifest: await readManifest(folder) };
 }
 
-async function newestVerified(backupDir: string) {
-  const backups = await listBackups(backupDir);
-  const newest = backups.find(({ standing }) => standing === 'verified');
-  if (newest) return newest;
-  throw new BackupNotFoundError(
-    backups.length === 0
-      ? `there is no backup in ${backupDir} (ENGRAMD_BACKUP_DIR)`
-      : `no backup in ${backupDir} was ever restored and compared: \`engramd backup verify\` does it, or name the one to restore`,
-  );
+async function newestOf(db: Database, backupDir: string): Promise<Source> {
+  const { store } = await readStoreIdentity(db);
+  const into = { store, isEmpty: store === null || (await isEmptyStore(db)), directory: backupDir };
+  const folder = resolve(backupDir, chooseToRestore(await listBackups(backupDir), into).name);
+  return { folder, manifest: await readManifest(folder) };
 }
 
 /** With the database to itself. From its return on, anybody who starts on the store makes it ready. */
@@ -147,6 +152,7 @@ async function replaceStore(
   { db, connectionString }: Pick<OpenDatabase, 'db' | 'connectionString'>,
 ): Promise<RestoreReport> {
   const { context, config, log, signal } = wanted;
+  if (config.databaseDirectUrl) await assertOneDatabase(db, config.databaseDirectUrl);
   await noteErasures(db, config.backupDir, log);
   const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
   const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);

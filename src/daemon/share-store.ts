@@ -1,8 +1,10 @@
+import { assertSame } from '../backup/one-database.ts';
 import type { Database } from '../db/database.ts';
 import { openDirectSession } from '../db/direct-session.ts';
 import { explainDatabaseError, RestoreUnderWayError, type StoreReplacedError, sqlState } from '../db/errors.ts';
 import { isStoreHeld, tryShareStore } from '../db/store-lock.ts';
 import { readStoreEpoch } from '../store/store-epoch.ts';
+import { readStoreIdentity } from '../store/store-origin.ts';
 import type { Releasers } from './releasers.ts';
 import { stopBoundsMs } from './stop-bounds.ts';
 
@@ -19,7 +21,8 @@ export interface ShareStoreOptions {
  * the connection that listens shares the store. A command has no such connection; its transactions each look for
  * themselves.
  *
- * @throws RestoreUnderWayError, DatabaseUnreachableError, DatabaseRefusedError
+ * @throws RestoreUnderWayError, BackupElsewhereError where pool and direct connection lead to two databases,
+ *   DatabaseUnreachableError, DatabaseRefusedError
  */
 export async function shareStore(options: ShareStoreOptions): Promise<{ handOver(): Promise<void> }> {
   const { mode, db, connectionString, releasers } = options;
@@ -35,6 +38,7 @@ export async function shareStore(options: ShareStoreOptions): Promise<{ handOver
   };
   releasers.add('share of the store', stopBoundsMs.listener, handOver);
   if (!(await tryShareStore(session))) throw new RestoreUnderWayError();
+  assertSame(await readStoreIdentity(db), await readStoreIdentity(session));
   return { handOver };
 }
 

@@ -50,6 +50,15 @@ export async function readStoreId(db: Queryable): Promise<string> {
   return row.id;
 }
 
+/** Whether nobody has remembered anything there yet. */
+export async function isEmptyStore(db: Queryable): Promise<boolean> {
+  // The first rows of two tables.
+  const { rows } = await db.query<{ isEmpty: boolean }>(
+    'select not exists (select from engram.banks) and not exists (select from engram.memories) as "isEmpty"',
+  );
+  return rows[0]?.isEmpty === true;
+}
+
 export async function readStoreOrigin(db: Queryable): Promise<StoreOrigin> {
   // Two looks into the catalog. Everybody may ask a cluster for its id where nobody has forbidden it, and a statement that
   // names a function that may not be called fails, whatever it would do with it.
