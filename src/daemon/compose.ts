@@ -21,6 +21,7 @@ import type { WantedModel } from '../models/embeddings/model-id.ts';
 import { priceOf, readPrices } from '../models/prices.ts';
 import { createWorkQueue } from '../queue/work-queue.ts';
 import { createSignificanceEngine } from '../significance/create-engine.ts';
+import { keepPinCaps } from '../significance/pin-caps.ts';
 import type { Scorer } from '../significance/scorer.ts';
 import type { PinnedModel } from '../store/embedding-models.ts';
 import { buryInstances, finishInstance, insertInstance } from '../store/instances.ts';
@@ -266,16 +267,8 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     switchLoop.start();
     releasers.add('switch of embeddings', stopBoundsMs.switchLoop, () => switchLoop?.stop() ?? Promise.resolve());
   }
-  const significance = createSignificanceEngine({
-    db,
-    scorer: options.scorer ?? models.scorer,
-    pinCap: config.pinCap,
-    instanceId,
-    log,
-    metrics,
-    racepoints,
-    random,
-  });
+  const pins = { db, pinCap: config.pinCap, instanceId, metrics, racepoints };
+  const significance = createSignificanceEngine({ ...pins, scorer: options.scorer ?? models.scorer, log, random });
   const queue = createWorkQueue({
     db,
     engine,
@@ -329,6 +322,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       heartbeat,
       switchLoop,
       followers,
+      keepPinCaps: (signal) => keepPinCaps(pins, signal),
       probe,
       refreshStatus: () => status.fresh(),
       watchdog: () => watchdog,

@@ -57,7 +57,7 @@ type Options = DaemonResources &
     | 'metrics'
     | 'racepoints'
   > &
-  Pick<SleepDeps, 'startNeighbourWorker' | 'newId'> & { readonly releasers: Releasers };
+  Pick<SleepDeps, 'keepPinCaps' | 'startNeighbourWorker' | 'newId'> & { readonly releasers: Releasers };
 
 export interface OpenedDaemonLife extends OpenedLife {
   /** The queue as requests see it. */

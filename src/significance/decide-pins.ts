@@ -11,6 +11,8 @@ export interface PinCandidate {
   readonly pin: 'manual' | 'auto' | null;
   /** Null where there is no pin. */
   readonly pinnedAtUs: number | null;
+  /** A person took its pin away: only another text, or a person, pins it again. */
+  readonly isUnpinned: boolean;
 }
 
 export interface PinDecision {
@@ -52,7 +54,9 @@ export function decidePins(
     }
   };
 
-  const fresh = scored.filter(({ memory, significance }) => significance >= pinnedFrom && memory.pin === null);
+  const fresh = scored.filter(
+    ({ memory, significance }) => significance >= pinnedFrom && memory.pin === null && !memory.isUnpinned,
+  );
   for (const { memory } of fresh.toSorted((a, b) => byAge(a.memory, b.memory))) {
     pinned.push(memory.id);
     autos = [...autos, memory].toSorted(byAge);

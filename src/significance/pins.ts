@@ -66,7 +66,8 @@ async function pinIn(tx: Tx, deps: PinDeps, { bankId, memoryId }: PinRequest): P
 }
 
 /**
- * Takes away a pin, whoever set it, also of a memory that was invalidated. It stays away until the memory is edited.
+ * Takes away a pin, whoever set it, also of a memory that was invalidated. No score brings it back until the text is
+ * another.
  *
  * @returns null where there is no such memory
  */

@@ -4,9 +4,9 @@ import type { Queryable } from '../db/database.ts';
 export interface ScoreCounts {
   /** Those that rest included. */
   readonly unscored: number;
-  /** Age of the oldest of them, since its last edit; 0 where there is none. */
+  /** How long the first of them has been waiting in this store, its rests included; 0 where there is none. */
   readonly oldestUnscoredSeconds: number;
-  /** Given up; `jobs retry` brings them back. */
+  /** Given up; `jobs retry` brings them back. Without those of invalidated memories, whose scores nobody waits for. */
   readonly parked: number;
   readonly manualPins: number;
   readonly autoPins: number;
@@ -19,16 +19,19 @@ export async function countScores(db: Queryable, pinCap: number): Promise<ScoreC
   const { rows } = await db.query<ScoreCounts>(
     `select u.n as unscored,
        greatest(0, coalesce(extract(epoch from statement_timestamp() - u.oldest), 0))::float8 as "oldestUnscoredSeconds",
-       (select count(*) from engram.memories where score_parked is not null) as parked,
+       (select count(*) from engram.memories where score_parked is not null and invalidated_at is null) as parked,
        p.manual as "manualPins", p.auto as "autoPins", p.over_cap as "overCap"
      from (
-       select count(*) as n, min(coalesce(edited_at, created_at)) as oldest from engram.memories
+       -- A restore brings back how long it had waited then, and the time since.
+       select count(*) as n, greatest(min(score_due_at), (select restored_at from engram.store)) as oldest
+       from engram.memories
        where scored_version is distinct from version and score_parked is null and invalidated_at is null) as u
      cross join (
        select coalesce(sum(manual), 0)::int as manual, coalesce(sum(auto), 0)::int as auto,
-         coalesce(sum(greatest(manual + auto - $1, 0)), 0)::int as over_cap
+         coalesce(sum(greatest(valid - $1, 0)), 0)::int as over_cap
        from (
-         select count(*) filter (where pin = 'manual')::int as manual, count(*) filter (where pin = 'auto')::int as auto
+         select count(*) filter (where pin = 'manual')::int as manual, count(*) filter (where pin = 'auto')::int as auto,
+           count(*) filter (where invalidated_at is null)::int as valid
          from engram.memories where pin is not null group by bank_id) as by_bank) as p`,
     [pinCap],
   );

@@ -113,6 +113,8 @@ export interface LockedForScore {
   readonly pin: 'manual' | 'auto' | null;
   readonly createdAtUs: number;
   readonly pinnedAtUs: number | null;
+  /** A person took its pin away, and its text is the same still. */
+  readonly isUnpinned: boolean;
   /** Since it was due for its score. */
   readonly waitedSeconds: number;
 }
@@ -131,7 +133,7 @@ export async function lockWithPins(
     `select id, version, scored_version as "scoredVersion", score_attempts as attempts,
        invalidated_at is null as "isValid", pin,
        (extract(epoch from created_at) * 1000000)::bigint as "createdAtUs",
-       (extract(epoch from pinned_at) * 1000000)::bigint as "pinnedAtUs",
+       (extract(epoch from pinned_at) * 1000000)::bigint as "pinnedAtUs", unpinned_at is not null as "isUnpinned",
        greatest(extract(epoch from now() - score_next_at), 0)::float8 as "waitedSeconds"
      from engram.memories
      where bank_id = $1 and (id = any($2::uuid[]) or pin is not null)

@@ -5,7 +5,8 @@ import { decideEvictions, decidePins, type PinCandidate } from '../../src/signif
 let made = 0;
 function memory(createdAtUs: number, pin: PinCandidate['pin'] = null, pinnedAtUs = createdAtUs): PinCandidate {
   made += 1;
-  return { id: `m${String(made).padStart(6, '0')}`, createdAtUs, pin, pinnedAtUs: pin === null ? null : pinnedAtUs };
+  const id = `m${String(made).padStart(6, '0')}`;
+  return { id, createdAtUs, pin, pinnedAtUs: pin === null ? null : pinnedAtUs, isUnpinned: false };
 }
 
 const scoring = (significance: 0 | 1 | 2 | 3, ...memories: readonly PinCandidate[]) =>
@@ -77,6 +78,11 @@ test('what matters less than before loses its automatic pin, and the place is fr
   });
 });
 
+test('a pin that a person took away is not set again, and takes no place', () => {
+  const [old, refused] = [memory(1, 'auto'), { ...memory(2), isUnpinned: true }];
+  expect(decidePins([old], scoring(3, refused), 1)).toEqual({ pinned: [], lost: [], evicted: [] });
+});
+
 test('what keeps its 3 in a new version keeps its pin, and is not pinned again', () => {
   const edited = memory(1, 'auto');
   expect(decidePins([edited], scoring(3, edited), 1)).toEqual({ pinned: [], lost: [], evicted: [] });
@@ -104,6 +110,7 @@ test('whatever is pinned and scored: over the cap only by manual pins and the ne
           ...row,
           id: `m${String(index).padStart(3, '0')}`,
           pinnedAtUs: row.pin === null ? null : row.pinnedAtUs,
+          isUnpinned: false,
         },
       }));
       const pins = memories.map((entry) => entry.memory).filter(({ pin }) => pin !== null);

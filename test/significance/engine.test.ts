@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ModelUnavailableError } from '../../src/models/provider-errors.ts';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import type { ScoreAnswer } from '../../src/significance/scorer.ts';
+import { countScores } from '../../src/store/score-counts.ts';
 import { createSignificanceBench, type SignificanceBench, scored, scoreInText } from './significance-bench.ts';
 
 let bench: SignificanceBench;
@@ -103,6 +104,43 @@ test('never retried a failed score: it comes back after a rest, and after five a
   await bench.db.query(`update engram.memories set text = '2: somebody knows' where id = $1`, [memory]);
   await bench.score();
   expect(await bench.memories()).toMatchObject([{ significance: 2, isScored: true, attempts: 0, parked: null }]);
+});
+
+test('never scored what came back: given up, invalidated, brought back, it is tried afresh; meanwhile nobody is asked for it', async () => {
+  const [memory = ''] = await bench.remember('2: nobody knows');
+  await bench.db.query(
+    `update engram.memories set score_parked = 'a score of 7', score_attempts = 5, score_next_at = now() + interval '1 day',
+       score_due_at = now() - interval '3 days' where id = $1`,
+    [memory],
+  );
+  const counts = () => countScores(bench.db, 3);
+  const given = (await counts()).parked;
+  await bench.db.query('update engram.memories set invalidated_at = now() where id = $1', [memory]);
+  expect((await counts()).parked).toBe(given - 1);
+  await bench.db.query('update engram.memories set invalidated_at = null where id = $1', [memory]);
+  expect(await bench.memories()).toMatchObject([{ parked: null, attempts: 0 }]);
+  expect((await counts()).oldestUnscoredSeconds).toBeLessThan(3600);
+  expect(await bench.score()).toEqual({ scored: 1, remaining: 0 });
+});
+
+test('how long a score waits is counted here: not before an import or a restore, over all rests, and from an edit on', async () => {
+  const [memory = ''] = await bench.remember('1: old');
+  const oldest = async () => Math.round((await countScores(bench.db, 3)).oldestUnscoredSeconds / 3600);
+  const set = (what: string) => bench.db.query(`update engram.memories set ${what} where id = $1`, [memory]);
+  await set(`created_at = now() - interval '100 days', score_next_at = now() + interval '1 day'`);
+  expect(await oldest()).toBe(0);
+  await set(`score_due_at = now() - interval '7 hours'`);
+  expect(await oldest()).toBe(7);
+  await bench.db.query(`update engram.store set restored_at = now() - interval '2 hours'`);
+  expect(await oldest()).toBe(2);
+  await bench.db.query('update engram.store set restored_at = null');
+  // What a person asks for again begins again.
+  await set(`score_parked = 'no'`);
+  await set('score_parked = null');
+  expect(await oldest()).toBe(0);
+  await set(`score_due_at = now() - interval '7 hours'`);
+  await set(`text = '1: new'`);
+  expect(await oldest()).toBe(0);
 });
 
 test('a failure of the provider counts against no memory', async () => {

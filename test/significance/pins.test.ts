@@ -1,6 +1,7 @@
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
+import { keepPinCaps } from '../../src/significance/pin-caps.ts';
 import { MemoryInvalidatedError, pinMemory } from '../../src/significance/pins.ts';
 import { somebodyWaitsForALock } from '../consolidation/lock-waits.ts';
 import { createSignificanceBench, type SignificanceBench } from './significance-bench.ts';
@@ -16,6 +17,7 @@ const edit = (id: string, text: string) =>
   bench.db.query('update engram.memories set text = $2 where id = $1', [id, text]);
 const invalidate = (id: string) =>
   bench.db.query('update engram.memories set invalidated_at = now() where id = $1', [id]);
+const never = new AbortController().signal;
 const bringBack = (id: string) =>
   bench.db.query('update engram.memories set invalidated_at = null where id = $1', [id]);
 
@@ -142,6 +144,85 @@ test('pin and unpin: twice is once, and an unpinned one does not come back by it
     ['memory.pinned', 'manual'],
     ['memory.unpinned', 'manual'],
   ]);
+});
+
+test('undid an unpin without an edit: brought back after an invalidation, or unpinned before the first score, it stays away', async () => {
+  const [memory = '', early = ''] = await bench.remember('3: a', '3: b');
+  await bench.pin(early);
+  await bench.unpin(early);
+  await bench.scoreAll();
+  expect(await bench.pins()).toEqual([memory]);
+  await bench.unpin(memory);
+  await invalidate(memory);
+  await bringBack(memory);
+  await bench.db.query(`update engram.memories set tags = '{new}' where id = $1`, [memory]);
+  await bench.scoreAll();
+  expect(await bench.memories()).toMatchObject([
+    { significance: 3, isScored: true, pin: null },
+    { significance: 3, isScored: true, pin: null },
+  ]);
+  // Another text is another matter, and so is another word of the person.
+  await edit(memory, '3: a, and more');
+  await bench.pin(early);
+  await bench.scoreAll();
+  expect([await bench.pins('auto'), await bench.pins('manual')]).toEqual([[memory], [early]]);
+  const refused = 'select from engram.memories where bank_id = $1 and unpinned_at is not null';
+  expect(await bench.rows(refused, [bench.bankId])).toEqual([]);
+});
+
+test('a lowered cap is kept in every bank without a score, by the oldest automatic pins and under the lock of the bank', async () => {
+  await bench.db.query('delete from engram.banks');
+  await bench.freshBank();
+  const [a = '', b = '', c = ''] = await bench.remember('3: a', '3: b', '3: c');
+  const [mine = ''] = await bench.remember('1: mine');
+  await bench.scoreAll();
+  const first = bench.bankId;
+  await bench.freshBank();
+  const others = await bench.remember('3: d', '3: e');
+  const [invalid = ''] = await bench.remember('1: gone');
+  await bench.pin(invalid);
+  await bench.scoreAll();
+  await invalidate(invalid);
+  const before = await bench.events();
+
+  // Somebody pins by hand meanwhile.
+  const hold = bench.races.hold('pin:before-commit');
+  const pinning = pinMemory(bench.deps, { bankId: first, memoryId: mine });
+  await hold.reached;
+  const lowered = await bench.beside({ pinCap: 2 });
+  const kept = keepPinCaps(lowered, never);
+  await somebodyWaitsForALock(bench);
+  hold.release();
+  await pinning;
+  expect(await kept).toBe(1);
+  expect(await keepPinCaps(lowered, never)).toBe(0);
+  const { rows } = await bench.db.query(
+    `select kind, memory_id as id, detail from engram.events where bank_id = $1 and kind = 'memory.evicted' order by id`,
+    [first],
+  );
+  expect(rows).toEqual([
+    { kind: 'memory.evicted', id: a, detail: { for: mine } },
+    { kind: 'memory.evicted', id: b, detail: {} },
+  ]);
+  const pinned = await bench.rows('select id, pin from engram.memories where bank_id = $1 and pin is not null', [
+    first,
+  ]);
+  expect(pinned).toEqual(
+    expect.arrayContaining([
+      { id: c, pin: 'auto' },
+      { id: mine, pin: 'manual' },
+    ]),
+  );
+  // A bank under its cap is left alone; what is not to be believed takes no place.
+  expect(await bench.pins()).toEqual(others);
+  expect(await bench.events()).toEqual(before);
+});
+
+test('caps wait where the sleep is interrupted', async () => {
+  await bench.remember('3: a', '3: b');
+  await bench.scoreAll();
+  expect(await keepPinCaps(await bench.beside({ pinCap: 1 }), AbortSignal.abort())).toBe(0);
+  expect(await bench.pins()).toHaveLength(2);
 });
 
 test('nobody pins what is not there or not to be believed; what is pinned and invalid can be unpinned', async () => {

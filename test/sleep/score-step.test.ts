@@ -13,6 +13,8 @@ import { stepContext } from './step-context.ts';
 
 let database: TestDatabase;
 let rig: ReturnType<typeof open>;
+/** Pins beyond the cap of their bank. */
+let overCap = 0;
 beforeAll(async () => {
   database = await createTestDatabase({ poolMax: 2 });
   rig = open();
@@ -24,6 +26,7 @@ beforeEach(async () => {
   await database.db.query('delete from engram.events');
   rig.scorer.acts(async () => undefined);
   rig.scorer.rests(null);
+  overCap = 0;
 });
 afterAll(async () => {
   await rig.queue.stop();
@@ -37,7 +40,7 @@ function open() {
   /** Looks ten times as often. */
   const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 10, signal) };
   const databaseNow = async () => (await readServerFacts(db)).now;
-  return { scorer, queue, step: createScoreStep({ db, queue, clock, databaseNow }) };
+  return { scorer, queue, step: createScoreStep({ db, queue, clock, databaseNow, keepPinCaps: async () => overCap }) };
 }
 
 async function addUnscored(bankId: string, count: number): Promise<void> {
@@ -73,6 +76,11 @@ describe('the step', () => {
     await addMemories(database.db, 'b', { count: 3, ageSeconds: 60 });
     expect(await rig.step.run(stepContext())).toEqual({ kind: 'done' });
     expect(await jobRows(database.db)).toEqual([]);
+  });
+
+  test('keeps the caps of pins also where nothing waits for its score, and says what it let go', async () => {
+    overCap = 3;
+    expect(await rig.step.run(stepContext())).toEqual({ kind: 'done', note: '3 pins over the cap let go' });
   });
 
   test('a wrong key: it is done, not failed, and says why', async () => {

@@ -18,6 +18,8 @@ export interface SleepStepsDeps {
   readonly queue: DrainPort;
   readonly engine: Pick<ConsolidationEngine, 'findContradictions' | 'sweepDuplicates'>;
   readonly neighbours: NeighbourLists;
+  /** See the score step. */
+  readonly keepPinCaps: (signal: AbortSignal) => Promise<number>;
   readonly clock: Clock;
   readonly log: Log;
   readonly newId: () => string;

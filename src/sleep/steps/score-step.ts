@@ -7,6 +7,8 @@ import { WorkOff, type WorkOffDeps } from '../work-off.ts';
 
 interface ScoreDeps extends WorkOffDeps {
   readonly db: Database;
+  /** Lets automatic pins beyond the cap of their bank go; resolves with how many. */
+  readonly keepPinCaps: (signal: AbortSignal) => Promise<number>;
 }
 
 /** Since when the step is at it, by the database's clock, over all its interruptions. */
@@ -14,7 +16,8 @@ const checkpointSchema = z.object({ since: z.iso.datetime() });
 
 /**
  * Scores what is left, over all banks, by the jobs of the queue: a bank is in one pair of hands, so that nothing is asked
- * twice. Where the scorer cannot be asked, the rest waits for another night or for the morning.
+ * twice. Where the scorer cannot be asked, the rest waits for another night or for the morning. Caps of pins are kept in
+ * every bank, also where nothing was to be scored.
  */
 export function createScoreStep(deps: ScoreDeps): SleepStep {
   return {
@@ -30,9 +33,12 @@ export function createScoreStep(deps: ScoreDeps): SleepStep {
       } as const;
       const end = await new WorkOff(deps, plan, context).run();
       if (end.kind === 'deferred') return end;
+      const released = await deps.keepPinCaps(context.signal);
+      if (context.signal.aborted) return { kind: 'deferred' };
       const { scored, pinned } = await scoresSince(deps.db, new Date(since));
       const parts = [
         ...(scored > 0 ? [`${scored} scored${pinned > 0 ? `, ${pinned} pinned` : ''}`] : []),
+        ...(released > 0 ? [`${released === 1 ? '1 pin' : `${released} pins`} over the cap let go`] : []),
         ...rest(end.kind === 'out_of_time', end.left),
       ];
       return parts.length === 0 ? { kind: 'done' } : { kind: 'done', note: parts.join('; ') };
