@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { banksWithWork, dueWorkOf, unparkMemories } from '../../src/store/due-work.ts';
+import { banksWithWork, dueWorkOf, unparkMemories, unparkScores } from '../../src/store/due-work.ts';
 import { pruneAttempts, pruneIdempotencyKeys } from '../../src/store/prune.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addBank, addMemories } from './queue-rig.ts';
@@ -166,6 +166,32 @@ describe('parked memories', () => {
     expect(await unparkMemories(database.db, 'a', b)).toEqual(new Map());
     expect(await unparkMemories(database.db, 'b', [randomUUID()])).toEqual(new Map());
     expect(await unparkMemories(database.db, null, b)).toEqual(new Map([['b', 1]]));
+  });
+
+  test('of a whole bank come back by and by, in transactions of a few thousand, each with its events', async () => {
+    await addBank(database.db, 'a');
+    await addBank(database.db, 'b');
+    await database.db.query(
+      `insert into engram.memories (bank_id, id, text, state, score_parked)
+       select bank, gen_random_uuid(), 'x', 'parked', 'too_long' from unnest(array['a', 'b']) as bank, generate_series(1, 2100)`,
+    );
+    const each = new Map([
+      ['a', 2100],
+      ['b', 2100],
+    ]);
+    const transactions = async () => {
+      const { rows } = await database.db.query<{ of_rows: number; of_events: number }>(
+        `select count(distinct m.change_xid)::int as of_rows, count(distinct e.change_xid)::int as of_events
+         from engram.memories m left join engram.events e on e.memory_id = m.id and e.kind = 'memory.unparked'
+           and e.change_xid = m.change_xid`,
+      );
+      return rows[0];
+    };
+    expect(await unparkMemories(database.db, null, null)).toEqual(each);
+    expect(await transactions()).toEqual({ of_rows: 4, of_events: 4 });
+    expect(await unparkScores(database.db, null, null)).toEqual(each);
+    expect(await transactions()).toEqual({ of_rows: 4, of_events: 0 });
+    expect(await unparkScores(database.db, null, null)).toEqual(new Map());
   });
 });
 

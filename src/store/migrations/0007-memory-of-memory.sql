@@ -140,9 +140,8 @@ begin
 end $$;
 
 -- What a statement changed is gathered first, without a join: a plan lives as long as its session, and one that was made
--- for a row would compare each of 100,000 with each. What is looked up by it is planned for as many as there are.
-create or replace function engram.memories_after_update() returns trigger language plpgsql
-  set plan_cache_mode = force_custom_plan as $$
+-- for a row would compare each of 100,000 with each.
+create or replace function engram.memories_after_update() returns trigger language plpgsql as $$
 declare
   banks text[];
   ids uuid[];
@@ -189,10 +188,17 @@ begin
   return null;
 end $$;
 
+-- For a function that looks up as many rows, is planned at each call and sets enable_nestloop for itself: few are found by
+-- an index, many by going once over all there are, whatever a planner believes that has no statistics yet.
+create function engram.plan_for(row_count integer) returns void language sql as $$
+  select set_config('enable_nestloop', case when row_count > 100 then 'off' else 'on' end, true)
+$$;
+
 -- Everything that cites these memories rests on a text that is no longer there.
 create function engram.replan_citing(banks text[], ids uuid[]) returns void language plpgsql
-  set plan_cache_mode = force_custom_plan as $$
+  set plan_cache_mode = force_custom_plan set enable_nestloop = on as $$
 begin
+  perform engram.plan_for(cardinality(ids));
   perform 1 from engram.observations o
     where (o.bank_id, o.id) in (
       select s.bank_id, s.observation_id from engram.observation_sources s
@@ -205,7 +211,7 @@ begin
 end $$;
 
 create or replace function engram.memories_after_delete() returns trigger language plpgsql
-  set plan_cache_mode = force_custom_plan as $$
+  set plan_cache_mode = force_custom_plan set enable_nestloop = on as $$
 declare
   gone_banks text[];
   gone_ids uuid[];
@@ -215,6 +221,7 @@ declare
 begin
   insert into engram.vector_tombstones (bank_id, target, row_id) select bank_id, 'memories', id from deleted;
   select array_agg(bank_id), array_agg(id) into gone_banks, gone_ids from deleted;
+  perform engram.plan_for(cardinality(gone_ids));
   -- With its bank gone everything else is going too, and nobody is left to be told.
   select array_agg(d.bank_id), array_agg(d.id) into banks, ids
     from unnest(gone_banks, gone_ids) as d(bank_id, id) join engram.banks b on b.id = d.bank_id;
@@ -292,12 +299,13 @@ create function engram.snapshot_lock(bank text) returns bigint language sql immu
 
 -- What is gone is gone from snapshots too, whoever deletes it; what stands in the rows after it waits for no snapshot.
 create function engram.leave_snapshots() returns trigger language plpgsql
-  set plan_cache_mode = force_custom_plan as $$
+  set plan_cache_mode = force_custom_plan set enable_nestloop = on as $$
 declare
   banks text[];
   ids uuid[];
 begin
   select array_agg(bank_id), array_agg(id) into banks, ids from deleted;
+  perform engram.plan_for(cardinality(ids));
   perform pg_advisory_xact_lock_shared(lock) from (
     select distinct engram.snapshot_lock(bank_id) as lock from unnest(banks) as bank_id order by 1) as locks;
   delete from engram.snapshot_rows r using unnest(banks, ids) as d(bank_id, id)
