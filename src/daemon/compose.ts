@@ -200,7 +200,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   await insertInstance(db, { id: instanceId, role: mode, host: hostname(), pid: process.pid, version });
   releasers.add('instance row', stopBoundsMs.instanceRow, () => finishInstance(db, instanceId, ending.reason));
   signal?.throwIfAborted();
-  const onForgotten = await openErasures({
+  const { onForgotten, keeper } = await openErasures({
     mode,
     db,
     backupDir: config.backupDir,
@@ -209,8 +209,10 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     log,
     racepoints,
     newId: uuidV7,
+    hint: (bankId) => queue.hint(bankId),
     signal,
   });
+  if (keeper) releasers.add('erasures', stopBoundsMs.erasures, () => keeper.stop());
 
   function checkEmbedded(): void {
     if (!embedded || embedded.isRunning() || condition === 'stopping') return;
@@ -281,7 +283,10 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     metrics,
     racepoints,
     instanceId,
-    maintenance: [{ name: 'vector tombstones', run: pruneVectorTombstones }],
+    maintenance: [
+      { name: 'vector tombstones', run: pruneVectorTombstones },
+      ...(keeper ? [{ name: 'erasures', run: () => keeper.catchUp() }] : []),
+    ],
     onSchemaNewer: (error) => options.onFatal?.(error),
   });
   if (mode === 'daemon' || options.hasWorkers === true) {
@@ -307,7 +312,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   let opened: OpenedDaemonLife | undefined;
   let backups: BackupsForStatus | undefined;
   let followers: TimelineFollowers | undefined;
-  if (mode === 'daemon' && switchLoop) {
+  if (mode === 'daemon' && switchLoop && keeper) {
     followers = createTimelineFollowers({ db, clock, log });
     const resources = { config, db, connectionString: directUrl, instanceId, clock, log, metrics, racepoints };
     const due = openChores({ ...resources, newId: uuidV7 });
@@ -321,6 +326,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
       embedder,
       heartbeat,
       switchLoop,
+      erasures: keeper,
       followers,
       keepPinCaps: (signal) => keepPinCaps(pins, signal),
       probe,
@@ -353,6 +359,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
     vectors,
     embedder,
     decider,
+    significance,
     engine,
     queue: opened?.requestQueue ?? queue,
     curation,

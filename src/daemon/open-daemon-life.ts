@@ -9,6 +9,7 @@ import { lastExitOn, parkInstance, unparkInstance } from '../store/instances.ts'
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { RuntimeProbe } from '../telemetry/runtime-probe.ts';
 import type { InheritedSockets } from './control/inherited-sockets.ts';
+import type { ErasureKeeper } from './erasure-keeper.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { hibernationMode } from './life/hibernation-mode.ts';
 import { type OpenedLife, type OpenLifeOptions, openLife } from './life/open-life.ts';
@@ -30,6 +31,7 @@ export interface DaemonResources {
   readonly embedder: Embedder;
   readonly heartbeat: Heartbeat;
   readonly switchLoop: SwitchLoop;
+  readonly erasures: ErasureKeeper;
   readonly followers: TimelineFollowers;
   readonly probe: RuntimeProbe;
   /** Reads the store for status once more. */
@@ -97,6 +99,8 @@ export async function openDaemonLife(options: Options): Promise<OpenedDaemonLife
     cycle: sleep.cycle,
     parts: (leadership) => partsOf(options, { leadership, stopBuilds: sleep.stop, requestsFirst: first.wait }),
     mode: kind,
+    onHeard: (channel, payload) => options.erasures.heard(channel, payload),
+    onMissed: () => options.erasures.missed(),
     onTick: (nextMs) => watchdog()?.ticked(nextMs),
     needsOperator: () => watchdog()?.view().needsOperator ?? null,
     lastExit: await lastExitOn(db, hostname()),
@@ -126,6 +130,7 @@ function partsOf(
       restore: async () => switchLoop.start(),
     },
     { name: 'followers of timelines', release: () => followers.rest(), restore: async () => followers.resume() },
+    resources.erasures.part,
     { name: 'queue', release: () => queue.stop(), restore: () => queue.start({ handsOut: false }) },
     // On the way back all that tells others of this process comes before the queue: it may wait for long, and a row that is
     // parked holds no job.

@@ -1,7 +1,7 @@
 /** How long each step of a stop may take. They follow one another, so their sum is the deadline of the whole. */
 export const stopBoundsMs = {
   watchdog: 500,
-  daemonFile: 500,
+  daemonFile: 300,
   control: 600,
   http: 2700,
   life: 3000,
@@ -10,6 +10,7 @@ export const stopBoundsMs = {
   queue: 7500,
   switchLoop: 500,
   heartbeat: 500,
+  erasures: 200,
   instanceRow: 1000,
   models: 1000,
   pool: 1000,

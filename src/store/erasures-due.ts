@@ -92,3 +92,8 @@ export async function findErasure(db: Queryable, bankId: string, memoryId: strin
   );
   return rows[0];
 }
+
+/** Says to whoever listens that something was erased: by which process, in which bank, which memory. */
+export async function notifyOfErasure(db: Queryable, notice: readonly [string, string, string]): Promise<void> {
+  await db.query("select pg_notify('engramd_erased', $1)", [JSON.stringify(notice)]);
+}

@@ -71,7 +71,7 @@ async function forget(memoryId: string): Promise<void> {
   const instanceId = uuid();
   await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
   const deps = { db, instanceId, clock: systemClock, racepoints: bench.races, newId: () => uuid() };
-  const onForgotten = await openErasures({ ...deps, mode: 'daemon', backupDir, log: silentLog });
+  const { onForgotten } = await openErasures({ ...deps, mode: 'daemon', backupDir, log: silentLog });
   const { signal } = new AbortController();
   const hint = async () => undefined;
   await forgetMemory({ ...deps, hint, onForgotten }, { bankId: bench.bankId, memoryId, signal });

@@ -14,6 +14,10 @@ export interface OpenLifeOptions extends Omit<LifeDeps, 'thresholds' | 'quietHou
   readonly connectionString: string;
   /** See ListenerDeps. */
   readonly admit: NonNullable<ListenerDeps['admit']>;
+  /** Told of every notification, of life and of others, parked or not. */
+  readonly onHeard: (channel: string, payload: string) => void;
+  /** Some may have come, and were said to nobody. */
+  readonly onMissed: () => void;
   readonly random: () => number;
   readonly probe: RuntimeProbe;
   /** Hibernation as it is carried out. */
@@ -49,9 +53,15 @@ export async function openLife(options: OpenLifeOptions): Promise<OpenedLife> {
   const listener = startListener({
     connectionString: options.connectionString,
     applicationName: 'engramd listen',
-    channels: ['engramd_work', 'engramd_life'],
-    onNotify: (channel, payload) => life.heard(channel, payload),
-    onReconnect: () => life.reconnected(),
+    channels: ['engramd_work', 'engramd_life', 'engramd_erased'],
+    onNotify(channel, payload) {
+      options.onHeard(channel, payload);
+      if (channel !== 'engramd_erased') life.heard(channel, payload);
+    },
+    onReconnect() {
+      options.onMissed();
+      life.reconnected();
+    },
     admit: options.admit,
     onRefused: options.onFatal,
     log,

@@ -1,0 +1,165 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { v7 as uuid } from 'uuid';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { erasureLogFile, readErasures } from '../../src/backup/erasure-log.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { type Composition, compose } from '../../src/daemon/compose.ts';
+import { createErasureKeeper, type ErasureKeeper } from '../../src/daemon/erasure-keeper.ts';
+import { notifyOfWork } from '../../src/store/due-work.ts';
+import { addErasuresDue } from '../../src/store/erasures-due.ts';
+import { insertInstance } from '../../src/store/instances.ts';
+import { systemClock } from '../../src/telemetry/clock.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
+import { createWorkbench, type Workbench } from '../consolidation/workbench.ts';
+import { placesOf } from '../curation/curation-bench.ts';
+import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
+
+/* What a daemon does about erasures that do not come through itself, from its start to its end. */
+
+let bench: Workbench;
+let scratch: string;
+let running: Composition[];
+beforeEach(async () => {
+  bench = await createWorkbench();
+  scratch = createScratchFolder();
+  running = [];
+});
+afterEach(async () => {
+  await Promise.all(running.map((composition) => composition.stop('test over')));
+  await bench.close();
+  removeScratchFolder(scratch);
+});
+
+const backupsOf = (host: string) => join(scratch, host, 'backups');
+const logged = async (host: string) => (await readErasures(backupsOf(host))).erasures.map(({ memoryId }) => memoryId);
+const due = (memoryId: string) =>
+  addErasuresDue(bench.database.db, [{ bankId: bench.bankId, memoryId, erasedAt: new Date() }]);
+
+async function start(host: string): Promise<Composition> {
+  const { config } = loadConfig({
+    env: {
+      DATABASE_URL: bench.database.connectionString,
+      ENGRAMD_DATA_DIR: join(scratch, host),
+      ENGRAMD_HTTP_PORT: '0',
+    },
+  });
+  const { embedder, decider } = bench;
+  const composition = await compose({ config, mode: 'daemon', log: silentLog, clock: systemClock, embedder, decider });
+  running.push(composition);
+  await expect
+    .poll(() =>
+      bench.rows(
+        "select from pg_stat_activity where datname = current_database() and application_name = 'engramd listen'",
+      ),
+    )
+    .toHaveLength(running.length);
+  return composition;
+}
+
+describe('a daemon that runs', () => {
+  test('erases what an import brought back and died over, as soon as it hears of its rows', async () => {
+    const [parrot = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks tea');
+    await bench.consolidate();
+    await start('here');
+    await due(parrot);
+    await notifyOfWork(bench.database.db, bench.bankId);
+    await expect.poll(() => placesOf(bench, 'zanzibar'), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => bench.rows('select from engram.erasures_due')).toEqual([]);
+    await expect.poll(() => logged('here')).toEqual([parrot]);
+  });
+
+  test('has in its log what was forgotten through another one, and each has it once', async () => {
+    const [parrot = ''] = await bench.remember('Ana keeps a zanzibar parrot');
+    await start('here');
+    const there = await start('there');
+    const url = `/v1/banks/${bench.bankId}/memories/${parrot}`;
+    expect((await there.app.inject({ method: 'DELETE', url })).statusCode).toBeLessThan(300);
+    expect(await logged('there')).toEqual([parrot]);
+    await expect.poll(() => logged('here'), { timeout: 10_000 }).toEqual([parrot]);
+    // It hears itself too, no later than the other one did: what it makes of that is over at its stop.
+    await there.stop('test');
+    expect(
+      readFileSync(join(backupsOf('there'), erasureLogFile), 'utf8')
+        .trim()
+        .split('\n'),
+    ).toHaveLength(1);
+  });
+});
+
+describe('the keeper of erasures', () => {
+  let keeper: ErasureKeeper;
+  beforeEach(async () => {
+    const { db } = bench.database;
+    const instanceId = uuid();
+    await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
+    keeper = createErasureKeeper({
+      db,
+      instanceId,
+      backupDir: backupsOf('here'),
+      clock: systemClock,
+      log: silentLog,
+      racepoints: bench.races,
+      newId: () => uuid(),
+    });
+  });
+  afterEach(() => keeper.stop());
+
+  const erase = async (memoryId: string) => {
+    await bench.rows('insert into engram.erasures (bank_id, memory_id) values ($1, $2)', [bench.bankId, memoryId]);
+    return JSON.stringify(['another process', bench.bankId, memoryId]);
+  };
+
+  test('asks nothing while it rests, whatever it hears, and catches up on its way up', async () => {
+    const [parrot = ''] = await bench.remember('Ana keeps a zanzibar parrot');
+    const other = uuid();
+    await keeper.part.release();
+    await due(parrot);
+    const asked = () => bench.races.visits('forget:planned');
+    keeper.heard('engramd_work', bench.bankId);
+    keeper.heard('engramd_erased', await erase(other));
+    keeper.missed();
+    await keeper.part.release();
+    expect([asked(), await logged('here')]).toEqual([0, []]);
+    await keeper.part.restore?.();
+    await expect.poll(() => logged('here')).toEqual(expect.arrayContaining([other, parrot]));
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+
+  test('notes what it hears by its name, and nothing of what is not there or says nothing', async () => {
+    const [one, two] = [uuid(), uuid()];
+    await erase(two);
+    keeper.heard('engramd_erased', 'hello');
+    keeper.heard('engramd_erased', JSON.stringify(['another process', bench.bankId, uuid()]));
+    keeper.heard('engramd_erased', await erase(one));
+    await keeper.part.release();
+    expect(await logged('here')).toEqual([one]);
+  });
+
+  test('does it once more for whoever asks while it is at it, and throws what keeps it from it', async () => {
+    const [parrot = '', tea = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks tea');
+    await due(parrot);
+    const hold = bench.races.hold('forget:before-commit');
+    const first = keeper.catchUp();
+    await hold.reached;
+    await due(tea);
+    const second = keeper.catchUp();
+    hold.release();
+    await Promise.all([first, second]);
+    expect(await bench.rows('select from engram.memories')).toEqual([]);
+    expect(await logged('here')).toEqual(expect.arrayContaining([parrot, tea]));
+
+    writeFileSync(join(scratch, 'there'), '');
+    const elsewhere = createErasureKeeper({
+      db: bench.database.db,
+      instanceId: uuid(),
+      backupDir: backupsOf('there'),
+      clock: systemClock,
+      log: silentLog,
+      racepoints: bench.races,
+      newId: () => uuid(),
+    });
+    await expect(elsewhere.catchUp()).rejects.toMatchObject({ code: 'BACKUP_STORAGE' });
+    await elsewhere.stop();
+  });
+});
