@@ -38,7 +38,7 @@ export async function shareStore(options: ShareStoreOptions): Promise<{ handOver
   };
   releasers.add('share of the store', stopBoundsMs.listener, handOver);
   if (!(await tryShareStore(session))) throw new RestoreUnderWayError();
-  assertSame(await readStoreIdentity(db), await readStoreIdentity(session));
+  assertSame(await readStoreIdentity(db).catch(explain), await readStoreIdentity(session).catch(explain));
   return { handOver };
 }
 
