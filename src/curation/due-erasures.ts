@@ -47,7 +47,9 @@ async function forgetAgain(deps: DueErasuresDeps, bankId: string, memoryId: stri
   const signal = deps.signal ?? new AbortController().signal;
   for (let failures = 1; ; failures += 1) {
     try {
-      return (await forget({ ...deps, hint: deps.hint ?? nobody }, { bankId, memoryId, signal })) !== null;
+      return (
+        (await forget({ ...deps, hint: deps.hint ?? nobody }, { bankId, memoryId, signal, evenIfGone: true })) !== null
+      );
     } catch (thrown) {
       const passes = thrown instanceof EmbeddingModelMovedError || thrown instanceof CurationContendedError;
       if (!passes || failures >= tries) throw thrown;

@@ -94,10 +94,16 @@ export function fingerprintOf(lineage: Lineage): string {
 /** The times of an observation without those that the memory gave it. */
 export function boundsWithout(
   image: ObservationImage,
-  memory: { readonly occurredStart: Date | null; readonly occurredEnd: Date | null; readonly mentionedAt: Date | null },
+  /** Null: nobody knows them any more. */
+  memory: {
+    readonly occurredStart: Date | null;
+    readonly occurredEnd: Date | null;
+    readonly mentionedAt: Date | null;
+  } | null,
   sources: readonly LineageSource[],
 ): Pick<ObservationImage, 'validFrom' | 'occurredStart' | 'occurredEnd'> {
-  const isDated = [memory.occurredStart, memory.occurredEnd, memory.mentionedAt].some((time) => time !== null);
+  const isDated =
+    memory === null || [memory.occurredStart, memory.occurredEnd, memory.mentionedAt].some((time) => time !== null);
   if (!isDated) return image;
   const left = sources.map((source) => ({
     id: source.memoryId,

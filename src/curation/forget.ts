@@ -15,7 +15,7 @@ import {
 } from '../store/erasure.ts';
 import { lockSetsBeside, scrubByproducts, scrubHistory } from '../store/erasure-scrub.ts';
 import { insertErasure } from '../store/erasures.ts';
-import { lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
+import { historyHolds, lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
 import { markWriter } from '../store/memories.ts';
 import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
 import { updateObservations } from '../store/observations.ts';
@@ -56,20 +56,26 @@ const rounds = 10;
  * Erases a memory and every text made from it, at once and without any model. What is computed is computed with no
  * transaction open, from a reading that is compared with another one under the locks; if anything moved, it starts over.
  *
- * @returns null where there is no such memory
+ * @returns null where there is no such memory, nor a word of it in the history that is asked for
  * @throws CurationContendedError; EmbeddingModelMovedError for the seconds in which the vectors of another model are being
  *   put in place. Nothing is erased then.
  */
 export async function forget(
   deps: ForgetDeps,
-  request: { readonly bankId: string; readonly memoryId: string; readonly signal: AbortSignal },
+  request: {
+    readonly bankId: string;
+    readonly memoryId: string;
+    readonly signal: AbortSignal;
+    /** Its words may stand in a history that came without it. Default: what is not there is erased. */
+    readonly evenIfGone?: boolean;
+  },
 ): Promise<ForgetReport | null> {
   const { bankId, memoryId } = request;
   for (let round = 0; round < rounds; round += 1) {
     request.signal.throwIfAborted();
     const [memory] = await loadMemories(deps.db, bankId, [memoryId]);
-    if (!memory) return null;
-    const plan = await makePlan(deps, bankId, memory);
+    if (!memory && request.evenIfGone !== true) return null;
+    const plan = await makePlan(deps, bankId, memory ?? { ...gone, id: memoryId });
     await deps.racepoints.reach('forget:planned', { memoryId });
     const report = await deps.db.tx({ label: 'forget' }, (tx) => carryOut(tx, deps, bankId, plan));
     if (report === 'moved') continue;
@@ -80,16 +86,26 @@ export async function forget(
   throw new CurationContendedError(`what stands on memory ${memoryId} keeps changing; try again`);
 }
 
+type Erasable = Pick<MemoryRow, 'id' | 'tags' | 'occurredStart' | 'occurredEnd' | 'mentionedAt'> & {
+  /** Null: the memory itself is not there. */
+  readonly version: number | null;
+};
+
+const gone = { tags: [], version: null, occurredStart: null, occurredEnd: null, mentionedAt: null } as const;
+
 interface ErasurePlan {
-  readonly memory: MemoryRow;
+  readonly memory: Erasable;
   readonly lineage: Lineage;
   readonly fates: ReadonlyMap<string, Fate>;
   /** The model of the vectors in it; none before the first text was embedded. */
   readonly modelId: string;
 }
 
-async function readLineage(db: Queryable, bankId: string, memoryId: string): Promise<Lineage> {
-  const observationIds = await lineageOf(db, bankId, memoryId);
+async function readLineage(db: Queryable, bankId: string, memory: Erasable): Promise<Lineage> {
+  const memoryId = memory.id;
+  // Of what is gone and was erased before, what was written again since is not to be written once more.
+  const isThere = memory.version !== null || (await historyHolds(db, bankId, memoryId));
+  const observationIds = isThere ? await lineageOf(db, bankId, memoryId) : [];
   const observations = await loadLineage(db, bankId, observationIds);
   const beside = await memoriesBeside(db, bankId, { memoryId, observationIds });
   const known = new Set(observationIds);
@@ -102,9 +118,9 @@ async function readLineage(db: Queryable, bankId: string, memoryId: string): Pro
   };
 }
 
-async function makePlan(deps: ForgetDeps, bankId: string, memory: MemoryRow): Promise<ErasurePlan> {
+async function makePlan(deps: ForgetDeps, bankId: string, memory: Erasable): Promise<ErasurePlan> {
   const model = await activeEmbeddingModel(deps.db);
-  const lineage = await readLineage(deps.db, bankId, memory.id);
+  const lineage = await readLineage(deps.db, bankId, memory);
   const fates = new Map(lineage.observations.map((row) => [row.id, fateOf(row, memory.id, model)]));
   return { memory, lineage, fates, modelId: model?.id ?? '' };
 }
@@ -132,33 +148,32 @@ async function carryOut(
     members,
     sources: [...new Set(sources)].filter((id) => id !== memory.id && !members.includes(id)),
   });
-  if (!locked) return null;
   const rows = await lockObservationsForErasure(tx, bankId, [
     ...lineage.observations.map((row) => row.id),
     ...lineage.pointerIds,
   ]);
-  const now = await readLineage(tx, bankId, memory.id);
-  if (locked.version !== memory.version || fingerprintOf(now) !== fingerprintOf(lineage)) return 'moved';
+  const now = await readLineage(tx, bankId, memory);
+  if ((locked?.version ?? null) !== memory.version || fingerprintOf(now) !== fingerprintOf(lineage)) return 'moved';
 
   const erased = { memoryId: memory.id, observationIds: lineage.observationIds, explainedIds: lineage.explainedIds };
   const setIds = await lockSetsBeside(tx, bankId, erased);
   const at = deps.clock.now().toISOString();
-  const gone = new Map(
+  const deleted = new Map(
     [...rows].flatMap(([id, row]) => (fates.get(id)?.kind === 'delete' ? [[id, row.image] as const] : [])),
   );
   const rewritten: string[] = [];
   const changed: { tags: readonly string[]; image: ObservationImage; embedding: Float32Array | null }[] = [];
   for (const [id, row] of rows) {
-    if (gone.has(id)) continue;
+    if (deleted.has(id)) continue;
     const fate = fates.get(id);
-    const moved = repointed(row.image, gone, at);
+    const moved = repointed(row.image, deleted, at);
     if (fate?.kind !== 'write') {
       if (moved !== row.image) changed.push({ tags: row.tags, image: moved, embedding: null });
       continue;
     }
     const image: ObservationImage = {
       ...moved,
-      ...boundsWithout(moved, memory, fate.sources),
+      ...boundsWithout(moved, memory.version === null ? null : memory, fate.sources),
       text: fate.text,
       version: row.image.version + 1,
       // Whoever decides may say it better; until then nobody is shown it.
@@ -168,7 +183,7 @@ async function carryOut(
     changed.push({ tags: row.tags, image, embedding: fate.embedding });
   }
 
-  const changeSetId = await recordForgetting(tx, deps, bankId, { rewritten, deleted: [...gone.keys()] });
+  const changeSetId = await recordForgetting(tx, deps, bankId, { rewritten, deleted: [...deleted.keys()] });
   for (const [key, tags] of scopes) {
     const epoch = epochs.get(key);
     if (epoch === undefined) continue;
@@ -182,7 +197,7 @@ async function carryOut(
     });
     await advanceScope(tx, bankId, tags, epoch + 1);
   }
-  await deleteObservations(tx, bankId, [...gone.keys()]);
+  await deleteObservations(tx, bankId, [...deleted.keys()]);
   await deleteLinksTo(tx, bankId, memory.id);
   await reopenMemories(tx, bankId, [...lineage.proposedIds, ...orphanIds]);
   const { ops, conflicted } = await scrubHistory(tx, bankId, erased, [
@@ -190,16 +205,17 @@ async function carryOut(
     ...(changeSetId === null ? [] : [changeSetId]),
   ]);
   await scrubByproducts(tx, bankId, erased);
+  if (memory.version === null && lineage.observationIds.length === 0) return null;
   await deleteMemory(tx, bankId, memory.id);
   await insertErasure(tx, bankId, erased);
   const none = { memoryId: null, observationId: null, changeSetId, detail: {} };
   await insertEvents(tx, bankId, [
     { ...none, kind: 'memory.forgotten', memoryId: memory.id },
     ...rewritten.map((id) => ({ ...none, kind: 'observation.revised', observationId: id })),
-    ...[...gone.keys()].map((id) => ({ ...none, kind: 'observation.erased', observationId: id })),
+    ...[...deleted.keys()].map((id) => ({ ...none, kind: 'observation.erased', observationId: id })),
   ]);
   await deps.racepoints.reach('forget:before-commit', { memoryId: memory.id });
-  return { memoryId: memory.id, rewritten, deleted: [...gone.keys()], scrubbedOps: ops, conflicted };
+  return { memoryId: memory.id, rewritten, deleted: [...deleted.keys()], scrubbedOps: ops, conflicted };
 }
 
 /**

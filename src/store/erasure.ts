@@ -42,9 +42,9 @@ export async function lockForErasure(
      where bank_id = $1 and id = $2 for update`,
     [bankId, memoryId],
   );
+  await lockMemories(tx, bankId, { members: ids.members.filter(after), sources: ids.sources.filter(after) });
   const [row] = rows;
   if (!row) return undefined;
-  await lockMemories(tx, bankId, { members: ids.members.filter(after), sources: ids.sources.filter(after) });
   return { id: row.id, version: row.version, state: row.state, isValid: row.is_valid };
 }
 

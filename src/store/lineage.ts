@@ -47,6 +47,17 @@ export async function lineageOf(db: Queryable, bankId: string, memoryId: string)
   return rows.map((row) => row.id);
 }
 
+/** Whether an entry of the history that rests on a memory still has its texts. */
+export async function historyHolds(db: Queryable, bankId: string, memoryId: string): Promise<boolean> {
+  // Index change_ops_memories (gin).
+  const { rowCount } = await db.query(
+    `select 1 from engram.change_ops
+     where bank_id = $1 and memory_ids @> array[$2::uuid] and erased_at is null limit 1`,
+    [bankId, memoryId],
+  );
+  return rowCount > 0;
+}
+
 /** The observations with their evidence over the root and all that is folded into it, by id; those gone are left out. */
 export async function loadLineage(
   db: Queryable,

@@ -303,6 +303,26 @@ describe('what was forgotten here', () => {
     const { rows } = await here.db.query('select bank_id, memory_id from engram.erasures_due');
     expect(rows).toEqual([{ bank_id: 'old', memory_id: consolidated }]);
   });
+
+  it('is taken out of a history that came without the memory', async () => {
+    const { consolidated, live } = await createVictim(here.db, 'mine');
+    await here.db.query(`update engram.change_ops set before = jsonb_set(before, '{target,text}', '"Zebulon"')`);
+    await here.db.query("update engram.observations set text = 'Zebulon' where id = $1", [live]);
+    await here.db.query('delete from engram.memories where id = $1', [consolidated]);
+    const lines = await exported(here, 'mine');
+    await here.db.query("delete from engram.banks where id = 'mine'");
+    await here.db.query("insert into engram.erasures (bank_id, memory_id) values ('mine', $1)", [consolidated]);
+    await imported(here, lines);
+    expect(await tablesWith(here, 'zebulon')).toEqual(['change_ops', 'observations']);
+    const deps = await hands(here);
+    expect(await carryOutDueErasures(deps)).toBe(1);
+    expect(await tablesWith(here, 'zebulon')).toEqual([]);
+    const { rowCount } = await here.db.query('select from engram.erasures_due');
+    expect(rowCount).toBe(0);
+    // Once more, as after a death in between: nothing is left to do.
+    await here.db.query("insert into engram.erasures_due values ('mine', $1, now())", [consolidated]);
+    expect(await carryOutDueErasures(deps)).toBe(0);
+  });
 });
 
 describe('a bad file', () => {
