@@ -8,6 +8,7 @@ import type { ActivityPort } from '../lifecycle/life-view.ts';
 import type { Embedder, EmbeddingModel } from '../models/embedder.ts';
 import type { WantedModel } from '../models/embeddings/model-id.ts';
 import type { WorkQueue } from '../queue/work-queue.ts';
+import type { SignificanceEngine } from '../significance/significance.ts';
 import type { DayLimits } from '../store/budget-ledger.ts';
 import type { VectorIndex } from '../store/vectors/vector-index.ts';
 import type { Clock } from '../telemetry/clock.ts';
@@ -63,6 +64,7 @@ export interface AppDeps {
   /** Guarded, and of the pinned model. */
   readonly embedder: Embedder;
   readonly decider: Pick<Decider, 'readyAt'>;
+  readonly significance: Pick<SignificanceEngine, 'readyAt'>;
   readonly engine: Pick<ConsolidationEngine, 'dryRun'>;
   readonly queue: ApiQueue;
   readonly curation: Curation;

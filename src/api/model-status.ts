@@ -28,6 +28,10 @@ export const modelStatusSchema = {
   waits_until: time.nullable().meta({
     description: 'Decisions wait until then, for a model that is out of order or for the budget; null: they do not.',
   }),
+  scores_wait_until: time.nullable().meta({
+    description:
+      "Scores wait until then, for their model or because they stop at half of the day's budget; null: they do not.",
+  }),
   budget: z
     .strictObject({
       day: z.string(),
@@ -50,7 +54,7 @@ const isIn = (one: Endpoint) => (other: Endpoint) => one.endpoint === other.endp
 const dollarsPerNano = 1e-9;
 
 /** What `status` says of models and money. */
-export async function presentModelStatus({ db, clock, settings, embedder, decider }: AppDeps) {
+export async function presentModelStatus({ db, clock, settings, embedder, decider, significance }: AppDeps) {
   const embeddingModel = parseEndpointModelId(embedder.model.id)?.model;
   // What is no longer in use stays on record for a while and is nobody's trouble.
   const health = (await readModelHealth(db)).filter(
@@ -76,6 +80,7 @@ export async function presentModelStatus({ db, clock, settings, embedder, decide
       })),
     ],
     waits_until: (await decider.readyAt())?.toISOString() ?? null,
+    scores_wait_until: (await significance.readyAt())?.toISOString() ?? null,
     budget: {
       day: budget.day,
       resets_at: budget.resetsAt.toISOString(),

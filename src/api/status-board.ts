@@ -29,6 +29,7 @@ const nothingRead: Facts = {
   facts_at: null,
   models: [],
   waits_until: null,
+  scores_wait_until: null,
   budget: null,
   banks: 0,
   memories: { pending: 0, consolidated: 0, proposed: 0, held: 0, parked: 0 },

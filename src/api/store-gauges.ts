@@ -14,7 +14,10 @@ const waitMs = 1000;
  * nobody, and are true while parked, too.
  */
 export function createStoreGauges(
-  deps: Pick<AppDeps, 'db' | 'queue' | 'backups' | 'settings' | 'metrics' | 'clock' | 'log'>,
+  deps: Pick<
+    AppDeps,
+    'db' | 'decider' | 'significance' | 'queue' | 'backups' | 'settings' | 'metrics' | 'clock' | 'log'
+  >,
 ) {
   const { db, metrics, clock, log } = deps;
   let readAtMs = Number.NEGATIVE_INFINITY;
@@ -33,6 +36,8 @@ export function createStoreGauges(
       metrics.pins.set({ pin: 'manual' }, scores.manualPins);
       metrics.pins.set({ pin: 'auto' }, scores.autoPins);
       metrics.pinsOverCap.set(scores.overCap);
+      metrics.workResting.set({ work: 'memories' }, (await deps.decider.readyAt()) === null ? 0 : 1);
+      metrics.workResting.set({ work: 'scores' }, (await deps.significance.readyAt()) === null ? 0 : 1);
       await deps.queue.snapshot().then((jobs) => metrics.deadLetters.set(jobs.deadLetters));
       await deps.backups?.refresh();
       metrics.dataFreshAtSeconds.set(clock.now().getTime() / 1000);

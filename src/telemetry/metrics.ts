@@ -173,7 +173,12 @@ export function createMetrics() {
     memoriesUnscored: readGauge('memories_unscored', 'Memories that wait for their score, those that rest included.'),
     oldestUnscoredSeconds: readGauge(
       'oldest_unscored_seconds',
-      'Age of the oldest memory that waits for its score, 0 when none does.',
+      'How long the first memory has waited for its score in this store, rests included; 0 when none does.',
+    ),
+    workResting: gauge(
+      'work_resting',
+      '1 while it waits for its model or for money: memories, scores. Scores stop at half of the day.',
+      ['work'],
     ),
     scores: counter('scores_total', 'Memories scored, by what came of it: scored, refused, missed, parked, stale.', [
       'outcome',

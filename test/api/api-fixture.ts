@@ -67,6 +67,7 @@ export async function createApiFixture(
     vectors,
     embedder,
     decider: { readyAt: () => Promise.resolve(null) },
+    significance: { readyAt: () => Promise.resolve(null) },
     engine: { dryRun: async () => ({ memories: 0, ops: [], rejected: [], undecided: [], calls: 0, costUsd: 0 }) },
     queue,
     curation: createCuration({

@@ -33,7 +33,10 @@ test('the store and the pool are shown', async () => {
 });
 
 test('had no depth or latency metric: what waits for its score and for how long, and pins over the cap, are shown', async () => {
-  const scored = await createApiFixture({ settings: { pinCap: 2 } });
+  const scored = await createApiFixture({
+    settings: { pinCap: 2 },
+    significance: { readyAt: async () => new Date('2026-03-05T00:00:00Z') },
+  });
   try {
     for (const bank of ['a', 'b']) {
       await scored.db.query('insert into engram.banks (id) values ($1)', [bank]);
@@ -44,11 +47,11 @@ test('had no depth or latency metric: what waits for its score and for how long,
       );
     }
     await scored.db.query(
-      `insert into engram.memories (bank_id, id, text, created_at, score_next_at, score_parked, edited_at)
-       values ('a', gen_random_uuid(), 'old', now() - interval '1 hour', now() - interval '1 hour', null, null),
-         ('a', gen_random_uuid(), 'rests', now() - interval '1 minute', now() + interval '1 hour', null, null),
-         ('a', gen_random_uuid(), 'edited', now() - interval '1 year', now(), null, now()),
-         ('a', gen_random_uuid(), 'given up', now() - interval '1 day', now(), 'a score of 7', null)`,
+      `insert into engram.memories (bank_id, id, text, created_at, score_next_at, score_due_at, score_parked)
+       values ('a', gen_random_uuid(), 'waits', now(), now() - interval '1 hour', now() - interval '1 hour', null),
+         ('a', gen_random_uuid(), 'rests', now(), now() + interval '1 hour', now() - interval '1 minute', null),
+         ('a', gen_random_uuid(), 'old', now() - interval '1 year', now(), now(), null),
+         ('a', gen_random_uuid(), 'given up', now(), now(), now() - interval '1 day', 'a score of 7')`,
     );
     const { body } = await scored.get('/metrics');
     expect(body).toContain('engramd_memories_unscored 3');
@@ -57,10 +60,14 @@ test('had no depth or latency metric: what waits for its score and for how long,
     expect(body).toContain('engramd_pins{pin="auto"} 0');
     expect(body).toContain('engramd_pins_over_cap 2');
     expect(body).toContain('engramd_score_wait_seconds_bucket');
+    expect(body).toContain('engramd_work_resting{work="scores"} 1');
+    expect(body).toContain('engramd_work_resting{work="memories"} 0');
     expect((await scored.get('/v1/status')).json()).toMatchObject({
       unscored: 3,
       oldest_unscored_seconds: expect.closeTo(3600, -2),
       scores_parked: 1,
+      waits_until: null,
+      scores_wait_until: '2026-03-05T00:00:00.000Z',
       pins: { manual: 6, auto: 0, over_cap: 2 },
       queue: { score: { ready: 0, delayed: 0, active: 0 } },
     });
@@ -81,8 +88,7 @@ test('however many scrape, the store is read at most every 10 s', async () => {
   };
   const clock = { now: () => new Date(), monotonicMs: () => now, sleep: () => new Promise<void>(() => undefined) };
   const queue = { ...fixture.deps.queue, snapshot: async () => noJobs };
-  const { settings } = fixture.deps;
-  const gauges = createStoreGauges({ db, queue, settings, metrics: createMetrics(), clock, log: silentLog });
+  const gauges = createStoreGauges({ ...fixture.deps, db, queue, metrics: createMetrics(), clock, log: silentLog });
   const refresh = () => gauges.refresh({ mayRead: true });
   await Promise.all([refresh(), refresh(), refresh()]);
   now += 9_999;

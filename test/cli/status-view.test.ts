@@ -71,6 +71,14 @@ describe('the table', () => {
       scores: '1,200 to do, the oldest for 2 min, 2 given up: `engramd jobs retry` tries again',
       pins: '1 automatic, 9 by hand, 2 over the cap',
     });
+    expect(rowsOf(status)).not.toHaveProperty('waits');
+    const until = '2026-03-05T00:00:00.000Z';
+    const half = "scores stop at half of the day's budget; they go on at 2026-03-05T00:00:00.000Z";
+    expect(rowsOf({ ...status, scores_wait_until: until })).toMatchObject({ waits: half });
+    expect(rowsOf({ ...status, scores_wait_until: until, unscored: 0 })).not.toHaveProperty('waits');
+    const spent = 'the budget of the day is spent; work goes on at 2026-03-05T00:00:00.000Z';
+    const all = statusRows({ ...status, waits_until: until, scores_wait_until: until }, now, plain);
+    expect(all.filter(([name]) => name === 'waits')).toEqual([['waits', spent]]);
   });
 
   test('shows the steps of a night, what is in quarantine, and what went wrong', () => {

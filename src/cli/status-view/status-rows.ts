@@ -56,12 +56,16 @@ export function modelRows({ models, budget, waits_until }: Status, paint: Paint)
 
 /** What waits for its score, and what is pinned: nothing where there is neither. */
 export function scoreRows(status: Status, paint: Paint): Row[] {
-  const { unscored, oldest_unscored_seconds: oldest, scores_parked: parked, pins } = status;
+  const { unscored, oldest_unscored_seconds: oldest, scores_parked: parked, scores_wait_until: until, pins } = status;
   const rows: Row[] = [];
   const waits =
     unscored === 0 ? [] : [`${unscored.toLocaleString('en-US')} to do, the oldest for ${showSeconds(oldest)}`];
   const givenUp = parked === 0 ? [] : [paint.yellow(`${parked} given up: \`engramd jobs retry\` tries again`)];
   if (waits.length + givenUp.length > 0) rows.push(['scores', [...waits, ...givenUp].join(', ')]);
+  // A model that is out of order, and a day that is spent, have rows of their own.
+  const isForMoney = status.waits_until === null && status.models.every(({ problem }) => problem === null);
+  if (unscored > 0 && until !== null && isForMoney)
+    rows.push(['waits', paint.yellow(`scores stop at half of the day's budget; they go on at ${until}`)]);
   if (pins.manual + pins.auto > 0) {
     const over = pins.over_cap === 0 ? '' : `, ${pins.over_cap} over the cap`;
     rows.push(['pins', `${pins.auto} automatic, ${pins.manual} by hand${over}`]);

@@ -45,6 +45,7 @@ export const statusDocument: StatusDocument = {
   embedding: { model: 'local/use', dimensions: 512, configured: 'local/use', pinned_differs: false },
   models: [],
   waits_until: null,
+  scores_wait_until: null,
   budget: null,
   vectors: 'exact',
   pool: { used: 0, idle: 1, waiting: 0 },
