@@ -150,6 +150,26 @@ describe.skipIf(!server)('PostgreSQL 17 with pgvector', () => {
       expect(await indexes()).toContainEqual({ name, definition: expect.stringContaining('vector(16)'), valid: true });
     });
 
+    it('that a row of another length keeps from being built is left, and searches scan', async () => {
+      const long = { id: 'test/17', dimensions: 17 };
+      await db.query(
+        "insert into engram.embedding_models (id, provider, dimensions, is_active) values ($1, 'fake', $2, false)",
+        [long.id, long.dimensions],
+      );
+      const bank = await addBank(db);
+      const vector = randomVector(seededRandom(7), long.dimensions);
+      const [good] = await addObservations(db, bank, [
+        { vector, model: long.id },
+        { vector: Float32Array.from([1, 2, 3]), model: long.id },
+      ]);
+      const index = createPgvectorIndex({ db, log, scanRule: alwaysWalk });
+      await index.prepare(long);
+      expect((await indexes()).map(({ name }) => name)).not.toContain(indexName('observations', long.id));
+      expect((await indexes()).map(({ name }) => name)).toContain(indexName('memories', long.id));
+      const query = { bankId: bank, target: 'observations' as const, model: long.id, liveOnly: true, vector, limit: 5 };
+      expect((await index.nearest([query]))[0]?.map(({ id }) => id)).toEqual([good]);
+    });
+
     it('holds half-precision numbers above 2,000 dimensions, and ranks by the whole ones', async () => {
       const wide = { id: 'test/wide', dimensions: 2500 };
       await db.query(

@@ -7,6 +7,8 @@ import type { VectorTarget } from './vector-index.ts';
 
 const deadlock = '40P01';
 const insufficientPrivilege = '42501';
+/** Class of states: a value is not what it should be. */
+const dataException = '22';
 
 /**
  * Makes the index of a model's vectors in one table, unless it is there or another process is at it.
@@ -14,6 +16,8 @@ const insufficientPrivilege = '42501';
  * CONCURRENTLY, although that cannot be undone by a rollback: where pgvector came after the rows, building takes
  * minutes, in which a plain CREATE INDEX would stop every write to the table. An attempt that died leaves an index that
  * is kept up to date and never used; it is dropped and built again.
+ *
+ * Where a row keeps it from being built, searches scan, which leaves that row out: nobody is without memory for one row.
  */
 export async function ensureVectorIndex(
   deps: { readonly db: Database; readonly log: Log },
@@ -48,6 +52,14 @@ export async function ensureVectorIndex(
     } catch (thrown) {
       const state = sqlState(thrown);
       if (state === deadlock && attempt < 5) continue;
+      if (state?.startsWith(dataException)) {
+        await dropIndex(db, name);
+        log.warn(
+          { index: name, model: model.id, error: errorMessage(thrown) },
+          `vector searches scan: engram.${target} holds a vector of ${model.id} that cannot be indexed, which none of its own is; look for rows where cardinality(embedding) is not ${model.dimensions}`,
+        );
+        return;
+      }
       if (state !== insufficientPrivilege) throw thrown;
       log.warn(
         { index: name, error: errorMessage(thrown) },
