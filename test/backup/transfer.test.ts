@@ -219,6 +219,21 @@ describe('a bank', () => {
     expect(before.join()).toContain(live);
   });
 
+  it('does not take in what its timeline alone tells, nor a row that went on, and takes itself for what it was', async () => {
+    const { live, pending } = await createVictim(here.db, 'mine');
+    const first = await exported(here, 'mine');
+    await imported(there, first);
+    await here.db.query("insert into engram.events (bank_id, kind, memory_id) values ('mine', 'memory.pinned', $1)", [
+      pending,
+    ]);
+    await expect(imported(there, await exported(here, 'mine'))).rejects.toThrow(/\(memory\.pinned at .*Z\)/);
+    await here.db.query('update engram.observations set version = version + 1 where id = $1', [live]);
+    await expect(imported(there, await exported(here, 'mine'))).rejects.toThrow(
+      new RegExp(`\\(line \\d+, observation ${live}\\)`),
+    );
+    expect((await imported(here, first)).added).toEqual({});
+  });
+
   it('has its changes numbered behind those of the database, in their order, and its snapshots with them', async () => {
     const { changeSetId, snapshotId } = await createVictim(here.db, 'mine');
     await here.db.query("select setval(pg_get_serial_sequence('engram.change_ops', 'applied_no'), 5000)");
