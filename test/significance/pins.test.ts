@@ -115,6 +115,24 @@ test('an invalidated memory holds no place, and comes back without its automatic
   expect(await bench.pins()).toEqual([gone, c, fresh]);
 });
 
+test('an automatic pin that goes with an invalidation is told, and one by hand stays and says nothing', async () => {
+  const [auto = '', mine = '', plain = ''] = await bench.remember('3: a', '1: mine', '1: plain');
+  await bench.pin(mine);
+  await bench.scoreAll();
+  await bench.db.query('update engram.memories set invalidated_at = now() where bank_id = $1', [bench.bankId]);
+  const last = async (id: string) =>
+    bench.rows(
+      `select kind, detail ->> 'pin' as pin from engram.events
+       where bank_id = $1 and memory_id = $2 order by events.id desc limit 2`,
+      [bench.bankId, id],
+    );
+  expect((await last(auto)).toReversed()).toEqual([
+    { kind: 'memory.invalidated', pin: null },
+    { kind: 'memory.unpinned', pin: 'auto' },
+  ]);
+  for (const id of [mine, plain]) expect((await last(id))[0]).toEqual({ kind: 'memory.invalidated', pin: null });
+});
+
 test('a manual pin of an invalidated memory waits for its return and takes no place meanwhile', async () => {
   const [mine = ''] = await bench.remember('1: mine');
   await bench.pin(mine);
