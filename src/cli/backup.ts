@@ -54,7 +54,7 @@ function addList(backup: Command, context: CommandContext): void {
     .command('list')
     .summary('those of this host, newest first')
     .description(
-      'Lists the backups in the backup directory, newest first, with what is wrong with those that are damaged. Reads files only: no database and no daemon.',
+      'Lists the backups in the backup directory, newest first, with what is wrong with those that are damaged, and whose they are where several databases have theirs there. Reads files only: no database and no daemon.',
     )
     .action(async (_options: unknown, command: Command) => {
       const globals = globalOptions(command);
@@ -125,13 +125,15 @@ function printOutcome({ terminal, clock }: CommandContext, outcome: BackupOutcom
 }
 
 function printList({ terminal, clock }: CommandContext, backups: readonly StoredBackup[]): void {
-  const head = ['name', 'taken', 'rows', 'size', 'state'].map((name) => terminal.dim(name));
+  const areOfSeveral = new Set(backups.map(({ store }) => store)).size > 1;
+  const head = ['name', 'taken', 'rows', 'size', ...(areOfSeveral ? ['database'] : []), 'state'];
   const rows = backups.map((backup) => {
-    const { name, manifest, bytes } = backup;
+    const { name, manifest, bytes, store } = backup;
     const taken = manifest ? `${showSeconds(secondsBetween(manifest.snapshotAt, clock.now()))} ago` : '';
-    return [name, taken, rowsOf(backup)?.toLocaleString('en-US') ?? '', showBytes(bytes), stateOf(backup)];
+    const whose = areOfSeveral ? [store?.slice(0, 8) ?? ''] : [];
+    return [name, taken, rowsOf(backup)?.toLocaleString('en-US') ?? '', showBytes(bytes), ...whose, stateOf(backup)];
   });
-  for (const line of table([head, ...rows])) terminal.out(line);
+  for (const line of table([head.map((name) => terminal.dim(name)), ...rows])) terminal.out(line);
 
   function stateOf({ standing, problem, verifiedAt }: StoredBackup): string {
     switch (standing) {
@@ -160,10 +162,11 @@ function sizeOf(backup: StoredBackup): string {
 }
 
 function jsonOf(backup: StoredBackup) {
-  const { name, standing, problem, manifest, verifiedAt, bytes } = backup;
+  const { name, standing, store, problem, manifest, verifiedAt, bytes } = backup;
   return {
     name,
     state: standing,
+    store,
     problem,
     taken_at: manifest?.snapshotAt ?? null,
     verified_at: verifiedAt?.toISOString() ?? null,

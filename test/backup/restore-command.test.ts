@@ -19,6 +19,7 @@ import { tryShareStore } from '../../src/db/store-lock.ts';
 import { insertInstance } from '../../src/store/instances.ts';
 import { reserveCall, settleCall } from '../../src/store/model-calls.ts';
 import { readStoreEpoch } from '../../src/store/store-epoch.ts';
+import { readStoreId } from '../../src/store/store-origin.ts';
 import { storeVerdict } from '../../src/store/verdicts.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
@@ -55,13 +56,19 @@ const envOf = (connectionString = bench.database.connectionString) => ({
 
 function restore(
   args: readonly string[],
-  options: { readonly racepoints?: Racepoints; readonly connectionString?: string } = {},
+  options: { readonly racepoints?: Racepoints; readonly connectionString?: string; readonly directUrl?: string } = {},
 ) {
   return runCommand(
     (program, context) =>
       addRestore(program.command('backup'), context, options.racepoints ? { racepoints: options.racepoints } : {}),
     ['backup', 'restore', ...args],
-    { clock: systemClock, env: envOf(options.connectionString) },
+    {
+      clock: systemClock,
+      env: {
+        ...envOf(options.connectionString),
+        ...(options.directUrl !== undefined && { DATABASE_DIRECT_URL: options.directUrl }),
+      },
+    },
   );
 }
 
@@ -266,6 +273,46 @@ describe('a restore', () => {
       undefined,
       expect.stringMatching(/restored the database as it was at .*: 1 memories/),
     ]);
+  });
+
+  test('takes that of its own database where several have theirs; one that holds nothing has to be told', async () => {
+    const { db } = bench.database;
+    const own = await readStoreId(db);
+    await bench.remember('Ben drinks tea');
+    const first = await verifiedBackup();
+    await db.query('update engram.store set id = gen_random_uuid()');
+    await bench.remember('Cy sails');
+    const second = await verifiedBackup();
+    expect((await restore(['--replace'])).error).toBeUndefined();
+    expect(await texts()).toEqual(['Ben drinks tea', 'Cy sails']);
+    await db.query('update engram.store set id = $1', [own]);
+    expect((await restore(['--replace'])).error).toBeUndefined();
+    expect(await texts()).toEqual(['Ben drinks tea']);
+
+    const blank = await createBlankDatabase();
+    try {
+      const untold = String((await restore([], blank)).error);
+      expect(untold).toContain(basename(first.folder));
+      expect(untold).toContain(basename(second.folder));
+      expect((await restore([basename(second.folder)], blank)).error).toBeUndefined();
+    } finally {
+      await blank.drop();
+    }
+  });
+
+  test('is refused where DATABASE_DIRECT_URL leads to another database than DATABASE_URL, and changes neither', async () => {
+    await bench.remember('Ben drinks tea');
+    await verifiedBackup();
+    const blank = await createBlankDatabase();
+    try {
+      const { error } = await restore(['--replace'], { directUrl: blank.connectionString });
+      expect(error).toMatchObject({ code: 'BACKUP_ELSEWHERE', exitCode: 2 });
+      expect(await texts()).toEqual(['Ben drinks tea']);
+      const schemas = await blank.admin((admin) => admin.query(`select to_regnamespace('engram') as engram`));
+      expect(schemas.rows).toEqual([{ engram: null }]);
+    } finally {
+      await blank.drop();
+    }
   });
 
   test('takes jobs away that are about rows which are gone, and has others made of what is due', async () => {

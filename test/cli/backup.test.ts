@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -72,6 +72,23 @@ it('lists them with what is wrong, and verifies one by its name or the newest', 
     [oldest, 'damaged'],
   ]);
   expect((await run('verify', 'no-such-backup')).error).toMatchObject({ code: 'BACKUP_NOT_FOUND' });
+});
+
+it('tells whose they are where several databases have theirs there', async () => {
+  const [, newest = ''] = names().sort();
+  const theirs = '2020-01-01T03-00-00Z-01234567';
+  mkdirSync(join(directory, theirs));
+  const manifest = { format: 2, store: 'abcdef01-2345-4789-8abc-def012345678' };
+  writeFileSync(join(directory, theirs, 'manifest.json'), JSON.stringify(manifest));
+  const { stdout } = await run('list');
+  expect(stdout).toMatch(/^name +taken +rows +size +database +state$/m);
+  expect(stdout).toMatch(new RegExp(`^${theirs} .* abcdef01 .*a newer one wrote it`, 'm'));
+  const { backups } = JSON.parse((await run('list', '--json')).stdout) as {
+    backups: { name: string; store: string }[];
+  };
+  expect(backups.at(-1)).toMatchObject({ name: theirs, store: manifest.store });
+  expect(JSON.parse((await run('verify', '--json')).stdout)).toMatchObject({ name: newest, state: 'verified' });
+  rmSync(join(directory, theirs), { recursive: true });
 });
 
 it('is refused beside another process that is at one', async () => {
