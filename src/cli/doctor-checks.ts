@@ -185,7 +185,7 @@ export async function checkBudget(
     const line = neverFitsLine({ model, wanted, limit, limits: budget.limits });
     return { check, status: 'warn', detail: `${detail}; a full batch waits for ever`, advice: line };
   }
-  const until = await budget.readyAt(wanted);
+  const until = await budget.readyAt(wanted, 'consolidate');
   if (until === null) return { check, status: 'ok', detail };
   return {
     check,
