@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { PageEnd } from '../store/memory-rows.ts';
 import type { DiffPlace } from '../store/snapshots.ts';
 import type { TimelinePlace } from '../store/timeline.ts';
+import { ApiError } from './api-error.ts';
 
 const endSchema = z.tuple([z.iso.datetime({ precision: 6 }), z.uuid()]);
 
@@ -32,6 +33,7 @@ export function pageEnd(cursor: string | undefined): PageEnd | undefined {
 
 const mostXid = 2n ** 64n - 1n;
 const placeSchema = z.tuple([
+  z.string().min(1),
   z
     .string()
     .regex(/^\d{1,20}$/)
@@ -41,13 +43,13 @@ const placeSchema = z.tuple([
 
 /** A place in a timeline, as opaque as the end of a page. */
 export function encodePlace(place: TimelinePlace): string {
-  return Buffer.from(JSON.stringify([place.xid, place.id])).toString('base64url');
+  return Buffer.from(JSON.stringify([place.store, place.xid, place.id])).toString('base64url');
 }
 
 function decodePlace(text: string): TimelinePlace | undefined {
   try {
-    const [xid, id] = placeSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
-    return { xid, id };
+    const [store, xid, id] = placeSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+    return { store, xid, id };
   } catch {
     return undefined;
   }
@@ -61,6 +63,12 @@ export const placeCursorSchema = z
 
 export function placeOf(cursor: string | undefined): TimelinePlace | null {
   return cursor === undefined ? null : (decodePlace(cursor) ?? null);
+}
+
+/** Of a cursor that a timeline gave before a restore, or that another store gave. */
+export function cursorOfOtherStore(path: 'before' | 'after'): ApiError {
+  const message = 'the store was restored since; read from the beginning';
+  return new ApiError(422, 'INVALID', `${path}: ${message}`, [{ path, message }]);
 }
 
 const diffPlaceSchema = z.tuple([z.enum(['memories', 'observations']), z.uuid()]);

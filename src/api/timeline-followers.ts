@@ -8,7 +8,8 @@ import type { Log } from '../telemetry/log.ts';
 export interface TimelineFollowers {
   /**
    * Rows behind `reader.after`, each once, for as long as the signal and this process want. Nothing is read ahead of what
-   * is taken: a client that reads slowly costs its own delay and no memory.
+   * is taken: a client that reads slowly costs its own delay and no memory. It ends also where the reader stands in another
+   * store, or in this one before a restore.
    */
   follow(reader: TimelineReader, signal: AbortSignal): AsyncGenerator<TimelineRow, void, void>;
   /** Asks the database nothing until {@link resume}: a parked daemon's followers wait, and miss nothing. */
@@ -64,7 +65,7 @@ export function createTimelineFollowers(deps: {
   }
 
   async function look(asking: readonly Waiting[]): Promise<void> {
-    let pages: TimelinePage[];
+    let pages: (TimelinePage | null)[];
     try {
       pages = await readOn(
         db,
@@ -80,7 +81,11 @@ export function createTimelineFollowers(deps: {
     }
     asking.forEach((follower, index) => {
       const page = pages[index];
-      if (!page || !waiting.has(follower)) return;
+      if (page === undefined || !waiting.has(follower)) return;
+      if (page === null) {
+        follower.take(null);
+        return;
+      }
       follower.reader = { ...follower.reader, after: page.readOnFrom };
       if (page.rows.length === 0) return;
       waiting.delete(follower);

@@ -53,7 +53,8 @@ export function eventLine(terminal: Terminal, event: TimelineEvent): string {
   const id = event.observation_id ?? event.memory_id ?? event.change_set_id ?? '';
   const room = terminal.width - time.length - Math.max(widest, what.length) - id.length - 6;
   const text = event.text === null ? '' : oneLine(event.text, Math.max(20, room));
-  return [terminal.dim(time), what.padEnd(widest), text, terminal.dim(id)].filter((part) => part !== '').join('  ');
+  const rest = [text, id === '' ? '' : terminal.dim(id)].filter((part) => part !== '');
+  return [terminal.dim(time), rest.length > 0 ? what.padEnd(widest) : what, ...rest].join('  ');
 }
 
 /** What a kind alone does not say. Reasons are left to `explain`. */

@@ -6,7 +6,7 @@ import { createRpcDispatcher } from '../../src/api/rpc.ts';
 import { createTimelineFollowers, type TimelineFollowers } from '../../src/api/timeline-followers.ts';
 import { insertEvents } from '../../src/store/apply-writes.ts';
 import { createBank } from '../../src/store/banks.ts';
-import type { TimelineRow } from '../../src/store/timeline.ts';
+import { endOfTimeline, type TimelineReader, type TimelineRow } from '../../src/store/timeline.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createDrivenClock, type DrivenClock } from '../support/driven-clock.ts';
 import { settled } from '../support/settled.ts';
@@ -37,6 +37,11 @@ async function write(...kinds: string[]): Promise<void> {
     kinds.map((kind) => ({ kind, memoryId: null, observationId: null, changeSetId: null, detail: {} })),
   );
   await settled(fixture.db);
+}
+
+/** What tells a restored store from the one before. */
+async function restore(): Promise<void> {
+  await fixture.db.query('update engram.store set epoch = epoch + 1, restored_at = now()');
 }
 
 async function page(query = ''): Promise<{ kinds: string[]; next_cursor: string | null; after_cursor: string }> {
@@ -80,16 +85,37 @@ describe('a list of events', () => {
   test.each([
     ['a cursor of no kind', 'before=zzz', 'before'],
     ['a cursor of another list', `after=${cursorOf(['2026-01-01T00:00:00.000000Z', uuid()])}`, 'after'],
-    ['a cursor beyond any transaction', `after=${cursorOf(['18446744073709551616', 1])}`, 'after'],
-    ['a cursor with a broken id', `before=${cursorOf(['5', -1])}`, 'before'],
+    ['a cursor beyond any transaction', `after=${cursorOf(['s', '18446744073709551616', 1])}`, 'after'],
+    ['a cursor with a broken id', `before=${cursorOf(['s', '5', -1])}`, 'before'],
     ['an empty cursor', 'before=', 'before'],
-    ['both directions', `after=${cursorOf(['5', 1])}&before=${cursorOf(['5', 1])}`, 'after'],
+    ['both directions', `after=${cursorOf(['s', '5', 1])}&before=${cursorOf(['s', '5', 1])}`, 'after'],
     ['an unknown kind', 'kind=memory.sung', 'kind'],
     ['a limit of 0', 'limit=0', 'limit'],
   ])('refuses %s by name', async (_, query, path) => {
     const response = await fixture.get(`${url}?${query}`);
     expect(response.statusCode).toBe(422);
     expect(response.json()).toMatchObject({ error: { code: 'INVALID', details: [{ path }] } });
+  });
+
+  test('does not go on from before a restore, in either direction, nor does a stream: the cursor is refused', async () => {
+    await createBank(fixture.db, 'restored');
+    const list = '/v1/banks/restored/events';
+    const { events, after_cursor: after } = bodyOf<{ events: Event[]; after_cursor: string }>(await fixture.get(list));
+    const asked = [`${list}?after=${after}`, `${list}?before=${events[0]?.cursor}`, `${list}/stream?after=${after}`];
+    expect((await fixture.get(asked[0] ?? '')).statusCode).toBe(200);
+    await restore();
+    for (const path of asked) {
+      const response = await fixture.get(path);
+      expect(response.statusCode).toBe(422);
+      expect(response.json()).toMatchObject({
+        error: {
+          code: 'INVALID',
+          message: expect.stringContaining('the store was restored since; read from the beginning'),
+        },
+      });
+    }
+    const again = bodyOf<{ after_cursor: string }>(await fixture.get(list));
+    expect((await fixture.get(`${list}?after=${again.after_cursor}`)).statusCode).toBe(200);
   });
 
   test('of a bank that never was is not found', async () => {
@@ -286,8 +312,11 @@ function countQueries(): () => number {
 
 describe('followers', () => {
   let followers: TimelineFollowers;
+  let from: TimelineReader;
   beforeEach(async () => {
     await open();
+    const { store } = await endOfTimeline(fixture.db);
+    from = { bankId: bank, kind: null, after: { store, xid: '0', id: 0 } };
     followers = createTimelineFollowers({ db: fixture.db, clock, log: silentLog });
   });
   afterEach(async () => {
@@ -295,7 +324,6 @@ describe('followers', () => {
     await fixture.close();
   });
   const { signal } = new AbortController();
-  const from = { bankId: bank, kind: null, after: { xid: '0', id: 0 } };
 
   test('ask the database at most once a second, by one statement, however many they are', async () => {
     const all = Array.from({ length: 20 }, () => followers.follow(from, signal));
@@ -350,6 +378,17 @@ describe('followers', () => {
     Object.assign(fixture.db, { query });
     await write('back');
     expect((await passing(next)).value?.kind).toBe('back');
+  });
+
+  test('come to their end where the store is restored under them', async () => {
+    const one = followers.follow(from, signal);
+    const other = followers.follow(from, signal);
+    expect((await passing(one.next())).value?.kind).toBe('bank.created');
+    await restore();
+    expect(await passing(Promise.all([one.next(), other.next()]))).toEqual([
+      { done: true, value: undefined },
+      { done: true, value: undefined },
+    ]);
   });
 
   test('are let go of one by one, whenever their signals say so', async () => {

@@ -46,6 +46,7 @@ async function heldWriter(...kinds: string[]) {
 
 const back = async (more: { kind?: string; before?: TimelinePlace; limit?: number } = {}) => {
   const page = await readBack(database.db, { bankId, kind: null, before: null, limit: 100, ...more });
+  if (!page) throw new Error('no page');
   return { ...page, kinds: page.rows.map((row) => row.kind) };
 };
 const on = async (after: TimelinePlace, more: { kind?: string; limit?: number } = {}) => {
@@ -105,7 +106,7 @@ describe('reading on', () => {
       ],
       10,
     );
-    expect(pages.map((page) => page.rows.map((row) => row.kind))).toEqual([['theirs'], [], ['mine'], []]);
+    expect(pages.map((page) => page?.rows.map((row) => row.kind))).toEqual([['theirs'], [], ['mine'], []]);
     expect(await readOn(db, [], 10)).toEqual([]);
   });
 });

@@ -4,13 +4,16 @@ import { eventFilters } from '../../store/event-kinds.ts';
 import { endOfTimeline, readBack, readOn, type TimelineRow } from '../../store/timeline.ts';
 import { ApiError, bankNotFound } from '../api-error.ts';
 import type { AppDeps } from '../app-deps.ts';
-import { encodePlace, limitSchema, placeCursorSchema, placeOf } from '../cursor.ts';
+import { cursorOfOtherStore, encodePlace, limitSchema, placeCursorSchema, placeOf } from '../cursor.ts';
 import { type Route, route, streamRoute } from '../route.ts';
 import { bankParams, id } from '../schemas.ts';
 
 export const eventSchema = z
   .strictObject({
-    cursor: z.string().meta({ description: 'Its place: `after` goes on behind it, `before` ahead of it.' }),
+    cursor: z.string().meta({
+      description:
+        'Its place: `after` goes on behind it, `before` ahead of it. Until the store is restored: then it is refused (422), and one reads from the beginning, or from now on.',
+    }),
     at: z.iso.datetime(),
     kind: z.string(),
     memory_id: id.nullable(),
@@ -74,7 +77,8 @@ export function timelineRoutes(deps: AppDeps): Route[] {
         const page = after
           ? (await readOn(db, [{ ...asked, after }], query.limit))[0]
           : await readBack(db, { ...asked, before: placeOf(query.before), limit: query.limit });
-        if (!page) throw new Error('a reader was given no page');
+        if (page === undefined) throw new Error('a reader was given no page');
+        if (page === null) throw cursorOfOtherStore(after ? 'after' : 'before');
         if (page.rows.length === 0) await requireBank(params.bank);
         const last = page.rows.at(-1);
         return {
@@ -104,7 +108,9 @@ export function timelineRoutes(deps: AppDeps): Route[] {
       async handle({ params, query, signal }) {
         if (!deps.followers) throw new ApiError(503, 'NO_DAEMON', 'only a daemon goes on; `engramd run` starts one');
         await requireBank(params.bank);
-        const after = placeOf(query.after) ?? (await endOfTimeline(db));
+        const end = await endOfTimeline(db);
+        const after = placeOf(query.after) ?? end;
+        if (after.store !== end.store) throw cursorOfOtherStore('after');
         const rows = deps.followers.follow({ bankId: params.bank, kind: query.kind ?? null, after }, signal);
         return { status: 200, body: presented(rows) };
       },

@@ -120,6 +120,12 @@ create index model_calls_scores on engram.model_calls (bank_id, request_hash) wh
 -- the oldest transaction that is under way.
 alter table engram.events add column change_xid xid8 not null default pg_current_xact_id();
 create index events_changed on engram.events (bank_id, change_xid, id);
+-- Where the ids of transactions in a place on a timeline mean what they meant: a restore brings events in anew, and a copy
+-- of the store in another database counts for itself.
+create function engram.timeline_store() returns text language sql stable as $$
+  select concat_ws('.', s.id, s.epoch, d.oid, (extract(epoch from s.restored_at) * 1000000)::bigint)
+  from engram.store s cross join pg_database d where d.datname = current_database()
+$$;
 -- What a night came to, for its digest.
 create index events_significance on engram.events (bank_id, at)
   where kind in ('memory.scored', 'memory.pinned', 'memory.unpinned', 'memory.evicted');
