@@ -165,6 +165,22 @@ describe('a bank', () => {
     expect((await imported(here, lines)).added).toEqual({});
   });
 
+  it('waits for its scores from the import on, and keeps what a person has unpinned', async () => {
+    const { pending } = await createVictim(here.db, 'mine');
+    await here.db.query(
+      `update engram.memories set score_due_at = now() - interval '100 days', scored_version = null, unpinned_at = now()
+       where id = $1`,
+      [pending],
+    );
+    await imported(there, await exported(here, 'mine'));
+    const { rows } = await there.db.query(
+      `select score_due_at > now() - interval '1 hour' as waits_anew, unpinned_at is not null as is_unpinned
+       from engram.memories where id = $1`,
+      [pending],
+    );
+    expect(rows).toEqual([{ waits_anew: true, is_unpinned: true }]);
+  });
+
   it('keeps numbers that this runtime would round, and vectors to the bit', async () => {
     const { consolidated } = await createVictim(here.db, 'mine');
     await here.db.query(
