@@ -13,7 +13,6 @@ const erasuresAStatement = 5000;
  *
  * Rows keep the versions and epochs that they had: the store's own epoch is compared by whoever writes, so that nobody
  * who knew the rows before can change them (law L22).
- *
  */
 export async function settleRestored(
   session: Queryable,

@@ -353,25 +353,6 @@ describe('into a database that is in use', () => {
     expect(String(failure)).toMatch(/rests on its tables.*view my_memories/);
   });
 
-  test('who might read the tables may still', async () => {
-    const role = `reader_${process.pid}`;
-    const mayRead = async (table: string) => {
-      const { rows } = await target.db.query<{ may: boolean }>(`select has_table_privilege($1, $2, 'select') as may`, [
-        role,
-        `engram.${table}`,
-      ]);
-      return rows[0]?.may;
-    };
-    await target.db.query(`create role ${role}`);
-    try {
-      await target.db.query(`grant select on engram.memories to ${role}`);
-      await restore(backup, { ...connection(), replace: true });
-      expect([await mayRead('memories'), await mayRead('events')]).toEqual([true, false]);
-    } finally {
-      await target.db.query(`drop owned by ${role}; drop role ${role}`);
-    }
-  });
-
   test('what was forgotten since stays forgotten, told by the target and by the log', async () => {
     const [here, logged, gone] = [idOf('1', 5), idOf('1', 6), idOf('1', 9_999)];
     await target.db.query(
