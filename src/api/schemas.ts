@@ -334,7 +334,9 @@ export const statusSchema = z
     pins: z.strictObject({
       manual: count,
       auto: count,
-      over_cap: count.meta({ description: 'Beyond the caps of their banks: only pins by hand can be.' }),
+      over_cap: count.meta({
+        description: 'Beyond the caps of their banks: pins by hand, and automatic ones until the next night.',
+      }),
     }),
     observations: count,
     open_conflicts: count,
