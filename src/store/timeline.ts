@@ -5,7 +5,7 @@ import type { Queryable } from '../db/database.ts';
  * one; a transaction's own number and the oldest number still under way tell when nothing more can come before a place.
  */
 export interface TimelinePlace {
-  /** The store it is a place in (engram.timeline_store): in another one, or after a restore, transactions have other numbers. */
+  /** The store it is a place in (engram.timeline_store): in another, or after a restore, transactions have other numbers. */
   readonly store: string;
   /** Of the transaction that wrote the row; an xid8, which a Number does not hold. */
   readonly xid: string;
