@@ -43,7 +43,9 @@ export async function writeBackup(
   const { tables: kept, aboutRows, ...facts } = await dump.begin();
   await racepoints.reach('backup:snapshot-taken');
   const place = { directory, store: facts.store };
-  const newest = (await listBackups(directory)).find(({ store }) => store === facts.store)?.name ?? null;
+  // What nobody can tell the store of may be of this one.
+  const newest =
+    (await listBackups(directory)).find(({ store }) => store === facts.store || store === null)?.name ?? null;
   const name = backupName(new Date(facts.snapshotAt), id, newest);
   try {
     const part = await makePart(files, place, name);

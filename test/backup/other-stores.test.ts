@@ -6,6 +6,7 @@ import type { BackupStanding, Backups, StoredBackup } from '../../src/backup/bac
 import { chooseToRestore, chooseToVerify } from '../../src/backup/choose-backup.ts';
 import { assertOneDatabase } from '../../src/backup/one-database.ts';
 import { readStoreId } from '../../src/store/store-origin.ts';
+import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { type BackupsRig, createBackupsRig, remember, work } from './backups-rig.ts';
 
@@ -21,7 +22,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   await rig.reset();
   await other.db.query('delete from engram.backups');
-  others = rig.with({ connectionString: other.connectionString, db: other.db, keep: 1, instanceId: uuid() });
+  others = rig.with({ connectionString: other.connectionString, db: other.db, keep: 1, racepoints: inertRacepoints });
 });
 afterAll(async () => {
   await rig.close();
@@ -48,9 +49,8 @@ describe('two databases with one backup directory', () => {
     const hold = rig.races.hold('backup:before-manifest');
     const taking = rig.take();
     await hold.reached;
-    const theirs = taken(others);
+    await taken(others);
     hold.release();
-    await theirs;
     expect(await taking).toMatchObject({ kind: 'verified' });
     expect(rig.names()).toHaveLength(2);
   });
