@@ -14,7 +14,7 @@ import { assertNotNewer, bringToNewest, loadBackup } from './load-backup.ts';
 import type { Manifest } from './manifest.ts';
 import { settleRestored } from './restored-store.ts';
 import { checkFiles } from './table-files.ts';
-import { dropStore, keepAside, ownNames, readTarget, type TargetStore } from './target-store.ts';
+import { dropStore, keepAside, lockStore, ownNames, readTarget, type TargetStore } from './target-store.ts';
 
 export interface RestoreOptions {
   /** Of the server itself, past a pooler: locks of the session hold whoever works on the store off. */
@@ -102,11 +102,16 @@ async function restoreAlone(
   await session.query('begin');
   await session.query("set local lock_timeout = '60s'");
   await session.query('select pg_advisory_xact_lock($1)', [migrationLockKey]);
+  const lockWaitMs = options.lockWaitMs ?? longestLockWaitMs;
+  const found = await readTarget(session, migrations, options.owner);
+  if (!options.replace) assertEmpty(found);
+  await assertCanGiveBack(session, found.belongings);
+  await lockStore(session, lockWaitMs);
+  // Once more: whoever was at writing has come to an end, and may have forgotten something.
   const target = await readTarget(session, migrations, options.owner);
   if (!options.replace) assertEmpty(target);
-  await assertCanGiveBack(session, target.belongings);
   await keepAside(session, target, { newest: migrations.length, snapshotAt: manifest.snapshotAt });
-  await dropStore(session, target, { migrations, lockWaitMs: options.lockWaitMs ?? longestLockWaitMs });
+  await dropStore(session, target, { migrations, lockWaitMs });
   await loadBackup(session, { folder, manifest }, { migrations, signal, onProgress });
   await bringToNewest(session, manifest, migrations);
   await racepoints.reach('restore:loaded', { folder });

@@ -113,6 +113,21 @@ export async function keepAside(
 }
 
 /**
+ * Waits for those who write, before anything is read that they may still add to, and keeps others off.
+ *
+ * @throws RestoreRefusedError where somebody holds the store
+ */
+export async function lockStore(session: Queryable, lockWaitMs: number): Promise<void> {
+  if (!(await engramTables(session)).includes('store')) return;
+  try {
+    await session.query(`select set_config('lock_timeout', $1, true)`, [String(lockWaitMs)]);
+    await session.query('lock table engram.store in access exclusive mode');
+  } catch (thrown) {
+    throw explainRefusal(thrown, lockWaitMs);
+  }
+}
+
+/**
  * Drops what is engramd's in schema `engram`, and nothing else: the schema may be somebody's who made it for us. Whoever
  * begins to write meanwhile waits for the end of the transaction, and finds another epoch then.
  *
@@ -131,8 +146,6 @@ export async function dropStore(
   let parts: string[];
   try {
     await session.query(`select set_config('lock_timeout', $1, true)`, [String(lockWaitMs)]);
-    // First, so that those who write come to their end before anything of theirs is locked.
-    if (tables.includes('store')) await session.query('lock table engram.store in access exclusive mode');
     const names = tables.map((name) => `engram.${quoteName(name)}`).join(', ');
     await session.query(`lock table ${names} in access exclusive mode`);
     parts = await readParts(session, own);

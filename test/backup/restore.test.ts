@@ -255,8 +255,10 @@ describe('into a database that is in use', () => {
         })
         .toBe(1);
       await tx.query(`update engram.memories set text = 'written to the end' where bank_id = 'mine'`);
+      await tx.query(`insert into engram.erasures (bank_id, memory_id) values ('bank-1', $1)`, [idOf('1', 5)]);
     });
-    expect(await restoring).toMatchObject({ replaced: { banks: 1, memories: 1 } });
+    // What it forgot stays forgotten, beside what the backup itself had not come to.
+    expect(await restoring).toMatchObject({ replaced: { banks: 1, memories: 1 }, erasuresDue: 2 });
   });
 
   test.each([
