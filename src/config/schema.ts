@@ -153,7 +153,7 @@ export const configSchema = z.strictObject({
       variable: 'DATABASE_DIRECT_URL',
       secret: 'url',
       about:
-        'The same database past a transaction-mode pooler, for the one connection that listens. Unset: DATABASE_URL.',
+        'The same database past a transaction-mode pooler, for the connection that listens, backups and restores. Unset: DATABASE_URL.',
     },
   ),
   dataDir: setting(z.string().regex(/^[^\0]+$/, 'expected a path'), {
