@@ -32,6 +32,11 @@ export function createChoreRunner(deps: {
   const halted = new AbortController();
   const running = new Map<Chore['name'], Promise<void>>();
   const notBeforeMs = new Map<Chore['name'], number>();
+  /** Runs that are over, and how many of them were known of when it was last asked what is due. */
+  const ended = new Map<Chore['name'], number>();
+  const askedAfter = new Map<Chore['name'], number>();
+
+  const endedOf = (name: Chore['name']) => ended.get(name) ?? 0;
 
   async function askOne(chore: Chore, now: Date): Promise<Date | null | 'unknown'> {
     try {
@@ -57,6 +62,7 @@ export function createChoreRunner(deps: {
       }
     } finally {
       running.delete(name);
+      ended.set(name, endedOf(name) + 1);
       onOver();
     }
   }
@@ -65,7 +71,10 @@ export function createChoreRunner(deps: {
     async due(now) {
       const found: Record<Chore['name'], Date | null | 'unknown'> = { backup: null, snapshot: null };
       // One after the other: a pool of two has other callers.
-      for (const chore of chores) found[chore.name] = await askOne(chore, now);
+      for (const chore of chores) {
+        askedAfter.set(chore.name, endedOf(chore.name));
+        found[chore.name] = await askOne(chore, now);
+      }
       return found;
     },
     begin(term, due, now) {
@@ -74,6 +83,8 @@ export function createChoreRunner(deps: {
       for (const chore of chores) {
         const at = due[chore.name];
         if (at === null || at === 'unknown' || at > now || running.has(chore.name)) continue;
+        // It was due, and is done since: whoever does it twice does it for nothing.
+        if (askedAfter.get(chore.name) !== endedOf(chore.name)) continue;
         if (clock.monotonicMs() < (notBeforeMs.get(chore.name) ?? Number.NEGATIVE_INFINITY)) continue;
         // Not before it is entered: what is over at once has to be found there.
         running.set(

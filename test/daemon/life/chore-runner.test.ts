@@ -65,6 +65,21 @@ describe('chores', () => {
     await runner.halt('enough');
   });
 
+  it('are not done again for having been due when it was asked, and over by the time they would begin', async () => {
+    const backup = heldChore('backup');
+    const { runner, tick } = rig(backup.chore);
+    await tick();
+    const due = await runner.due(now);
+    backup.done();
+    await turn();
+    runner.begin({ fence: 1, over: new AbortController().signal }, due, now);
+    await turn();
+    expect(backup.signals).toHaveLength(1);
+    await tick();
+    expect(backup.signals).toHaveLength(2);
+    await runner.halt('enough');
+  });
+
   it('wait for their time', async () => {
     const backup = heldChore('backup', async () => new Date(now.getTime() + 1));
     const snapshot = heldChore('snapshot', async () => null);
