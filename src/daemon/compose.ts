@@ -149,6 +149,7 @@ async function start(options: ComposeOptions, releasers: Releasers, ending: Endi
   const directUrl = config.databaseDirectUrl ?? connectionString;
   const store = await shareStore({ mode, db, connectionString: directUrl, releasers });
   const { applied, version: schema } = await migrateDatabase(db);
+  await store.assertOneDatabase();
   if (applied.length > 0) log.info({ applied, schema }, 'migrated the database');
   const epoch = await pinStore(db, (error) => options.onFatal?.(error));
   signal?.throwIfAborted();

@@ -16,19 +16,28 @@ export interface ShareStoreOptions {
   readonly releasers: Releasers;
 }
 
+export interface SharedStore {
+  /**
+   * To be called once the schema is there: a role without rights is told which by the migration.
+   *
+   * @throws BackupElsewhereError where pool and direct connection lead to two databases
+   */
+  assertOneDatabase(): Promise<void>;
+  handOver(): Promise<void>;
+}
+
 /**
  * Before anything is asked of the store: no restore is under way, and for a daemon none comes until `handOver`, by when
  * the connection that listens shares the store. A command has no such connection; its transactions each look for
  * themselves.
  *
- * @throws RestoreUnderWayError, BackupElsewhereError where pool and direct connection lead to two databases,
- *   DatabaseUnreachableError, DatabaseRefusedError
+ * @throws RestoreUnderWayError, DatabaseUnreachableError, DatabaseRefusedError
  */
-export async function shareStore(options: ShareStoreOptions): Promise<{ handOver(): Promise<void> }> {
+export async function shareStore(options: ShareStoreOptions): Promise<SharedStore> {
   const { mode, db, connectionString, releasers } = options;
   if (mode === 'cli') {
     if (await isStoreHeld(db).catch(explain)) throw new RestoreUnderWayError();
-    return { handOver: async () => undefined };
+    return { assertOneDatabase: async () => undefined, handOver: async () => undefined };
   }
   const session = await openDirectSession({ connectionString, applicationName: 'engramd start' }).catch(explain);
   let closing: Promise<void> | undefined;
@@ -38,8 +47,12 @@ export async function shareStore(options: ShareStoreOptions): Promise<{ handOver
   };
   releasers.add('share of the store', stopBoundsMs.listener, handOver);
   if (!(await tryShareStore(session))) throw new RestoreUnderWayError();
-  assertSame(await readStoreIdentity(db).catch(explain), await readStoreIdentity(session).catch(explain));
-  return { handOver };
+  return {
+    handOver,
+    async assertOneDatabase() {
+      assertSame(await readStoreIdentity(db).catch(explain), await readStoreIdentity(session).catch(explain));
+    },
+  };
 }
 
 /**
