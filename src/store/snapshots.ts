@@ -74,7 +74,7 @@ export async function pruneSnapshots(
   const { rows } = await tx.query<{ id: string }>(
     `delete from engram.snapshots where bank_id = $1 and id in (
        select id from engram.snapshots where bank_id = $1 and id <> $2
-       order by seen_xid desc, made_at desc, id desc offset $3)
+       order by made_xid desc, made_at desc, id desc offset $3)
      returning id`,
     [bankId, options.id, options.keep - 1],
   );
@@ -86,7 +86,7 @@ export async function listSnapshots(db: Queryable, bankId: string): Promise<Snap
   // Index snapshots_made; a bank has a handful.
   const { rows } = await db.query<Snapshot>(
     `select id, made_at as "madeAt", trigger, applied_no as "appliedNo", counts from engram.snapshots
-     where bank_id = $1 order by seen_xid desc, made_at desc, id desc`,
+     where bank_id = $1 order by made_xid desc, made_at desc, id desc`,
     [bankId],
   );
   return rows;
@@ -118,7 +118,7 @@ export async function changedSinceSnapshot(
        from engram.banks b
        left join lateral (
          select s.made_at, s.applied_no, s.seen_xid from engram.snapshots s where s.bank_id = b.id
-         order by s.seen_xid desc, s.made_at desc, s.id desc limit 1) as last on true
+         order by s.made_xid desc, s.made_at desc, s.id desc limit 1) as last on true
        where exists (select from engram.memories m
            where m.bank_id = b.id and m.change_xid >= coalesce(last.seen_xid, '0'::xid8))
          or exists (select from engram.observations o

@@ -276,6 +276,9 @@ create table engram.snapshots (
   applied_no bigint not null,
   -- Whatever a transaction from here on has written may not be in it.
   seen_xid xid8 not null default pg_snapshot_xmin(pg_current_snapshot()),
+  -- Which of them is the later one: a clock may be set back, and what was seen is the same for as long as somebody else
+  -- on the server is at work.
+  made_xid xid8 not null default pg_current_xact_id(),
   counts jsonb not null default '{}',
   primary key (bank_id, id)
 );

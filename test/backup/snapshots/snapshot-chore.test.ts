@@ -20,7 +20,7 @@ async function run(): Promise<void> {
   await chore.run(new AbortController().signal);
   await rig.rows(
     `update engram.snapshots s set seen_xid = pg_current_xact_id()
-     where id = (select id from engram.snapshots l where l.bank_id = s.bank_id order by l.seen_xid desc limit 1)`,
+     where id = (select id from engram.snapshots l where l.bank_id = s.bank_id order by l.made_xid desc limit 1)`,
   );
 }
 const triggers = async (bankId: string) => (await listSnapshots(rig.db, bankId)).map(({ trigger }) => trigger);
