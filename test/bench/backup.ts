@@ -53,11 +53,16 @@ async function measure(server: PgvectorServer, folder: string, memories: number)
   const rounds = memories >= 1_000_000 ? 1 : 3;
   const dumps: { seconds: number; bytes: number }[] = [];
   const writes: BackupMeasured[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    dumps.push(await dump(server, name));
-    writes.push(await back(databaseUrl, folder, ''));
-  }
   const verified = await back(databaseUrl, folder, 'verify');
+  say('with verification', verified);
+  for (let round = 0; round < rounds; round += 1) {
+    const written = await back(databaseUrl, folder, '');
+    say('without', written);
+    writes.push(written);
+    const dumped = await dump(server, name);
+    say('pg_dump -Fc', dumped);
+    dumps.push(dumped);
+  }
   await dropDatabase(server.connectionString, name);
   return {
     memories,
@@ -111,6 +116,14 @@ async function back(databaseUrl: string, folder: string, verifies: '' | 'verify'
   const [measured] = await Promise.race([told, ended]);
   await ended.catch(() => undefined);
   return measured;
+}
+
+/** A million memories take a while. */
+function say(what: string, { seconds, ...more }: { readonly seconds: number } & Partial<BackupMeasured>): void {
+  const { peakMiB, idleMiB } = more;
+  const memory =
+    peakMiB === undefined || idleMiB === undefined ? '' : `, ${(peakMiB - idleMiB).toFixed(0)} MiB over idle`;
+  console.log(`  ${what}: ${seconds.toFixed(1)} s${memory}`);
 }
 
 function median(values: readonly number[]): number {
