@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Real daemons, killed and left to sleep: most of their time is waiting, and a suite of their own. */
+/** Real daemons and commands, killed, restored and left to sleep: most of their time is waiting, and a suite of their own. */
 const processes = ['test/crash/**/*.test.ts', 'test/life/**/*.test.ts'];
 
 const onPostgres = {

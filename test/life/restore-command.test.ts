@@ -31,7 +31,7 @@ import { placesOf } from '../curation/curation-bench.ts';
 import { createBlankDatabase } from '../db/blank-database.ts';
 import { createRaceControl } from '../support/race-control.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
-import { type TakenBackup, takeBackup } from './backup-bench.ts';
+import { type TakenBackup, takeBackup } from '../backup/backup-bench.ts';
 
 let bench: Workbench;
 let scratch: string;
