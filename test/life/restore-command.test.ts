@@ -25,13 +25,13 @@ import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { Racepoints } from '../../src/telemetry/racepoints.ts';
+import { type TakenBackup, takeBackup } from '../backup/backup-bench.ts';
 import { runCommand } from '../cli/run-command.ts';
 import { createWorkbench, type Workbench } from '../consolidation/workbench.ts';
 import { placesOf } from '../curation/curation-bench.ts';
 import { createBlankDatabase } from '../db/blank-database.ts';
 import { createRaceControl } from '../support/race-control.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
-import { type TakenBackup, takeBackup } from '../backup/backup-bench.ts';
 
 let bench: Workbench;
 let scratch: string;
