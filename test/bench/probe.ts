@@ -48,6 +48,9 @@ export async function run(args: string[]): Promise<void> {
     try {
       await pause(3000);
       heard.push(await listen(socket, 'nothing to do', (over) => pause(quietSeconds * 1000).then(over)));
+      // A database without one waits for its first night: that was missed.
+      await client.query("update engram.lifecycle set born_at = now() - interval '3 days'");
+      await client.query("update engram.banks set created_at = now() - interval '1 day'");
       await client.query('delete from engram.backups');
       heard.push(await listen(socket, 'backup, verification, snapshot', (over) => backedUp(client).then(over)));
     } finally {
