@@ -2,7 +2,8 @@ import { decisionKey } from '../consolidation/decision-key.ts';
 import type { Database, Queryable } from '../db/database.ts';
 import { lockBank } from '../store/apply-locks.ts';
 import { markWriter } from '../store/memories.ts';
-import { type RequeuedChunk, requeueDecidedOtherwise, requeueHeld } from '../store/requeue.ts';
+import type { MemoryChunk } from '../store/memory-chunk.ts';
+import { requeueDecidedOtherwise, requeueHeld } from '../store/requeue.ts';
 
 export interface AgainDeps {
   readonly db: Database;
@@ -31,12 +32,12 @@ export function releaseHeld(deps: AgainDeps, bankId: string): Promise<number> {
 async function inChunks(
   deps: AgainDeps,
   bankId: string,
-  requeue: (tx: Queryable, after: string | null) => Promise<RequeuedChunk>,
+  requeue: (tx: Queryable, after: string | null) => Promise<MemoryChunk>,
 ): Promise<number> {
   let memories = 0;
   let after: string | null = null;
   do {
-    const chunk: RequeuedChunk = await deps.db.tx({ label: 'again' }, async (tx) => {
+    const chunk: MemoryChunk = await deps.db.tx({ label: 'again' }, async (tx) => {
       await markWriter(tx, deps.instanceId);
       if (!(await lockBank(tx, bankId, 'shared'))) return { memories: 0, after: null };
       return requeue(tx, after);

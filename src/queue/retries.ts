@@ -1,5 +1,5 @@
 import type { Database } from '../db/database.ts';
-import { unparkMemories, unparkScores } from '../store/due-work.ts';
+import { unparkMemories, unparkScores } from '../store/unpark.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Boss } from './boss.ts';
 import { selectDeadLetters } from './job-rows.ts';

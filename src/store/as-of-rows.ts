@@ -10,6 +10,7 @@ import {
   type TextHit,
   toObservation,
 } from './recall-rows.ts';
+import { mostTies, queryWords, scoredHits } from './text-hits-sql.ts';
 
 /**
  * What `recall-rows.ts` reads, as it stood at an instant. Rows that nothing has changed since are read as they are, by the
@@ -46,8 +47,6 @@ export async function readInstant(db: Queryable, bankId: string, at: Date): Prom
   return rows[0] ?? null;
 }
 
-const mostTies = 1000;
-
 /** {@link textHits} over the texts of an instant. */
 export async function textHitsAsOf(
   db: Queryable,
@@ -57,10 +56,7 @@ export async function textHitsAsOf(
   // Indexes memories_tsv and observations_tsv, one probe a word; texts that are in no row any more are taken apart here.
   const { rows } = await db.query<TextHit>(
     `with ${wasThen},
-     words as materialized (
-       select n, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
-       from unnest(tsvector_to_array(to_tsvector('english', $3))) with ordinality as u(lexeme, n)
-       order by length(lexeme) desc, n limit 48),
+     ${queryWords('$3')},
      rebuilt as materialized (
        select was.id, to_tsvector('english', was.text) as tsv from was where was.stood and 'observations' = any($4::text[])),
      shared as (
@@ -80,22 +76,7 @@ export async function textHitsAsOf(
        select 'memories' = any($4::text[]) as is_memory, case when 'memories' = any($4::text[])
          then (select count(*) from engram.memories where bank_id = $1 and created_at <= $2)
          else (select count(*) from engram.observations where bank_id = $1 and created_at <= $2) end as size),
-     worth as (
-       select h.n, ln(1 + (greatest(c.size - count(*) filter (where h.is_memory = c.is_memory), 0) + 0.5)
-         / (count(*) filter (where h.is_memory = c.is_memory) + 0.5))::float8 as weight
-       from hits h cross join corpus c group by h.n, c.size),
-     scored as materialized (
-       select is_memory, id, round(sum(weight) * 1e5) / 1e5 as score
-       from hits join worth using (n) group by is_memory, id)
-     select 'memories' as target, id, score from (
-       select id, score from (
-         select id, score from scored where is_memory order by score desc fetch first $7 rows with ties) as tied
-       order by score desc limit $8) as m
-     union all
-     select 'observations', id, score from (
-       select id, score from (
-         select id, score from scored where not is_memory order by score desc fetch first $7 rows with ties) as tied
-       order by score desc limit $8) as o`,
+     ${scoredHits('$7', '$8')}`,
     [
       scope.bankId,
       options.at,

@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/database.ts';
+import { mostTies, queryWords, scoredHits } from './text-hits-sql.ts';
 import type { VectorTarget } from './vectors/vector-index.ts';
 
 export type ObservationState = 'live' | 'superseded' | 'folded' | 'retired';
@@ -18,9 +19,6 @@ export interface TextHit {
   readonly score: number;
 }
 
-/** In a large bank a thousand rows share the one word that a question has in common with it. */
-const mostTies = 1000;
-
 /**
  * Rows that share words with the query, in no order: the best `limit` of each target and what ties with the last of
  * them, so that chance does not decide who of many equals is left out.
@@ -33,14 +31,9 @@ export async function textHits(
   scope: RecallScope,
   options: { readonly query: string; readonly limit: number },
 ): Promise<TextHit[]> {
-  // Indexes memories_tsv and observations_tsv, one probe a word. 48 words are more than a question has; of a longer
-  // text the longest are asked for, since long words are rare ones more often than not, and knowing which are would cost
-  // the probes that the limit saves. A lexeme is quoted by hand: to_tsquery would stem it once more.
+  // Indexes memories_tsv and observations_tsv, one probe a word.
   const { rows } = await db.query<TextHit>(
-    `with words as materialized (
-       select n, ('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''')::tsquery as word
-       from unnest(tsvector_to_array(to_tsvector('english', $2))) with ordinality as u(lexeme, n)
-       order by length(lexeme) desc, n limit 48),
+    `with ${queryWords('$2')},
      hits as materialized (
        select true as is_memory, m.id, w.n from words w
        join engram.memories m on m.bank_id = $1 and m.tsv @@ w.word
@@ -56,23 +49,7 @@ export async function textHits(
        select 'memories' = any($3::text[]) as is_memory, case when 'memories' = any($3::text[])
          then (select count(*) from engram.memories where bank_id = $1)
          else (select count(*) from engram.observations where bank_id = $1) end as size),
-     worth as (
-       select h.n, ln(1 + (greatest(c.size - count(*) filter (where h.is_memory = c.is_memory), 0) + 0.5)
-         / (count(*) filter (where h.is_memory = c.is_memory) + 0.5))::float8 as weight
-       from hits h cross join corpus c group by h.n, c.size),
-     scored as materialized (
-       -- Rounded: the same words added up in another order are to tie.
-       select is_memory, id, round(sum(weight) * 1e5) / 1e5 as score
-       from hits join worth using (n) group by is_memory, id)
-     select 'memories' as target, id, score from (
-       select id, score from (
-         select id, score from scored where is_memory order by score desc fetch first $6 rows with ties) as tied
-       order by score desc limit $7) as m
-     union all
-     select 'observations', id, score from (
-       select id, score from (
-         select id, score from scored where not is_memory order by score desc fetch first $6 rows with ties) as tied
-       order by score desc limit $7) as o`,
+     ${scoredHits('$6', '$7')}`,
     [
       scope.bankId,
       options.query,

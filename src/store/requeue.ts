@@ -1,13 +1,5 @@
 import type { Queryable } from '../db/database.ts';
-
-/** Rows moved by one statement: well under a second, so that nobody waits for the whole bank. */
-const chunkRows = 2000;
-
-export interface RequeuedChunk {
-  readonly memories: number;
-  /** Where to go on; null where nothing follows. */
-  readonly after: string | null;
-}
+import { chunkRows, type MemoryChunk, type MemoryChunkRow, memoryChunk } from './memory-chunk.ts';
 
 /**
  * Makes the next of the bank's valid memories pending again that were decided under another key than this one, by id.
@@ -18,10 +10,10 @@ export async function requeueDecidedOtherwise(
   tx: Queryable,
   bankId: string,
   options: { readonly decidedBy: string; readonly after: string | null },
-): Promise<RequeuedChunk> {
+): Promise<MemoryChunk> {
   // Primary key gives the order, which is also that of the locks (law L4); observation_sources_memory. The events come
   // with the change.
-  const { rows } = await tx.query<{ n: number; last: string | null }>(
+  const { rows } = await tx.query<MemoryChunkRow>(
     `with wanted as (
        select m.id from engram.memories m
        where m.bank_id = $1 and m.state = 'consolidated' and m.invalidated_at is null
@@ -42,13 +34,13 @@ export async function requeueDecidedOtherwise(
      select count(*)::int as n, (select max(id::text) from wanted) as last from requeued`,
     [bankId, options.decidedBy, options.after, chunkRows],
   );
-  return chunkOf(rows[0]);
+  return memoryChunk(rows[0]);
 }
 
 /** Makes the next of the bank's valid held memories pending again, by id: a person overrides what put them there. */
-export async function requeueHeld(tx: Queryable, bankId: string, after: string | null): Promise<RequeuedChunk> {
+export async function requeueHeld(tx: Queryable, bankId: string, after: string | null): Promise<MemoryChunk> {
   // Index memories_state finds them; in the order of ids, which is that of the locks (law L4).
-  const { rows } = await tx.query<{ n: number; last: string | null }>(
+  const { rows } = await tx.query<MemoryChunkRow>(
     `with wanted as (
        select m.id from engram.memories m
        where m.bank_id = $1 and m.state = 'held' and m.invalidated_at is null and ($2::uuid is null or m.id > $2)
@@ -62,9 +54,5 @@ export async function requeueHeld(tx: Queryable, bankId: string, after: string |
      select count(*)::int as n, (select max(id::text) from wanted) as last from requeued`,
     [bankId, after, chunkRows],
   );
-  return chunkOf(rows[0]);
-}
-
-function chunkOf(row: { readonly n: number; readonly last: string | null } | undefined): RequeuedChunk {
-  return { memories: row?.n ?? 0, after: row?.last ?? null };
+  return memoryChunk(rows[0]);
 }

@@ -11,6 +11,7 @@ import { checkFiles } from '../../src/backup/table-files.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createRaceControl, type RaceControl } from '../support/race-control.ts';
+import { settled } from '../support/settled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { seedStore } from './seeded-store.ts';
 
@@ -29,7 +30,7 @@ export interface BackupsRig {
   names(): string[];
   /** Rows that tell of backups, oldest first. */
   rows(): Promise<{ status: string; folder: string | null; error_code: string | null }[]>;
-  /** As if none had ever been taken. */
+  /** As if none had ever been taken; what was written before is old to every snapshot from now on. */
   reset(): Promise<void>;
   close(): Promise<void>;
 }
@@ -86,6 +87,7 @@ export async function createBackupsRig(): Promise<BackupsRig> {
       rig.failure = null;
       rmSync(directory, { recursive: true, force: true });
       await db.query('delete from engram.backups');
+      await settled(db);
     },
     async close() {
       await database.drop();

@@ -7,6 +7,7 @@ import { addBackup } from '../../src/cli/backup.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { createVictim } from '../store/victim-bank.ts';
+import { settled } from '../support/settled.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { runCommand } from './run-command.ts';
 
@@ -18,6 +19,8 @@ beforeAll(async () => {
   directory = join(folder, 'backups');
   database = await createTestDatabase();
   await createVictim(database.db, 'mine');
+  // A transaction that is under way when the backup is taken may bring what was written before it to the next look.
+  await settled(database.db);
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });

@@ -2,7 +2,7 @@ import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type AttemptEnd, suspicionOf } from '../../src/consolidation/suspects.ts';
 import { finishAttempt, startAttempt } from '../../src/store/attempts.ts';
-import { unparkMemories } from '../../src/store/due-work.ts';
+import { unparkMemories } from '../../src/store/unpark.ts';
 import { startRun } from './apply-directly.ts';
 import { attemptOutcomes, eventKinds, memories, states } from './store-view.ts';
 import { createWorkbench, type Workbench } from './workbench.ts';

@@ -6,10 +6,10 @@ import { createSignificanceEngine } from '../../src/significance/create-engine.t
 import { pinMemory, unpinMemory } from '../../src/significance/pins.ts';
 import { deleteBank } from '../../src/store/banks.ts';
 import { parkMemories } from '../../src/store/due-memories.ts';
-import { unparkMemories } from '../../src/store/due-work.ts';
 import { eventKinds } from '../../src/store/event-kinds.ts';
 import { insertInstance } from '../../src/store/instances.ts';
 import { parkUnembeddable } from '../../src/store/memories.ts';
+import { unparkMemories } from '../../src/store/unpark.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { createWorkbench, observationAlias, ScriptedDecider, type Workbench } from '../consolidation/workbench.ts';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { banksWithWork, dueWorkOf, unparkMemories, unparkScores } from '../../src/store/due-work.ts';
+import { banksWithWork, dueWorkOf } from '../../src/store/due-work.ts';
 import { pruneAttempts, pruneIdempotencyKeys } from '../../src/store/prune.ts';
+import { unparkMemories, unparkScores } from '../../src/store/unpark.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { addBank, addMemories } from './queue-rig.ts';
 

@@ -55,6 +55,7 @@ import * as snapshots from '../../src/store/snapshots.ts';
 import * as staleEmbeddings from '../../src/store/stale-embeddings.ts';
 import * as sweepRows from '../../src/store/sweep-rows.ts';
 import * as timeline from '../../src/store/timeline.ts';
+import * as unpark from '../../src/store/unpark.ts';
 import { createExactIndex } from '../../src/store/vectors/exact-index.ts';
 import * as matrixRows from '../../src/store/vectors/matrix-rows.ts';
 import * as verdicts from '../../src/store/verdicts.ts';
@@ -300,8 +301,8 @@ const cases: Record<string, Case> = {
     },
     gives: [0, 0, false, 0, null],
   },
-  'due-work:unparkMemories': { call: (b, v, db) => dueWork.unparkMemories(db, b, v.memories), gives: new Map() },
-  'due-work:unparkScores': { call: (b, v, db) => dueWork.unparkScores(db, b, v.memories), gives: new Map() },
+  'unpark:unparkMemories': { call: (b, v, db) => unpark.unparkMemories(db, b, v.memories), gives: new Map() },
+  'unpark:unparkScores': { call: (b, v, db) => unpark.unparkScores(db, b, v.memories), gives: new Map() },
   'entities:linkEntities': {
     call: (b, v, db) => entities.linkEntities(db, b, [{ memoryId: v.pending, name: 'Secret Ann' }], uuid),
     gives: 'refused',
@@ -893,6 +894,9 @@ const exempt: Record<string, string> = {
   'changed-banks:nextChangedBank': 'asks for any bank on purpose, and gives its name',
   'demand:hasNewWork': 'whether anything waits, over all banks',
   'due-work:notifyOfWork': 'reads no table',
+  'memory-chunk:memoryChunk': 'reads no table',
+  'text-hits-sql:queryWords': 'a part of statements that are tried',
+  'text-hits-sql:scoredHits': 'a part of statements that are tried',
   'instances:lastExitOn': 'instances belong to no bank',
   'prune:pruneInstances': 'instances belong to no bank',
   'prune:pruneSleepSteps': 'cycles belong to no bank',

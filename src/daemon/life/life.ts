@@ -6,7 +6,7 @@ import { isAsleep, lifecycleStates, type TransitionReason } from '../../lifecycl
 import type { SleepCycle } from '../../sleep/sleep-cycle.ts';
 import { hasNewWork } from '../../store/demand.ts';
 import { touchInstance } from '../../store/instances.ts';
-import { type LifeRow, readLife, wakeUp } from '../../store/lifecycle.ts';
+import { type LifeRow, readLife } from '../../store/lifecycle.ts';
 import type { Clock } from '../../telemetry/clock.ts';
 import { type EngramdError, errorMessage } from '../../telemetry/engramd-error.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -24,7 +24,8 @@ import { createLifeMemory, type LifeMemory } from './life-memory.ts';
 import { createMaintenance, isForbidden } from './maintenance.ts';
 import { tickEveryMs, untilNextTickMs } from './pace.ts';
 import { createParking, type ParkedPart } from './parking.ts';
-import { type LeaderDeps, type Led, lead, lookAround, noteTransition, type WorkableCounts } from './tick.ts';
+import { type LeaderDeps, type Led, lead, lookAround, type WorkableCounts } from './tick.ts';
+import { createWaking } from './waking.ts';
 
 export interface LifeDeps {
   readonly db: Database;
@@ -107,12 +108,10 @@ class DaemonLife implements Life {
   readonly #conductor;
   readonly #chores;
   readonly #maintenance;
+  readonly #waking;
   readonly #stopped = new AbortController();
   #nudged = new AbortController();
   #loop: Promise<void> = Promise.resolve();
-  #waking: Promise<void> | undefined;
-  /** Wakes begun and done. A row that was read before the last of them was done is wrong. */
-  #wakes = { begun: 0, done: 0 };
   /** Requests and those in flight, as the row has them. */
   #told = '0 0';
   #mayParkAtMs = 0;
@@ -145,12 +144,25 @@ class DaemonLife implements Life {
       clock,
       log,
     });
+    this.#waking = createWaking({
+      ...deps,
+      getUp: (reason) => {
+        this.#conductor.interrupt(reason);
+        void this.#parking.unpark();
+      },
+      onRow: (row) => this.#memory.remember(row),
+      onAwake: () => {
+        this.#follow(this.#memory.row());
+        this.#nudge();
+      },
+      signal: this.#stopped.signal,
+    });
     this.control = createLifeControl({
       ...deps,
       memory: this.#memory,
       isParked: () => this.#parking.isParked(),
       isCycleRunning: () => this.#conductor.isRunning(),
-      wake: (reason) => this.#wake(reason),
+      wake: (reason) => this.#waking.wake(reason),
       onChanged: () => this.#nudge(),
     });
     this.#note(metrics);
@@ -179,9 +191,9 @@ class DaemonLife implements Life {
     if (row.state === 'hibernation') {
       this.#mayParkAtMs = clock.monotonicMs() + Math.min(bootGraceMs, thresholds.drowsyAfterSeconds * 1000);
     }
-    if (hasWakeSignal) await this.#wake('wake_signal');
+    if (hasWakeSignal) await this.#waking.wake('wake_signal');
     else if (isAsleep(row.state) && (await hasNewWork(db, row.since))) {
-      await this.#wake('demand_at_boot');
+      await this.#waking.wake('demand_at_boot');
     }
     await this.#leadership.start();
     this.#follow(this.#memory.row());
@@ -198,7 +210,7 @@ class DaemonLife implements Life {
       return;
     }
     // A wake holds for a process that is on its way to park as well, whatever it has read before.
-    if (payload === 'wake') this.#distrustRow();
+    if (payload === 'wake') this.#waking.distrustRow();
     // A pause or its end changes what is due: one look, and it parks again. Nothing else that is said is for the parked.
     if (getsUpFor.has(payload)) void this.#parking.unpark();
     if (!this.#parking.isParked()) this.#nudge();
@@ -215,7 +227,7 @@ class DaemonLife implements Life {
     this.#nudge();
     await Promise.all([this.#conductor.halt('the daemon stops'), this.#chores.halt('the daemon stops')]);
     await this.#loop;
-    await this.#waking;
+    await this.#waking.settled();
     await this.#parking.stop();
     await this.#leadership.stop();
   }
@@ -231,12 +243,6 @@ class DaemonLife implements Life {
     if (this.#parking.isParked()) await db.rest();
   }
 
-  /** What was read before this is over. */
-  #distrustRow(): void {
-    this.#wakes.begun += 1;
-    this.#wakes.done += 1;
-  }
-
   #nudge(): void {
     this.#nudged.abort();
   }
@@ -245,39 +251,7 @@ class DaemonLife implements Life {
   #wanted(reason: TransitionReason): void {
     if (this.#stopped.signal.aborted) return;
     if (this.#memory.row().state === 'wake' && !this.#parking.isParked()) return;
-    void this.#wake(reason);
-  }
-
-  /** Once, however many ask. Asked by name it is done even where the daemon is awake: it calls off a forced sleep. */
-  #wake(reason: TransitionReason): Promise<void> {
-    const isByName = reason === 'wake_command' || reason === 'wake_signal';
-    if (isByName) return (this.#waking ?? Promise.resolve()).then(() => this.#wakeNow(reason));
-    this.#waking ??= this.#wakeNow(reason).finally(() => {
-      this.#waking = undefined;
-    });
-    return this.#waking;
-  }
-
-  async #wakeNow(reason: TransitionReason): Promise<void> {
-    const { db, instanceId, clock, log, metrics } = this.#deps;
-    this.#wakes.begun += 1;
-    this.#conductor.interrupt(reason);
-    const up = this.#parking.unpark();
-    for (let pauseMs = 100; !this.#stopped.signal.aborted; pauseMs = Math.min(2 * pauseMs, retryMs)) {
-      try {
-        const from = await wakeUp(db, { instanceId, reason });
-        if (from !== null && from !== 'wake') noteTransition({ log, metrics }, from, 'wake', reason);
-        this.#memory.remember(await readLife(db));
-        break;
-      } catch (thrown) {
-        log.warn({ error: errorMessage(thrown) }, 'awake, but the database could not be told; tried again');
-        await clock.sleep(pauseMs, this.#stopped.signal);
-      }
-    }
-    this.#wakes.done += 1;
-    this.#follow(this.#memory.row());
-    this.#nudge();
-    void up;
+    void this.#waking.wake(reason);
   }
 
   async #run(): Promise<void> {
@@ -310,7 +284,7 @@ class DaemonLife implements Life {
   /** @returns how long until the next one */
   async #tick(): Promise<number> {
     const { db, instanceId, clock, log, metrics } = this.#deps;
-    const { done: wakes } = this.#wakes;
+    const { done: wakes } = this.#waking.counts();
     try {
       await this.#flush();
       let row = await readLife(db);
@@ -415,7 +389,7 @@ class DaemonLife implements Life {
   /** @returns how long until the next tick */
   async #afterTick(row: LifeRow, led: Led | null, wakes: number): Promise<number> {
     // Somebody came meanwhile: what was read is over.
-    if (wakes !== this.#wakes.begun) return soonMs;
+    if (wakes !== this.#waking.counts().begun) return soonMs;
     // Who has just got up for what is due has not asked for the lease yet. It is told when everything is back.
     if (!this.#parking.isUp()) return maintenanceLookMs;
     if (this.#maintenance.isRunning()) return maintenanceLookMs;
@@ -426,7 +400,7 @@ class DaemonLife implements Life {
       if (this.activity.inFlight() === 0) {
         if (led === null) await lookAround(this.#leaderDeps(), row);
         await this.#handOut.settled();
-        if (wakes === this.#wakes.begun) await this.#hibernate();
+        if (wakes === this.#waking.counts().begun) await this.#hibernate();
         return this.#parking.isParked() ? this.#parkedLook(true) : 0;
       }
     }
