@@ -68,6 +68,12 @@ describe('a dry run with a model', () => {
     expect(decider.paid).toHaveLength(1);
     expect(await liveTexts(bench)).toEqual([]);
     expect(await bench.rows('select from engram.attempts where bank_id = $1', [bench.bankId])).toEqual([]);
+    // The first batch has a memory to embed. What overtook it would stand beside its memories, and be another request.
+    const recalled = Promise.withResolvers<void>();
+    bench.races.at('batch:recalled', () => recalled.resolve());
+    bench.races.at('batch:selected', async ({ memoryIds }) => {
+      if ((memoryIds as string[]).length === 6) await recalled.promise;
+    });
     await bench.consolidate({ engine });
     expect(decider.paid.map((texts) => texts.length)).toEqual([12, 6]);
     expect(await liveTexts(bench)).toHaveLength(18);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { curationOf } from '../curation/curation-bench.ts';
+import { settled } from '../support/settled.ts';
 import { applyOps, seen } from './apply-directly.ts';
 import { decide, observe } from './decide.ts';
 import { somebodyWaitsForALock } from './lock-waits.ts';
@@ -141,6 +142,7 @@ describe('fold A into B while B goes into C', () => {
   it('A goes first: the fold of B is tried again, and takes A along', async () => {
     const [target, into] = [await seen(bench, good), await seen(bench, fresh)];
     const hold = bench.races.hold('apply:before-commit');
+    await settled(bench.database.db);
     const other = applyOps(bench, [{ op: 'fold', target, into, reason: 'same' }]);
     await hold.reached;
     // Horizons wait for the one that is held, too: the rows to look at are older than it.

@@ -7,6 +7,7 @@ import type { ReadonlyNeighbours } from '../../src/store/neighbours/neighbour-li
 import { lossFigures } from '../../src/store/observations.ts';
 import { encodeRealArray } from '../../src/store/vectors/vector-bytes.ts';
 import { wordVector } from '../support/fake-embedder.ts';
+import { settled } from '../support/settled.ts';
 import { AskingDecider } from './asking-decider.ts';
 import { observe } from './decide.ts';
 import { changes, eventKinds, liveTexts, observation, observations } from './store-view.ts';
@@ -286,6 +287,7 @@ describe('a sweep over everything', () => {
 
   it('takes neighbours from the lists, which are made in one pass, and only what came after them from the index', async () => {
     const ids = await fill();
+    await settled(bench.database.db);
     const [{ seen = '' } = {}] = await bench.rows<{ seen: string }>(
       'select pg_snapshot_xmin(pg_current_snapshot())::text as seen',
     );

@@ -13,6 +13,7 @@ import { systemClock } from '../../../src/telemetry/clock.ts';
 import { createLog, silentLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { createRaceControl } from '../../support/race-control.ts';
+import { settled } from '../../support/settled.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/test-database.ts';
 import { addBank, addModels, addObservations, dimensions, model, towards } from '../vectors/vector-rows.ts';
 
@@ -149,6 +150,8 @@ describe('a build', () => {
       bank,
       Array.from({ length: 60 }, (_, at) => ({ vector: towards(at) })),
     );
+    // A build while others' transactions are under way may not have seen the newest rows, and is repeated.
+    await settled(db);
   });
 
   it('several subsystems computing the same structure at once: one a database, for sixteen callers on two daemons', async () => {
@@ -205,6 +208,7 @@ describe('a build', () => {
     const before = await a.of(bank);
     expect(await a.built()).toBe(1);
     await touch(51);
+    await settled(db);
     const hold = a.races.hold('build:before-save');
     const stale = await Promise.all([a.of(bank), a.of(bank), a.of(bank)]);
     await hold.reached;
