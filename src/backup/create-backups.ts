@@ -24,7 +24,7 @@ import { noteDamage } from './note-damage.ts';
 import { assertSame } from './one-database.ts';
 import { pruneBackups } from './prune-backups.ts';
 import { backupsToPrune, spoiledToPrune } from './retention.ts';
-import { findBackup, listBackups, readManifest } from './stored-backups.ts';
+import { bytesIn, findBackup, listBackups, readManifest } from './stored-backups.ts';
 import { unchangedSince } from './unchanged-since.ts';
 import { type WriteDeps, writeBackup } from './write-backup.ts';
 
@@ -143,8 +143,7 @@ export function createBackups(deps: BackupsDeps): Backups {
       writeBackup({ ...deps, files }, dump, { id, ...work }),
     );
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
-    const bytes = manifest.tables.reduce((sum, table) => sum + table.fileBytes, 0);
-    await noteBackupWritten(db, id, { folder: name, seenXid: manifest.seenXid, rows, bytes });
+    await noteBackupWritten(db, id, { folder: name, seenXid: manifest.seenXid, rows });
     try {
       await verifyFolder(folder, work);
     } catch (thrown) {
@@ -152,7 +151,7 @@ export function createBackups(deps: BackupsDeps): Backups {
       if (!work.signal.aborted) await pruneSpoiled(place).catch(() => undefined);
       throw thrown;
     }
-    await noteBackupVerified(db, id);
+    await noteBackupVerified(db, id, await bytesIn(folder));
     await racepoints.reach('backup:before-prune');
     const pruned = await prune(place);
     return { kind: 'verified', backup: await findBackup(directory, name), pruned };
@@ -206,7 +205,8 @@ export function createBackups(deps: BackupsDeps): Backups {
           name === null ? chooseToVerify(await listBackups(directory), place) : await findBackup(directory, name);
         const folder = join(directory, found.name);
         try {
-          await noteBackupVerified(db, await verifyFolder(folder, { signal: ended, onProgress }));
+          const id = await verifyFolder(folder, { signal: ended, onProgress });
+          await noteBackupVerified(db, id, await bytesIn(folder));
         } catch (thrown) {
           if (isBad(thrown) && found.manifest) {
             await noteBackupFailed(db, found.manifest.id, { code: thrown.code, message: thrown.message });

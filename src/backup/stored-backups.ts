@@ -128,7 +128,8 @@ async function readText(path: string): Promise<string | null> {
   }
 }
 
-async function bytesIn(folder: string): Promise<number> {
+/** Of all its files; 0 where it is gone. */
+export async function bytesIn(folder: string): Promise<number> {
   let bytes = 0;
   // A backup may be pruned while it is looked at.
   for (const name of await readdir(folder).catch(() => [])) {

@@ -17,23 +17,26 @@ export async function insertBackup(
 export async function noteBackupWritten(
   db: Queryable,
   id: string,
-  written: { readonly folder: string; readonly seenXid: string; readonly rows: number; readonly bytes: number },
+  written: { readonly folder: string; readonly seenXid: string; readonly rows: number },
 ): Promise<void> {
   // Primary key.
   await db.query(
-    `update engram.backups set status = 'written', folder = $2, seen_xid = $3::xid8, rows = $4, bytes = $5 where id = $1`,
-    [id, written.folder, written.seenXid, written.rows, written.bytes],
+    `update engram.backups set status = 'written', folder = $2, seen_xid = $3::xid8, rows = $4 where id = $1`,
+    [id, written.folder, written.seenXid, written.rows],
   );
 }
 
-/** It was restored and compared. Nothing where this database knows no backup of that id: files may come from another. */
-export async function noteBackupVerified(db: Queryable, id: string): Promise<void> {
+/**
+ * It was restored and compared; its files are of so many bytes. Nothing where this database knows no backup of that id:
+ * files may come from another.
+ */
+export async function noteBackupVerified(db: Queryable, id: string, bytes: number): Promise<void> {
   // Primary key. Verified again, it does not become a newer one.
   await db.query(
     `update engram.backups set status = 'verified', verified_at = clock_timestamp(), error_code = null, error = null,
-       finished_at = coalesce(finished_at, clock_timestamp())
+       bytes = $2, finished_at = coalesce(finished_at, clock_timestamp())
      where id = $1`,
-    [id],
+    [id, bytes],
   );
 }
 

@@ -48,6 +48,8 @@ describe('taking one', () => {
     expect(rig.names()).toEqual([name]);
     expect(await rig.rows()).toEqual([{ status: 'verified', folder: name, error_code: null }]);
     expect(await rig.backups.list()).toEqual([{ name, manifest, ...backup }]);
+    const { rows } = await rig.database.db.query('select bytes::float8 from engram.backups');
+    expect(rows, 'status and list tell one size').toEqual([{ bytes: backup.bytes }]);
   });
 
   test('in a thread of its own it comes to the same', async () => {
