@@ -21,6 +21,8 @@ const words: Readonly<Record<EventKind, string>> = {
   'memory.parked': 'parked',
   'memory.unparked': 'retried',
   'memory.scored': 'scored',
+  'memory.score_parked': 'score given up',
+  'memory.score_unparked': 'score retried',
   'memory.pinned': 'pinned',
   'memory.unpinned': 'unpinned',
   'memory.evicted': 'pin made room',

@@ -104,6 +104,9 @@ export async function writeScores(
     ...scored.map(({ row, significance, entities }) =>
       event('memory.scored', row.id, { score: significance, by: deps.scorer.scoredBy, entities }),
     ),
+    ...rests.flatMap(({ id, parked }) =>
+      parked === null ? [] : [event('memory.score_parked', id, { reason: parked })],
+    ),
     ...pins.lost.map((id) => event('memory.unpinned', id, { pin: 'auto' })),
     ...pins.pinned.flatMap((newer) => [
       event('memory.pinned', newer, { pin: 'auto' }),
@@ -136,7 +139,7 @@ function refusal(deps: SignificanceDeps, row: LockedForScore, why: string) {
 }
 
 export function event(
-  kind: 'memory.scored' | 'memory.pinned' | 'memory.unpinned' | 'memory.evicted',
+  kind: 'memory.scored' | 'memory.score_parked' | 'memory.pinned' | 'memory.unpinned' | 'memory.evicted',
   memoryId: string,
   detail: Readonly<Record<string, unknown>>,
 ): TimelineEvent {

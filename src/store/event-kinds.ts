@@ -17,6 +17,8 @@ export const eventKinds = [
   'memory.parked',
   'memory.unparked',
   'memory.scored',
+  'memory.score_parked',
+  'memory.score_unparked',
   'memory.pinned',
   'memory.unpinned',
   'memory.evicted',

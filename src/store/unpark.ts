@@ -51,7 +51,8 @@ export function unparkScores(
   memoryIds: readonly string[] | null,
 ): Promise<Map<string, number>> {
   return inChunks(db, bankId, memoryIds, async (tx, ...wanted) => {
-    // Index memories_score_parked finds them; in the order of ids, so that two of these cannot meet (law L4).
+    // Index memories_score_parked finds them; in the order of ids, so that two of these cannot meet (law L4). The events come
+    // with the change.
     const { rows } = await tx.query<MemoryChunkRow>(
       `with wanted as (
          select m.id from engram.memories m
@@ -61,7 +62,10 @@ export function unparkScores(
        unparked as (
          update engram.memories m
          set score_parked = null, score_attempts = 0, score_next_at = statement_timestamp()
-         from wanted w where m.bank_id = $1 and m.id = w.id and m.score_parked is not null returning m.id)
+         from wanted w where m.bank_id = $1 and m.id = w.id and m.score_parked is not null returning m.id),
+       told as (
+         insert into engram.events (bank_id, kind, memory_id)
+         select $1, 'memory.score_unparked', id from unparked order by id)
        select count(*)::int as n, (select max(id::text) from wanted) as last from unparked`,
       [...wanted, chunkRows],
     );

@@ -63,6 +63,11 @@ describe('a memory that is forgotten', () => {
     await engine.scoreBatch(bankId, { signal });
     const scores = `select detail from engram.events where bank_id = $1 and kind = 'memory.scored'`;
     expect(await bench.rows(scores, [bankId])).toMatchObject([{ detail: { entities: ['Zanzibar Pete'] } }]);
+    await bench.rows(
+      `insert into engram.events (bank_id, kind, memory_id, detail)
+       values ($1, 'memory.score_parked', $2, '{"reason": "a score of Zanzibar Pete"}')`,
+      [bankId, id],
+    );
     await forget(id);
     expect(await placesOf(bench, 'zanzibar')).toEqual([]);
     expect(await bench.rows(scores, [bankId])).toEqual([{ detail: { score: 1, by: 'rules/1' } }]);

@@ -180,18 +180,19 @@ describe('parked memories', () => {
       ['a', 2100],
       ['b', 2100],
     ]);
-    const transactions = async () => {
+    const transactions = async (kind: string) => {
       const { rows } = await database.db.query<{ of_rows: number; of_events: number }>(
         `select count(distinct m.change_xid)::int as of_rows, count(distinct e.change_xid)::int as of_events
-         from engram.memories m left join engram.events e on e.memory_id = m.id and e.kind = 'memory.unparked'
+         from engram.memories m left join engram.events e on e.memory_id = m.id and e.kind = $1
            and e.change_xid = m.change_xid`,
+        [kind],
       );
       return rows[0];
     };
     expect(await unparkMemories(database.db, null, null)).toEqual(each);
-    expect(await transactions()).toEqual({ of_rows: 4, of_events: 4 });
+    expect(await transactions('memory.unparked')).toEqual({ of_rows: 4, of_events: 4 });
     expect(await unparkScores(database.db, null, null)).toEqual(each);
-    expect(await transactions()).toEqual({ of_rows: 4, of_events: 0 });
+    expect(await transactions('memory.score_unparked')).toEqual({ of_rows: 4, of_events: 4 });
     expect(await unparkScores(database.db, null, null)).toEqual(new Map());
   });
 });

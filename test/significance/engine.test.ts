@@ -94,6 +94,14 @@ test('never retried a failed score: it comes back after a rest, and after five a
   await bench.score();
   expect(await bench.memories()).toMatchObject([{ attempts: 5, parked: 'a score of 7', isScored: false }]);
   expect(bench.logged.join()).toContain('jobs retry');
+  const told = async () =>
+    (
+      await bench.db.query<{ kind: string; detail: unknown }>(
+        `select kind, detail from engram.events where memory_id = $1 and kind = 'memory.score_parked' order by id`,
+        [memory],
+      )
+    ).rows;
+  expect(await told()).toEqual([{ kind: 'memory.score_parked', detail: { reason: 'a score of 7' } }]);
   const asked = bench.scorer.batches.length;
   await bench.wakeAll();
   await bench.score();
