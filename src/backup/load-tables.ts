@@ -10,8 +10,11 @@ import { engramTables } from './schema-parts.ts';
 import type { KeptTable } from './table-copy.ts';
 import { type BackupSource, checkFile, damaged, openTable, tapFile } from './table-files.ts';
 
-/** Handed to the server at once. */
-const unpackedBytes = 128 * 1024;
+/**
+ * Handed to the server at once. The heap is swept by how many pieces there were, not by how much they hold: with pieces of
+ * 128 KiB a verification of 200,000 memories stood 93 to 99 MiB over idle, with these 77 to 83, and took as long.
+ */
+const unpackedBytes = 32 * 1024;
 /** Of a file, between two words about it. */
 const bytesATold = 4 * 1024 * 1024;
 

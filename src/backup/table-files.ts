@@ -15,8 +15,8 @@ export interface BackupSource {
   readonly manifest: Manifest;
 }
 
-/** Reads big pieces: a file is read from its beginning to its end and never again. */
-const readBytes = 256 * 1024;
+/** Read ahead; what has been read lies outside the heap until it is swept, and pieces of 256 KiB were no faster. */
+const readBytes = 64 * 1024;
 
 /** The bytes of a file as they stand, passed on, and what they came to. */
 export interface FileTap {
