@@ -12,7 +12,9 @@ import type { BackupsForStatus, BackupView } from './backup-view.ts';
 export interface BackupChore {
   readonly name: 'backup';
   nextAt(now: Date): Promise<Date | null>;
+  /** @throws what taking one throws */
   run(signal: AbortSignal): Promise<void>;
+  isElsewhere(thrown: unknown): boolean;
 }
 
 export interface BackupChoreDeps {
@@ -70,9 +72,6 @@ export function createBackupChore(deps: BackupChoreDeps): { readonly chore: Back
         told,
         outcome.kind === 'verified' ? 'backup taken and verified' : 'nothing to back up since the last one',
       );
-    } catch (thrown) {
-      if (!(thrown instanceof BackupBusyError)) throw thrown;
-      log.info('another process is at a backup of this database');
     } finally {
       running = null;
       // What is said of it next is how it ended; a database that does not answer says so at the next look.
@@ -81,7 +80,7 @@ export function createBackupChore(deps: BackupChoreDeps): { readonly chore: Back
   }
 
   return {
-    chore: { name: 'backup', nextAt: read, run },
+    chore: { name: 'backup', nextAt: read, run, isElsewhere: (thrown) => thrown instanceof BackupBusyError },
     refresh,
     view() {
       const { history, nextDueAt = null } = known ?? {};

@@ -177,7 +177,10 @@ describe('a run', () => {
   });
 
   it('beside another process that is at one is no failure', async () => {
-    const { chore } = open(() => Promise.reject(new BackupBusyError('another one')));
-    await expect(chore.run(signal)).resolves.toBeUndefined();
+    const { chore, view } = open(() => Promise.reject(new BackupBusyError('another one')));
+    const thrown = await chore.run(signal).catch((error: unknown) => error);
+    expect(chore.isElsewhere(thrown)).toBe(true);
+    expect(chore.isElsewhere(new BackupStorageError('full'))).toBe(false);
+    expect(view()).toMatchObject({ running: null, lastFailure: null });
   });
 });

@@ -18,7 +18,10 @@ export interface ChoreRunner {
   halt(why: string): Promise<void>;
 }
 
-/** After a run that failed: what keeps it will be there in the next instant, too. Longer rests are the chore's own. */
+/**
+ * After a run that failed, or found another process at it: what keeps it will be there in the next instant, too. Longer rests
+ * are the chore's own. It is no running chore meanwhile: the daemon may park.
+ */
 const restMs = 60_000;
 
 export function createChoreRunner(deps: {
@@ -56,9 +59,14 @@ export function createChoreRunner(deps: {
     } catch (thrown) {
       if (signal.aborted) {
         log.info({ chore: name, why: errorMessage(signal.reason) }, 'a chore: broken off');
+        return;
+      }
+      notBeforeMs.set(name, clock.monotonicMs() + restMs);
+      const error = errorMessage(thrown);
+      if (chore.isElsewhere?.(thrown)) {
+        log.info({ chore: name, why: error }, 'a chore: another process is at it, it is looked after in a minute');
       } else {
-        log.error({ chore: name, error: errorMessage(thrown) }, 'a chore: failed');
-        notBeforeMs.set(name, clock.monotonicMs() + restMs);
+        log.error({ chore: name, error }, 'a chore: failed');
       }
     } finally {
       running.delete(name);

@@ -11,4 +11,6 @@ export interface Chore {
   nextAt(now: Date): Promise<Date | null>;
   /** Does it. What it came to is its own to keep: a failure that is thrown is logged and counted, and no more. */
   run(signal: AbortSignal): Promise<void>;
+  /** Whether what it threw says only that another process is at it, which is no failure. Absent: it never does. */
+  isElsewhere?(thrown: unknown): boolean;
 }

@@ -116,6 +116,22 @@ describe('chores', () => {
     await runner.halt('enough');
   });
 
+  it('that another process is at rest for a minute too, told once and not as a failure', async () => {
+    const backup = heldChore('backup');
+    const { runner, clock, overs, tick, told } = rig({ ...backup.chore, isElsewhere: () => true });
+    await tick();
+    backup.fail();
+    await turn();
+    for (let ticks = 0; ticks < 5; ticks += 1) await tick();
+    expect([backup.signals.length, runner.isRunning(), overs.count]).toEqual([1, false, 1]);
+    expect(told().split('another process is at it')).toHaveLength(2);
+    expect(told()).not.toContain('failed');
+    await clock.advance(60_000);
+    await tick();
+    expect(backup.signals).toHaveLength(2);
+    await runner.halt('enough');
+  });
+
   it('that throw at once are over, and not under way for ever', async () => {
     const chore: Chore = {
       name: 'backup',
