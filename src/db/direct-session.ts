@@ -31,6 +31,11 @@ export const quoteName = pg.escapeIdentifier;
 
 const connectTimeoutMs = 10_000;
 
+/** A server may know some of them only from a later version on: `transaction_timeout` came with 17. */
+const withoutLimits = `select set_config(name, '0', false) from unnest(array['statement_timeout', 'lock_timeout',
+  'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout']) as name
+  where current_setting(name, true) is not null`;
+
 export async function openDirectSession(options: DirectSessionOptions): Promise<DirectSession> {
   const client = new pg.Client({
     connectionString: options.connectionString,
@@ -42,9 +47,7 @@ export async function openDirectSession(options: DirectSessionOptions): Promise<
   client.on('error', (error) => options.onLost?.(error));
   try {
     await client.connect();
-    await client.query(
-      'set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set idle_session_timeout = 0',
-    );
+    await client.query(withoutLimits);
   } catch (thrown) {
     await client.end().catch(() => undefined);
     throw thrown;
