@@ -143,6 +143,74 @@ describe('what somebody has put on the tables', () => {
   });
 });
 
+/** Of every table, sequence, column and function of ours: what each role may, whoever says so. */
+async function rightsIn(connectionString: string): Promise<string[]> {
+  return onSession(connectionString, async (session) => {
+    const { rows } = await session.query<{ text: string }>(
+      `select distinct concat_ws(' ', o.name, a.privilege_type, a.grantee::regrole, a.is_grantable) as text from (
+         select relname::text as name, coalesce(relacl,
+           acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)) as acl
+         from pg_class where relnamespace = 'engram'::regnamespace and relkind in ('r', 'S')
+         union all select attrelid::regclass || '.' || attname, attacl from pg_attribute join pg_class c on c.oid = attrelid
+         where relnamespace = 'engram'::regnamespace
+         union all select oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
+         from pg_proc where pronamespace = 'engram'::regnamespace) as o cross join aclexplode(o.acl) as a order by 1`,
+    );
+    return rows.map(({ text }) => text);
+  });
+}
+
+describe('default privileges', () => {
+  test('neither give nor take what a restore brings back: rights are those from before', async () => {
+    await onSession(target.connectionString, (session) =>
+      session.script(
+        `grant select on engram.events to ${role};
+         alter default privileges in schema engram grant select, insert on tables to ${role} with grant option;
+         alter default privileges in schema engram grant usage on sequences to ${role};
+         alter default privileges in schema engram grant execute on functions to ${role};
+         alter default privileges revoke execute on functions from public;
+         revoke delete on engram.digests from current_user`,
+      ),
+    );
+    const before = await rightsIn(target.connectionString);
+    expect(before).toContain(`events SELECT ${role} f`);
+    await restoreHere();
+    expect(await rightsIn(target.connectionString)).toEqual(before);
+    // And once more, now that they are written down.
+    await restoreHere();
+    expect(await rightsIn(target.connectionString)).toEqual(before);
+  });
+});
+
+test('comments and the statistics of columns are carried over', async () => {
+  await onSession(target.connectionString, (session) =>
+    session.script(
+      `comment on table engram.memories is 'it''s ours \\ theirs';
+       comment on column engram.memories.text is 'what was said';
+       comment on function engram.snapshot_lock(text) is 'of the night';
+       alter table engram.memories alter column bank_id set statistics 500`,
+    ),
+  );
+  const look = async () => {
+    const { rows } = await target.db.query(
+      `select obj_description('engram.memories'::regclass, 'pg_class') as "table", col_description(a.attrelid, a.attnum) as "column",
+         obj_description('engram.snapshot_lock'::regproc, 'pg_proc') as function,
+         (select attstattarget from pg_attribute where attrelid = a.attrelid and attname = 'bank_id') as statistics
+       from pg_attribute a where a.attrelid = 'engram.memories'::regclass and a.attname = 'text'`,
+    );
+    return rows[0];
+  };
+  const before = await look();
+  expect(before).toEqual({
+    table: "it's ours \\ theirs",
+    column: 'what was said',
+    function: 'of the night',
+    statistics: 500,
+  });
+  await restoreHere();
+  expect(await look()).toEqual(before);
+});
+
 /** Of every table, sequence and function of ours, and of the schema. */
 async function ownersIn(connectionString: string): Promise<string[]> {
   return onSession(connectionString, async (session) => {
