@@ -49,3 +49,18 @@ export class RestoreRefusedError extends EngramdError {
   readonly code = 'RESTORE_REFUSED';
   override readonly exitCode = 4;
 }
+
+/** Somebody has added a column to our tables: which, and what to do, the message tells. Nothing was written. */
+export class ColumnAddedError extends EngramdError {
+  readonly code = 'COLUMN_ADDED';
+  override readonly exitCode = 4;
+}
+
+/**
+ * The database tells letters apart in another way than the one that was backed up, and its rows do not fit there: no
+ * damage of the files.
+ */
+export class BackupLocaleError extends EngramdError {
+  readonly code = 'BACKUP_LOCALE';
+  override readonly exitCode = 4;
+}

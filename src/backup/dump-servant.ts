@@ -3,9 +3,11 @@ import { type EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import {
   BackupBusyError,
   BackupDamagedError,
+  BackupLocaleError,
   BackupNewerError,
   BackupStorageError,
   BackupUnverifiedError,
+  ColumnAddedError,
 } from './backup-errors.ts';
 import type { Dump } from './dump.ts';
 import type { ManifestTable } from './manifest.ts';
@@ -80,6 +82,8 @@ const ownErrors = [
   BackupDamagedError,
   BackupNewerError,
   BackupUnverifiedError,
+  BackupLocaleError,
+  ColumnAddedError,
 ] as const;
 
 /** The error that it was, as far as anybody here asks: its class where it is ours, its code where it is the server's. */

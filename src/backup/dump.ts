@@ -13,6 +13,7 @@ export interface Dump {
   readonly lost: AbortSignal;
   /** @returns what it is the lock of @throws BackupBusyError */
   lock(): Promise<StoreIdentity>;
+  /** @throws ColumnAddedError */
   begin(): Promise<SnapshotFacts>;
   /**
    * Writes a table into its file in the folder, onto the disk.

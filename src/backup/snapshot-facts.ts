@@ -3,6 +3,7 @@ import { quoteName } from '../db/direct-session.ts';
 import { readStoreOrigin } from '../store/store-origin.ts';
 import { keptTables } from './kept-tables.ts';
 import type { ManifestBody } from './manifest.ts';
+import { assertNoColumnAdded } from './own-columns.ts';
 import { makeProbe } from './probe.ts';
 import { keptColumns, type TableColumns } from './table-copy.ts';
 
@@ -27,6 +28,7 @@ export async function beginSnapshot(session: DirectSession): Promise<void> {
   await session.script(`lock table ${tables.join(', ')} in access share mode`);
 }
 
+/** @throws ColumnAddedError */
 export async function readSnapshotFacts(session: DirectSession): Promise<SnapshotFacts> {
   const { rows } = await session.query<{
     schema: number;
@@ -48,6 +50,7 @@ export async function readSnapshotFacts(session: DirectSession): Promise<Snapsho
   );
   const facts = rows[0];
   if (!facts) throw new Error('engram.store has lost its row');
+  await assertNoColumnAdded(session, keptTables, 'backup');
   const tables = await keptColumns(session);
   return {
     ...facts,

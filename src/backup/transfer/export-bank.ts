@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type DirectSession, quoteName } from '../../db/direct-session.ts';
+import { assertNoColumnAdded } from '../own-columns.ts';
 import { ExportBankUnknownError, type ExportHeader, exportFormat, type RowCounts } from './export-format.ts';
 import { transferColumns } from './table-columns.ts';
 import { type TransferTable, transferTables } from './transfer-tables.ts';
@@ -21,7 +22,7 @@ const rowsAFetch = 500;
  * A bank with all that is in it, as lines of JSON without their line ends: a header, a line a row, and an end with counts
  * and a checksum. All of one instant, whoever writes meanwhile.
  *
- * @throws ExportBankUnknownError
+ * @throws ExportBankUnknownError, ColumnAddedError
  */
 export async function* exportBank(options: ExportOptions): AsyncGenerator<string> {
   const { session, bankId, signal } = options;
@@ -33,10 +34,9 @@ export async function* exportBank(options: ExportOptions): AsyncGenerator<string
       bankId,
     ]);
     if (!found[0]) throw new ExportBankUnknownError(`there is no bank ${bankId}`);
-    const columns = await transferColumns(
-      session,
-      transferTables.map(({ name }) => name),
-    );
+    const names = transferTables.map(({ name }) => name);
+    await assertNoColumnAdded(session, names, 'export');
+    const columns = await transferColumns(session, names);
     const header: ExportHeader = {
       engramd: 'export',
       format: exportFormat,
