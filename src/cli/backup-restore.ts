@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { v7 as uuidV7 } from 'uuid';
 import { BackupDamagedError, RestoreRefusedError } from '../backup/backup-errors.ts';
 import { assertSomeVerified, chooseToRestore } from '../backup/choose-backup.ts';
-import { readErasures, syncErasures } from '../backup/erasure-log.ts';
+import { erasuresOf, readErasures, syncErasures } from '../backup/erasure-log.ts';
 import type { Manifest } from '../backup/manifest.ts';
 import { assertOneDatabase } from '../backup/one-database.ts';
 import { type RestoreReport, restoreStore } from '../backup/restore-store.ts';
@@ -154,6 +154,8 @@ async function replaceStore(
   const { context, config, log, signal } = wanted;
   if (config.databaseDirectUrl) await assertOneDatabase(db, config.databaseDirectUrl);
   await noteErasures(db, config.backupDir, log);
+  // What was forgotten elsewhere is elsewhere: a copy of a memory there is no word about the one that comes back here.
+  const stores = [manifest.store, (await readStoreIdentity(db)).store];
   const logs = await Promise.all([...new Set([config.backupDir, dirname(folder)])].map(readErasures));
   const unreadable = logs.reduce((sum, one) => sum + one.unreadable, 0);
   if (unreadable > 0) log.warn({ unreadable }, 'lines of the log of what was forgotten cannot be read');
@@ -162,7 +164,7 @@ async function replaceStore(
     folder,
     manifest,
     replace: wanted.replace,
-    erasures: logs.flatMap(({ erasures }) => erasures),
+    erasures: logs.flatMap(({ erasures }) => erasuresOf(erasures, stores)),
     owner: await roleOf(db),
     migrations: await storeMigrations(),
     emptyQueues,

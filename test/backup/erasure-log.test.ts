@@ -5,10 +5,12 @@ import { BackupStorageError } from '../../src/backup/backup-errors.ts';
 import {
   appendErasures,
   erasureLogFile,
+  erasuresOf,
   noteErasure,
   readErasures,
   syncErasures,
 } from '../../src/backup/erasure-log.ts';
+import { readStoreId } from '../../src/store/store-origin.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
@@ -19,6 +21,7 @@ let scratch: string;
 let directory: string;
 beforeAll(async () => {
   database = await createTestDatabase();
+  own = await readStoreId(database.db);
 });
 beforeEach(() => {
   scratch = createScratchFolder();
@@ -32,7 +35,15 @@ afterAll(() => database.drop());
 
 const idOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 const at = new Date('2026-03-01T02:03:04.567Z');
-const erasure = (n: number, bankId = 'home') => ({ bankId, memoryId: idOf(n), erasedAt: at });
+let own: string;
+const other = '11111111-1111-4111-8111-111111111111';
+/** Null: as lines were before they said it. */
+const erasure = (n: number, store: string | null = own, bankId = 'home') => ({
+  bankId,
+  memoryId: idOf(n),
+  erasedAt: at,
+  store,
+});
 const file = () => join(directory, erasureLogFile);
 
 async function erase(...numbers: readonly number[]): Promise<void> {
@@ -47,17 +58,23 @@ describe('the log of what was forgotten', () => {
     expect(await readErasures(directory)).toEqual({ erasures: [], unreadable: 0 });
   });
 
-  test('says each memory once, of whichever bank, and is only for whoever runs the daemon', async () => {
+  test('says each memory once a store, of whichever bank, and is only for whoever runs the daemon', async () => {
     await appendErasures(directory, [erasure(1), erasure(2)]);
-    await appendErasures(directory, [erasure(2), erasure(1, 'Büro "2"\n')]);
+    await appendErasures(directory, [erasure(2), erasure(1, own, 'Büro "2"\n'), erasure(2, other), erasure(2, null)]);
     expect(await readErasures(directory)).toEqual({
-      erasures: [erasure(1), erasure(2), erasure(1, 'Büro "2"\n')],
+      erasures: [erasure(1), erasure(2), erasure(1, own, 'Büro "2"\n'), erasure(2, other), erasure(2, null)],
       unreadable: 0,
     });
     expect([statSync(directory).mode & 0o777, statSync(file()).mode & 0o777]).toEqual([0o700, 0o600]);
     expect(readFileSync(file(), 'utf8').split('\n')[0]).toBe(
-      `{"bankId":"home","memoryId":"${idOf(1)}","erasedAt":"2026-03-01T02:03:04.567Z"}`,
+      `{"bankId":"home","memoryId":"${idOf(1)}","erasedAt":"2026-03-01T02:03:04.567Z","store":"${own}"}`,
     );
+  });
+
+  test('is for a restore what is of its stores, and what was written before lines said of which they are', () => {
+    const all = [erasure(1), erasure(2, other), erasure(3, null)];
+    expect(erasuresOf(all, [own, null])).toEqual([erasure(1), erasure(3, null)]);
+    expect(erasuresOf(all, [own, other])).toEqual(all);
   });
 
   test('bears a last line that a crash has cut off, and what comes behind it stands by itself', async () => {
@@ -99,6 +116,27 @@ describe('brought up to date from the database', () => {
     expect((await readErasures(directory)).erasures).toEqual([erasure(2), erasure(9), erasure(1), erasure(3)]);
     expect(await syncErasures(database.db, directory)).toBe(0);
     expect(readFileSync(file(), 'utf8').trimEnd().split('\n')).toHaveLength(4);
+  });
+
+  test('the log gets what only another store has, and not what it says without one', async () => {
+    await erase(1, 2, 3);
+    await appendErasures(directory, [erasure(1, other), erasure(2, null)]);
+    expect(await syncErasures(database.db, directory)).toBe(2);
+    expect((await readErasures(directory)).erasures.slice(2)).toEqual([erasure(1), erasure(3)]);
+    expect(await syncErasures(database.db, directory)).toBe(0);
+  });
+
+  test('the log gets those of a store that is older than its id, without one', async () => {
+    await erase(1);
+    await database.db.query('alter table engram.store rename column id to old_id');
+    try {
+      expect(await syncErasures(database.db, directory)).toBe(1);
+      expect(await syncErasures(database.db, directory)).toBe(0);
+    } finally {
+      await database.db.query('alter table engram.store rename column old_id to id');
+    }
+    expect((await readErasures(directory)).erasures).toEqual([erasure(1, null)]);
+    expect(await syncErasures(database.db, directory)).toBe(0);
   });
 
   test('the log gets them all, however many there are', async () => {

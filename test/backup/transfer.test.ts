@@ -308,6 +308,24 @@ describe('what was forgotten here', () => {
     expect(await imported(here, lines, { bankId: 'copy' })).toMatchObject({ added: {}, forgotten: 1 });
   });
 
+  it('does not come back by another file of it, whatever each bank is called here', async () => {
+    const { pending } = await createVictim(here.db, 'mine');
+    await here.db.query("update engram.memories set text = 'Zebulon waits' where id = $1", [pending]);
+    const lines = await exported(here, 'mine');
+    const deps = await hands(there);
+    await imported(there, lines, { bankId: 'first' });
+    await forget(deps, { bankId: 'first', memoryId: pending, signal: never });
+    expect(await imported(there, lines, { bankId: 'second' })).toMatchObject({ forgotten: 1 });
+    // Not erased there yet, and out of the bank that it is listed for.
+    await there.db.query("delete from engram.erasures where bank_id = 'first'");
+    expect(await imported(there, lines)).toMatchObject({ bankId: 'mine', forgotten: 1 });
+    await carryOutDueErasures(deps);
+    expect(await tablesWith(there, 'zebulon')).toEqual([]);
+    // One that stands is compared alike.
+    await there.db.query("delete from engram.erasures where bank_id <> 'second'");
+    expect(await imported(there, lines)).toMatchObject({ added: {}, forgotten: 1 });
+  });
+
   it('is in nobody’s sight from the commit on, whoever dies before it is erased', async () => {
     const { consolidated, live } = await createVictim(here.db, 'mine');
     const lines = await exported(here, 'mine');
@@ -407,6 +425,23 @@ describe('a bad file', () => {
       { ...header, format: 2, more: true },
     ]) {
       expect(await refusal([JSON.stringify(newer), ...lines.slice(1)])).toMatchObject({ code: 'IMPORT_NEWER' });
+    }
+  });
+
+  it('of a bank whose name nobody could ask for is taken under another only', async () => {
+    for (const bank of ['My Bank / ../x', '-x', 'x'.repeat(129), 'Bu\u0308ro']) {
+      const renamed = sealed(lines, (line, at) => {
+        const value = JSON.parse(line);
+        if (at === 0) return JSON.stringify({ ...value, bank });
+        const key = { banks: 'id', idempotency_keys: 'scope', embedding_models: null }[value.table as string];
+        if (key !== null) value.row[key ?? 'bank_id'] = bank;
+        return JSON.stringify(value);
+      });
+      const thrown = await refusal(renamed);
+      expect(thrown).toMatchObject({ code: 'IMPORT_LINE', line: 1 });
+      expect(thrown.message).toMatch(/^line 1: the name of its bank must .*--bank; nothing was imported$/);
+      expect(await imported(there, renamed, { bankId: 'named' })).toMatchObject({ bankId: 'named' });
+      await there.db.query("delete from engram.banks where id = 'named'");
     }
   });
 

@@ -7,6 +7,7 @@ import { markVerified } from '../../src/backup/backup-folder.ts';
 import { appendErasures } from '../../src/backup/erasure-log.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { compose } from '../../src/daemon/compose.ts';
+import { readStoreId } from '../../src/store/store-origin.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { takeBackup } from '../backup/backup-bench.ts';
@@ -40,9 +41,10 @@ test.each([
     const { folder } = await takeBackup(bench.database.connectionString, backupDir);
     await markVerified(nodeFiles, folder, new Date());
     // The database itself was lost with what it knew: the log alone is left.
+    const store = await readStoreId(bench.database.db);
     await appendErasures(
       backupDir,
-      forgotten.map((memoryId) => ({ bankId: bench.bankId, memoryId, erasedAt: new Date() })),
+      forgotten.map((memoryId) => ({ bankId: bench.bankId, memoryId, erasedAt: new Date(), store })),
     );
     const settings = {
       DATABASE_URL: bench.database.connectionString,

@@ -9,6 +9,7 @@ import { createErasureKeeper, type ErasureKeeper } from '../../src/daemon/erasur
 import { notifyOfWork } from '../../src/store/due-work.ts';
 import { addErasuresDue } from '../../src/store/erasures-due.ts';
 import { insertInstance } from '../../src/store/instances.ts';
+import { readStoreId } from '../../src/store/store-origin.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createWorkbench, type Workbench } from '../consolidation/workbench.ts';
@@ -67,6 +68,8 @@ describe('a daemon that runs', () => {
     await expect.poll(() => placesOf(bench, 'zanzibar'), { timeout: 10_000 }).toEqual([]);
     await expect.poll(() => bench.rows('select from engram.erasures_due')).toEqual([]);
     await expect.poll(() => logged('here')).toEqual([parrot]);
+    const store = await readStoreId(bench.database.db);
+    expect((await readErasures(backupsOf('here'))).erasures).toMatchObject([{ store }]);
   });
 
   test('has in its log what was forgotten through another one, and each has it once', async () => {

@@ -4,7 +4,7 @@ import { v7 as uuid } from 'uuid';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../src/backup/backup-files.ts';
 import { markVerified } from '../../src/backup/backup-folder.ts';
-import { readErasures } from '../../src/backup/erasure-log.ts';
+import { appendErasures, readErasures } from '../../src/backup/erasure-log.ts';
 import { addRestore } from '../../src/cli/backup-restore.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { forget as forgetMemory } from '../../src/curation/forget.ts';
@@ -184,6 +184,40 @@ describe('what was forgotten after the backup', () => {
     } finally {
       await blank.drop();
     }
+  });
+
+  test('in another database that shares the log is not forgotten here, unless this one forgot it too', async () => {
+    const [parrot = ''] = await bench.remember(secret, 'Ben drinks tea');
+    await verifiedBackup();
+    const store = await readStoreId(bench.database.db);
+    const erasure = { bankId: bench.bankId, memoryId: parrot, erasedAt: new Date() };
+    await appendErasures(backupDir, [{ ...erasure, store: uuid() }]);
+    const run = await restore(['--replace', '--json']);
+    expect(JSON.parse(run.stdout)).toMatchObject({ erased_again: 0 });
+    expect(await texts()).toEqual([secret, 'Ben drinks tea']);
+
+    await appendErasures(backupDir, [{ ...erasure, store }]);
+    expect(JSON.parse((await restore(['--replace', '--json'])).stdout)).toMatchObject({ erased_again: 1 });
+    expect(await texts()).toEqual(['Ben drinks tea']);
+  });
+
+  test('stays forgotten where a backup of another store takes its place, which the log alone knows of', async () => {
+    const [parrot = ''] = await bench.remember(secret);
+    const { folder } = await verifiedBackup();
+    const own = uuid();
+    await bench.rows('update engram.store set id = $1', [own]);
+    await appendErasures(backupDir, [{ bankId: bench.bankId, memoryId: parrot, erasedAt: new Date(), store: own }]);
+    expect((await restore([folder, '--replace'])).error).toBeUndefined();
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+  });
+
+  test('stays forgotten where the line that says so is older than the stores in lines', async () => {
+    const [parrot = ''] = await bench.remember(secret);
+    await verifiedBackup();
+    const erasure = { bankId: bench.bankId, memoryId: parrot, erasedAt: new Date(), store: null };
+    await appendErasures(backupDir, [erasure]);
+    expect((await restore(['--replace'])).error).toBeUndefined();
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
   });
 
   test('stays forgotten where the log could not be written: the database itself knows', async () => {

@@ -5,7 +5,8 @@ import type { ExportedRow } from './read-export.ts';
 const uuids = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi;
 
 /**
- * What this database was told to forget and a file names, wherever in it. A file that was written after its own bank had
+ * What this database was told to forget in any bank, and a file names, wherever in it: a memory keeps its id under every
+ * name that its bank is given. A file that was written after its own bank had
  * forgotten something holds no word of it any more.
  */
 export class ForgottenHere {
@@ -17,15 +18,13 @@ export class ForgottenHere {
     this.#erasedAt = erasedAt;
   }
 
-  /** @param bankIds all names that the bank has had, as far as they are known */
-  static async read(session: DirectSession, bankIds: readonly string[]): Promise<ForgottenHere> {
-    // Primary keys.
+  static async read(session: DirectSession): Promise<ForgottenHere> {
+    // One pass over both, once an import: their primary keys begin with the bank, which may be any.
     const { rows } = await session.query<{ id: string; erased_at: Date }>(
       `select memory_id as id, min(erased_at) as erased_at from (
-         select memory_id, erased_at from engram.erasures where bank_id = any($1::text[])
-         union all select memory_id, erased_at from engram.erasures_due where bank_id = any($1::text[])) as e
+         select memory_id, erased_at from engram.erasures
+         union all select memory_id, erased_at from engram.erasures_due) as e
        group by memory_id`,
-      [bankIds],
     );
     return new ForgottenHere(new Map(rows.map((row) => [row.id, row.erased_at])));
   }

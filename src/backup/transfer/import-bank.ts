@@ -1,4 +1,5 @@
 import type { DirectSession } from '../../db/direct-session.ts';
+import { bankNameSchema } from '../../ingest/bank-name.ts';
 import type { Racepoints } from '../../telemetry/racepoints.ts';
 import { type ExportHeader, ImportConflictError, ImportLineError, type RowCounts } from './export-format.ts';
 import type { ExportSource } from './export-lines.ts';
@@ -47,7 +48,7 @@ export async function importBank(options: ImportOptions): Promise<ImportReport> 
   const { session, source, schema, signal, onProgress, racepoints } = options;
   const checked = await checkExport(source, schema);
   const { header, rows: total } = checked;
-  const bankId = options.bankId ?? header.bank;
+  const bankId = options.bankId ?? nameIn(header);
   const rows = () => exportedRows(source, schema, checked);
   await session.query('begin');
   try {
@@ -59,7 +60,7 @@ export async function importBank(options: ImportOptions): Promise<ImportReport> 
       const comparison = { session, bankId, checked, rows: rows(), signal, onProgress };
       return { bankId, added: {}, rows: total, forgotten: await compareWithBank(comparison) };
     }
-    const forgotten = await ForgottenHere.read(session, [bankId, header.bank]);
+    const forgotten = await ForgottenHere.read(session);
     const run: Run = { ...options, checked, bankId, target, forgotten, numbers: new Renumbering(), added: {} };
     let done = 0;
     for await (const batch of batchesOf(rows())) {
@@ -88,6 +89,14 @@ interface Run extends Omit<ImportOptions, 'bankId'> {
   readonly forgotten: ForgottenHere;
   readonly numbers: Renumbering;
   readonly added: RowCounts;
+}
+
+/** As strict as wherever else a bank gets its name: nobody could ask for one that is called otherwise. */
+function nameIn({ bank }: ExportHeader): string {
+  const named = bankNameSchema.safeParse(bank);
+  if (named.success) return named.data;
+  const reason = named.error.issues[0]?.message ?? 'is not the name of a bank';
+  throw new ImportLineError(1, `the name of its bank ${reason}: give it another with --bank`);
 }
 
 /** Columns that are none, or that this database fills by itself. */

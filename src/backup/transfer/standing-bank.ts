@@ -27,7 +27,7 @@ export async function compareWithBank(comparison: Comparison): Promise<number> {
   await session.query('begin isolation level repeatable read');
   try {
     await setImportSession(session);
-    const forgotten = await ForgottenHere.read(session, [bankId, checked.header.bank]);
+    const forgotten = await ForgottenHere.read(session);
     let missing = 0;
     let done = 0;
     for await (const batch of batchesOf(comparison.rows)) {
