@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type BudgetUse, readBudget } from '../models/budget.ts';
 import { parseEndpointModelId } from '../models/embeddings/model-id.ts';
+import { scoresKeyOf } from '../models/scores-key.ts';
 import { readModelHealth } from '../store/model-breakers.ts';
 import type { AppDeps } from './app-deps.ts';
 
@@ -57,9 +58,8 @@ const dollarsPerNano = 1e-9;
 export async function presentModelStatus({ db, clock, settings, embedder, decider, significance }: AppDeps) {
   const embeddingModel = parseEndpointModelId(embedder.model.id)?.model;
   // What is no longer in use stays on record for a while and is nobody's trouble.
-  const health = (await readModelHealth(db)).filter(
-    (one) => one.model === embeddingModel || settings.chatModels.some(isIn(one)),
-  );
+  const inUse = [...settings.chatModels, ...settings.chatModels.map(scoresKeyOf)];
+  const health = (await readModelHealth(db)).filter((one) => one.model === embeddingModel || inUse.some(isIn(one)));
   const ready = settings.chatModels.filter((model) => !health.some(isIn(model)));
   const budget = await readBudget(db, { limits: settings.budgetLimits, now: clock.now() });
   return {

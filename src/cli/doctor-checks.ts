@@ -8,6 +8,7 @@ import { checkModel } from '../models/chat/check-model.ts';
 import type { Embedder } from '../models/embedder.ts';
 import { type Prices, priceOf, reservationOf } from '../models/prices.ts';
 import { countDeadLetters } from '../queue/job-rows.ts';
+import { longestCallOf } from '../significance/llm/score-documents.ts';
 import { readServerFacts, type ServerFacts, type StoreTroubles } from '../store/server-facts.ts';
 import type { Clock } from '../telemetry/clock.ts';
 
@@ -179,10 +180,10 @@ export async function checkBudget(
   const detail = `$${(nanoUsd.spent / 1e9).toFixed(4)} of $${(nanoUsd.limit / 1e9).toFixed(2)} spent today`;
   if (!chat) return { check, status: 'ok', detail };
   const wanted = reservationOf(fullCallOf(chat), priceOf(prices, chat.model));
-  const limit = budget.neverFits(wanted);
+  const limit = budget.neverFits(wanted, 'consolidate');
   if (limit !== null) {
     const { model } = chat;
-    const line = neverFitsLine({ model, wanted, limit, limits: budget.limits });
+    const line = neverFitsLine({ model, wanted, limit, limits: budget.limits, purpose: 'consolidate' });
     return { check, status: 'warn', detail: `${detail}; a full batch waits for ever`, advice: line };
   }
   const until = await budget.readyAt(wanted, 'consolidate');
@@ -193,4 +194,24 @@ export async function checkBudget(
     detail: `${detail}; what is left is not enough for a full batch, which waits until ${until.toISOString()}`,
     advice: 'ENGRAMD_BUDGET_USD_PER_DAY and ENGRAMD_BUDGET_TOKENS_PER_DAY say how much a day may cost',
   };
+}
+
+/**
+ * Whether the half of a day that scores may spend has room for each call that a score may take. No finding where it has.
+ *
+ * @param chat the model that scores; undefined: the rules do, for nothing
+ */
+export function checkScoreBudget(
+  budget: Budget,
+  chat: (ModelWindow & Pick<ChatModel, 'model'>) | undefined,
+  prices: Prices,
+): Finding[] {
+  if (!chat) return [];
+  const { model } = chat;
+  const purpose = 'significance';
+  const wanted = reservationOf(longestCallOf(chat), priceOf(prices, model));
+  const limit = budget.neverFits(wanted, purpose);
+  if (limit === null) return [];
+  const advice = neverFitsLine({ model, wanted, limit, limits: budget.limits, purpose });
+  return [{ check: 'budget for scores', status: 'warn', detail: 'memories too long for it wait for ever', advice }];
 }

@@ -27,6 +27,7 @@ import {
   checkNode,
   checkQueue,
   checkSchema,
+  checkScoreBudget,
   checkServer,
   checkSpace,
   type Finding,
@@ -125,6 +126,7 @@ async function examineModels(
   const [forBatches] = models.chats;
   const today = await readBudget(db, { limits: models.limits, now: clock.now() });
   findings.push(await checkBudget(today, models.budget, forBatches, prices));
+  findings.push(...checkScoreBudget(models.budget, models.scoreChat, prices));
   const pinned = await activeEmbeddingModel(db);
   const open = () => openConfiguredEmbedder({ config, clock, gateOf: models.gateOf }, pinned);
   await examineEmbedder(deps, findings, open, signal);

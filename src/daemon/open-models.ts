@@ -12,6 +12,7 @@ import { embedTimeoutMs } from '../models/embeddings/endpoint-embedder.ts';
 import type { ModelGate } from '../models/model-gate.ts';
 import { createOpenAiClient, endpointOf } from '../models/openai/create-client.ts';
 import type { Prices } from '../models/prices.ts';
+import { scoresKeyOf } from '../models/scores-key.ts';
 import { createSlots } from '../models/slots.ts';
 import { createLlmScorer } from '../significance/llm/llm-scorer.ts';
 import { createRulesScorer } from '../significance/rules/rules-scorer.ts';
@@ -49,6 +50,8 @@ export interface OpenedModels {
   readonly scorer: Scorer;
   /** The language models in use, each once; none where the rules decide. */
   readonly chats: readonly ChatModel[];
+  /** The one of them that scores; undefined where the rules do. */
+  readonly scoreChat: ChatModel | undefined;
   readonly limits: DayLimits;
   readonly budget: Budget;
   /** The gate of an embedding model at an endpoint. */
@@ -82,11 +85,12 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   const probeOwn = async (chats: readonly ChatModel[]) => {
     if (deps.role !== 'daemon') return;
     const embedders = embedderEndpoints(config, await activeEmbeddingModel(db));
-    await probeSoon(db, [...chats, ...embedders], clock.now());
+    await probeSoon(db, [...chats, ...chats.map(scoresKeyOf), ...embedders], clock.now());
   };
   if (config.decider === 'rules') {
     await probeOwn([]);
-    return { decider: createRulesDecider(), scorer: createRulesScorer(), chats: [], limits, budget, gateOf };
+    const scorer = createRulesScorer();
+    return { decider: createRulesDecider(), scorer, chats: [], scoreChat: undefined, limits, budget, gateOf };
   }
 
   const baseUrl = config.openaiBaseUrl;
@@ -124,14 +128,15 @@ export async function openModels(deps: ModelsDeps): Promise<OpenedModels> {
   const [forPairs, pairSetting] = namedFor(config.llmModelAdjudicate, 'ENGRAMD_LLM_MODEL_ADJUDICATE');
   const adjudicate = forPairs === consolidate.model ? consolidate : chatOf(forPairs, pairSetting);
   const [forScores, scoreSetting] = namedFor(config.llmModelSignificance, 'ENGRAMD_LLM_MODEL_SIGNIFICANCE');
-  // One gate a model: breaker and slow start are of the model, whatever it is asked.
+  // One gate a model: breaker and slow start are of the model, whatever it is asked; only bad scores are counted apart.
   const scores = [consolidate, adjudicate].find(({ model }) => model === forScores) ?? chatOf(forScores, scoreSetting);
   const chats = [...new Set([consolidate, adjudicate, scores])];
   await probeOwn(chats);
   return {
     decider: rememberVerdicts(createLlmDecider({ consolidate, adjudicate }), { db }),
-    scorer: createLlmScorer(scores),
+    scorer: createLlmScorer(scores, deps),
     chats,
+    scoreChat: scores,
     limits,
     budget,
     gateOf,

@@ -131,8 +131,9 @@ export function createBooking(deps: {
 
     neverFits(facts) {
       const wanted = reservationOf(facts, price);
-      const limit = budget.neverFits(wanted);
-      return limit === null ? null : neverFitsLine({ model, wanted, limit, limits: budget.limits });
+      const { purpose } = facts;
+      const limit = budget.neverFits(wanted, purpose);
+      return limit === null ? null : neverFitsLine({ model, wanted, limit, limits: budget.limits, purpose });
     },
 
     async makeRoom(facts, signal) {
@@ -206,12 +207,16 @@ export function neverFitsLine(of: {
   readonly model: string;
   readonly wanted: Amounts;
   readonly limit: keyof Amounts;
+  /** Of the whole day. */
   readonly limits: DayLimits;
+  readonly purpose: ModelPurpose;
 }): string {
-  const { model, wanted, limit, limits } = of;
+  const { model, wanted, limit, purpose } = of;
+  const limits = limitsFor(of.limits, purpose);
+  const has = purpose === 'significance' ? 'the half of a day that scores may spend has' : 'a whole day has';
   return limit === 'nanoUsd'
-    ? `one call of ${model} may cost $${(wanted.nanoUsd / 1e9).toFixed(4)} and a whole day has $${limits.nanoUsd / 1e9}: raise ENGRAMD_BUDGET_USD_PER_DAY`
-    : `one call of ${model} may take ${wanted.tokens} tokens and a whole day has ${limits[limit]}: raise ENGRAMD_BUDGET_TOKENS_PER_DAY`;
+    ? `one call of ${model} may cost $${(wanted.nanoUsd / 1e9).toFixed(4)} and ${has} $${limits.nanoUsd / 1e9}: raise ENGRAMD_BUDGET_USD_PER_DAY`
+    : `one call of ${model} may take ${wanted.tokens} tokens and ${has} ${limits[limit]}: raise ENGRAMD_BUDGET_TOKENS_PER_DAY`;
 }
 
 /** A closed set: it is a label of metrics. */

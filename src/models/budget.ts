@@ -84,11 +84,14 @@ export interface Budget {
   inFlight(): number;
   /** Resolves when one of those settles, or when the signal aborts. */
   nextSettlement(signal: AbortSignal): Promise<void>;
-  /** The limit of a whole day that this is more than; null: there may be days with room for it. */
-  neverFits(wanted: Amounts): LimitName | null;
+  /** Of what a whole day has for the purpose, the limit that this is more than; null: there may be days with room for it. */
+  neverFits(wanted: Amounts, purpose: ModelPurpose): LimitName | null;
   /** Reads why `wanted`, which a day may hold, did not go through. */
   explainRefusal(wanted: Amounts, purpose: ModelPurpose): Promise<Refusal>;
-  /** Null: the day has room for that, or will once calls under way have settled. Else when there is again. */
+  /**
+   * Null: the day has room for that, or will once calls under way have settled. Else when there is again; what no day has
+   * room for has no such time, and whoever asks for it is told what to change.
+   */
   readyAt(wanted: Amounts, purpose: ModelPurpose): Promise<Date | null>;
 }
 
@@ -104,6 +107,10 @@ export function createBudget(deps: {
 
   function note(ledger: Amounts): void {
     metrics.budgetLeftRatio.set(leftRatio(limits, ledger));
+  }
+
+  function neverFits(wanted: Amounts, purpose: ModelPurpose): LimitName | null {
+    return limitsBroken(limitsFor(limits, purpose), nothing, wanted)[0] ?? null;
   }
 
   return {
@@ -129,7 +136,7 @@ export function createBudget(deps: {
       await Promise.race([settlement.promise, aborted.promise]);
       signal.removeEventListener('abort', give);
     },
-    neverFits: (wanted) => limitsBroken(limits, nothing, wanted)[0] ?? null,
+    neverFits,
     async explainRefusal(wanted, purpose) {
       const allowed = limitsFor(limits, purpose);
       const now = clock.now();
@@ -143,6 +150,7 @@ export function createBudget(deps: {
       return { kind: 'spent', retryAt: nextLocalMidnight(now) };
     },
     async readyAt(wanted, purpose) {
+      if (neverFits(wanted, purpose) !== null) return null;
       const now = clock.now();
       const ledger = await readLedger(db, localDay(now));
       note(ledger);

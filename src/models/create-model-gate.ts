@@ -7,12 +7,13 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Racepoints } from '../telemetry/racepoints.ts';
 import { type BookedCall, createBooking } from './booking.ts';
-import { createBreaker, type Patience, type Probe } from './breaker.ts';
+import { type Breaker, createBreaker, type Patience, type Probe } from './breaker.ts';
 import type { Budget } from './budget.ts';
 import { createContentBlame, unfitAfter } from './content-blame.ts';
-import type { CallFacts, ModelGate, Performed } from './model-gate.ts';
+import type { CallFacts, ModelGate, ModelPurpose, Performed } from './model-gate.ts';
 import { type Prices, priceOf } from './prices.ts';
-import { ModelContentError, ProviderError } from './provider-errors.ts';
+import { ModelContentError, ProviderError, ScoreTooLargeError } from './provider-errors.ts';
+import { scoresKeyOf } from './scores-key.ts';
 import { createSlots, type Slots } from './slots.ts';
 import type { CallEnd } from './spent-on.ts';
 import { createTokenRate } from './token-rate.ts';
@@ -64,15 +65,16 @@ type Attempt<T> =
 
 type Perform<T> = (signal: AbortSignal) => Promise<Performed<T>>;
 
+const isScore = (purpose: ModelPurpose): boolean => purpose === 'significance';
+
 export function createModelGate(options: ModelGateOptions): ModelGate {
   const { db, endpoint, model, budget, clock, log, metrics, racepoints } = options;
   const price = priceOf(options.prices, model);
   const starting = createSlots(slowStart);
   const rate = createTokenRate();
   const booking = createBooking({ ...options, price, rate });
-  const breaker = createBreaker({
+  const ofBreakers = {
     db,
-    key: { endpoint, model },
     // A little more than the call itself, for what is before and after it.
     probeLimitMs: options.callTimeoutMs + 10_000,
     clock,
@@ -81,10 +83,23 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     random: options.random,
     newId: options.newId,
     onOpen: () => starting.resize(slowStart),
-  });
+  };
+  const breaker = createBreaker({ ...ofBreakers, key: { endpoint, model } });
+  /** Opens for nothing but answers without a usable score. */
+  let breakerOfScores: Breaker | undefined;
+  const forScores = () => {
+    breakerOfScores ??= createBreaker({
+      ...ofBreakers,
+      key: scoresKeyOf({ endpoint, model }),
+      onOpen: () => undefined,
+    });
+    return breakerOfScores;
+  };
   let learning: Promise<void> | undefined;
   let hasAnswered = false;
   const blame = createContentBlame(() => clock.monotonicMs());
+  const blameForScores = createContentBlame(() => clock.monotonicMs());
+  const blameOf = (purpose: ModelPurpose) => (isScore(purpose) ? blameForScores : blame);
 
   if (price === undefined) {
     const { unpricedTokens } = budget.limits;
@@ -227,21 +242,54 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     const isUsable = performed.isUsable !== false;
     if (isUsable) {
       hasAnswered = true;
-      blame.answered(call.facts.subjectIds);
+      blameOf(call.facts.purpose).answered(call.facts.subjectIds);
       if (!turn.isStopped()) starting.resize(Number.POSITIVE_INFINITY);
     }
     leave();
-    await turn.answered(isUsable);
+    // A good score is no sign of a good decision: it does not end a rest that came of bad ones.
+    await turn.answered(isUsable && !isScore(call.facts.purpose));
     await racepoints.reach('call:answered', detail);
     await booking.settleAnswer(call, performed, latencyMs);
     await racepoints.reach('call:settled', detail);
     return { kind: 'done', value: performed.value };
   }
 
-  function adviceOn({ kind }: ModelContentError): string {
-    const { modelSetting, windowSetting } = options;
+  function adviceOn({ kind }: ModelContentError, purpose: ModelPurpose): string {
+    const { windowSetting } = options;
+    const modelSetting = isScore(purpose) ? 'ENGRAMD_LLM_MODEL_SIGNIFICANCE' : options.modelSetting;
     if (kind !== 'too_long' || windowSetting === undefined) return `choose another with ${modelSetting}`;
     return `set ${windowSetting} to what it takes`;
+  }
+
+  async function runAny<T>(facts: CallFacts, perform: Perform<T>, signal: AbortSignal): Promise<T> {
+    await learn();
+    const patience: Patience = { leftMs: facts.urgent === true ? urgentPatienceMs : patienceMs };
+    for (let sends = 0; ; ) {
+      const tried = await attempt(facts, perform, patience, signal);
+      if (tried.kind === 'done') return tried.value;
+      if (tried.kind === 'again') continue;
+      sends += 1;
+      // Whoever checks wants to know how it is now.
+      if (sends >= mostSends || facts.purpose === 'check') throw breaker.unavailable(tried.error);
+    }
+  }
+
+  async function runScore<T>(facts: CallFacts, perform: Perform<T>, signal: AbortSignal): Promise<T> {
+    // Before anything is asked or opened: the same model has room for what else it does.
+    const never = booking.neverFits(facts);
+    if (never !== null) throw new ScoreTooLargeError(never);
+    const probe = await forScores().admit({ leftMs: patienceMs }, signal);
+    let isUsable = false;
+    const watched: Perform<T> = async (within) => {
+      const performed = await perform(within);
+      isUsable = performed.isUsable !== false;
+      return performed;
+    };
+    try {
+      return await runAny(facts, watched, signal);
+    } finally {
+      if (probe !== null) await forScores().answered(probe, isUsable);
+    }
   }
 
   return {
@@ -250,16 +298,7 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
     async run(facts, perform, signal) {
       assertNoLease('a model call');
       signal.throwIfAborted();
-      await learn();
-      const patience: Patience = { leftMs: facts.urgent === true ? urgentPatienceMs : patienceMs };
-      for (let sends = 0; ; ) {
-        const tried = await attempt(facts, perform, patience, signal);
-        if (tried.kind === 'done') return tried.value;
-        if (tried.kind === 'again') continue;
-        sends += 1;
-        // Whoever checks wants to know how it is now.
-        if (sends >= mostSends || facts.purpose === 'check') throw breaker.unavailable(tried.error);
-      }
+      return isScore(facts.purpose) ? runScore(facts, perform, signal) : runAny(facts, perform, signal);
     },
     async misconfigured(message, signal) {
       const probe = await breaker.admit({ leftMs: 0 }, signal);
@@ -267,19 +306,22 @@ export function createModelGate(options: ModelGateOptions): ModelGate {
       return breaker.unavailable();
     },
     storedAnswer: (bankId, requestHash) => findModelAnswer(db, bankId, requestHash),
-    readyAt: async (purpose = 'consolidate') => (await breaker.readyAt()) ?? (await booking.readyAt(purpose)),
+    async readyAt(purpose = 'consolidate') {
+      const own = isScore(purpose) ? await forScores().readyAt() : null;
+      return (await breaker.readyAt()) ?? own ?? (await booking.readyAt(purpose));
+    },
     hasAnswered: () => hasAnswered,
     tokensOf: (text) => Math.ceil(Buffer.byteLength(text) * rate.tokensPerByte()),
-    async contentFailed(error, about) {
-      const verdict = blame.failed(about, error.sentAtMs);
+    async contentFailed(error, about, purpose = 'consolidate') {
+      const verdict = blameOf(purpose).failed(about, error.sentAtMs);
       switch (verdict) {
         case 'content':
           return 'memory';
         case 'model':
           return 'model';
         case 'unfit':
-          await breaker.unfit(
-            `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); ${adviceOn(error)}`,
+          await (isScore(purpose) ? forScores() : breaker).unfit(
+            `${model} answers, but with nothing usable for ${unfitAfter} memories in a row (the last: ${error.kind}); ${adviceOn(error, purpose)}`,
           );
           return 'model';
         default:

@@ -54,7 +54,7 @@ export interface ModelGate {
   readonly endpoint: string;
   readonly model: string;
   /**
-   * @throws ModelUnavailableError, BudgetSpentError, ModelContentError, or the signal's reason
+   * @throws ModelUnavailableError, BudgetSpentError, ScoreTooLargeError, ModelContentError, or the signal's reason
    */
   run<T>(facts: CallFacts, perform: (signal: AbortSignal) => Promise<Performed<T>>, signal: AbortSignal): Promise<T>;
   /**
@@ -84,9 +84,11 @@ export interface ModelGate {
   /**
    * What was asked about one thing alone failed by its content. `memory`: the model has answered about something else
    * since, or since an earlier failure of the same, so that thing is to blame. `model`: it has not; three different ones
-   * with nothing usable between them open the breaker as `model_unfit` (law L8).
+   * with nothing usable between them open the breaker as `model_unfit` (law L8). Scores are counted by themselves and have
+   * a breaker of their own for that: who scores badly may decide well, and the other way round.
    *
    * @param about what it was: the id of a memory or observation, or whatever names a pair
+   * @param purpose unset: one that is no score
    */
-  contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;
+  contentFailed(error: ModelContentError, about: string, purpose?: ModelPurpose): Promise<'memory' | 'model'>;
 }

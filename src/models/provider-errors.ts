@@ -104,6 +104,14 @@ export class ModelUnavailableError extends RetryLaterError {
   }
 }
 
+/**
+ * No day has room for a score of that size, in the half that scores may spend (law L19). Nothing was sent, and midnight
+ * changes nothing: fewer memories at once may fit, and one alone needs a larger budget. Nobody else's calls wait for it.
+ */
+export class ScoreTooLargeError extends EngramdError {
+  readonly code = 'SCORE_TOO_LARGE';
+}
+
 /** The day's budget does not cover the call (law L19). Nothing was sent. `retryAt` is the next local midnight. */
 export class BudgetSpentError extends RetryLaterError {
   readonly code = 'BUDGET_SPENT';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { checkBudget } from '../../src/cli/doctor-checks.ts';
+import { checkBudget, checkScoreBudget } from '../../src/cli/doctor-checks.ts';
 import { fullCallOf } from '../../src/consolidation/llm/limits.ts';
 import { createBudget, dayLimits, readBudget } from '../../src/models/budget.ts';
 import { priceOf, readPrices, reservationOf } from '../../src/models/prices.ts';
@@ -62,3 +62,33 @@ it('names a model whose batches no day can pay for', async () => {
 it('is no matter where the rules decide', async () => {
   expect(await check(null, { spentUsd: 1 })).toMatchObject({ status: 'ok' });
 });
+
+it.each([
+  ['gpt-5-mini', {}, null],
+  [
+    'gpt-5-pro',
+    { usd: 1.2 },
+    /one call of gpt-5-pro may cost .*half of a day .* has \$0\.6: raise ENGRAMD_BUDGET_USD_PER_DAY/,
+  ],
+  ['unheard-of', { tokens: 40_000 }, /half of a day .* has 20000: raise ENGRAMD_BUDGET_TOKENS_PER_DAY/],
+  [null, { tokens: 1 }, null],
+] as const)('says where half of a day cannot hold a score: %s, %o', (model, settings, advice) => {
+  const limits = dayLimits(renamed(settings));
+  const budget = createBudget({ db: database.db, limits, clock: systemClock, metrics: createMetrics() });
+  const findings = checkScoreBudget(budget, model === null ? undefined : createFakeChat({ model }), prices);
+  expect(findings).toEqual(
+    advice === null
+      ? []
+      : [
+          expect.objectContaining({
+            check: 'budget for scores',
+            status: 'warn',
+            advice: expect.stringMatching(advice),
+          }),
+        ],
+  );
+});
+
+function renamed({ usd = 1, tokens }: { readonly usd?: number; readonly tokens?: number }) {
+  return { budgetUsdPerDay: usd, budgetTokensPerDay: tokens };
+}

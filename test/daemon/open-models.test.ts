@@ -30,7 +30,7 @@ beforeEach(async () => {
   await database.db.query(
     `insert into engram.model_breakers (endpoint, model, error_class, message, failures, opened_at, reopens_at)
      select endpoint, model, 'configuration', 'wrong', 9, $1::timestamptz, $1::timestamptz + interval '30 minutes'
-     from (values ($2, 'mine'), ($2, 'mine-small'), ($2, 'my-vectors'), ($2, 'theirs'), ('http://elsewhere/v1', 'mine'))
+     from (values ($2, 'mine'), ($2, 'mine for scores'), ($2, 'mine-small'), ($2, 'my-vectors'), ($2, 'theirs'), ('http://elsewhere/v1', 'mine'))
        as b(endpoint, model)`,
     [now, own],
   );
@@ -62,7 +62,12 @@ async function dueAtOnce(): Promise<string[]> {
 
 it('the start of a daemon has those looked at again that its settings name', async () => {
   await open('daemon');
-  expect(await dueAtOnce()).toEqual([`${own} mine`, `${own} mine-small`, `${own} my-vectors`]);
+  expect(await dueAtOnce()).toEqual([
+    `${own} mine`,
+    `${own} mine for scores`,
+    `${own} mine-small`,
+    `${own} my-vectors`,
+  ]);
 });
 
 it('a command changes nothing of how long an endpoint is left alone', async () => {

@@ -1,6 +1,7 @@
 import { v7 as uuid } from 'uuid';
 import type { Database } from '../../src/db/database.ts';
 import { createBudget, dayLimits } from '../../src/models/budget.ts';
+import type { ChatModel } from '../../src/models/chat/chat-model.ts';
 import { createChatModel } from '../../src/models/chat/create-chat-model.ts';
 import { createModelGate } from '../../src/models/create-model-gate.ts';
 import { createOpenAiClient } from '../../src/models/openai/create-client.ts';
@@ -10,7 +11,7 @@ import { createLlmScorer } from '../../src/significance/llm/llm-scorer.ts';
 import type { Scorer } from '../../src/significance/scorer.ts';
 import { insertInstance } from '../../src/store/instances.ts';
 import { type Clock, systemClock } from '../../src/telemetry/clock.ts';
-import { silentLog } from '../../src/telemetry/log.ts';
+import { type Log, silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { inertRacepoints, type Racepoints } from '../../src/telemetry/racepoints.ts';
 
@@ -22,10 +23,17 @@ export interface LlmScorerOptions {
   readonly budgetTokensPerDay?: number;
   readonly clock?: Clock;
   readonly racepoints?: Racepoints;
+  readonly log?: Log;
 }
 
 /** The scorer as the daemon makes it, over the real client, gate, budget and breaker. */
 export async function llmScorerOf(options: LlmScorerOptions): Promise<Scorer> {
+  const chat = await chatModelOf(options);
+  return createLlmScorer(chat, { clock: options.clock ?? systemClock, log: options.log ?? silentLog });
+}
+
+/** The model under it, for what else it is asked. */
+export async function chatModelOf(options: LlmScorerOptions): Promise<ChatModel> {
   const { db, baseUrl, clock = systemClock } = options;
   const instanceId = uuid();
   await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
@@ -53,7 +61,7 @@ export async function llmScorerOf(options: LlmScorerOptions): Promise<Scorer> {
     random: () => 0.5,
     newId: uuid,
   });
-  const chat = createChatModel({
+  return createChatModel({
     ...shared,
     gate,
     client: createOpenAiClient({ apiKey: 'test-key', baseUrl }),
@@ -61,5 +69,4 @@ export async function llmScorerOf(options: LlmScorerOptions): Promise<Scorer> {
     timeoutMs: 120_000,
     ...(options.contextTokens !== undefined && { contextTokens: options.contextTokens }),
   });
-  return createLlmScorer(chat);
 }

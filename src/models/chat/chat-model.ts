@@ -47,7 +47,7 @@ export interface ChatModel {
    * Asks until there is an answer that `read` accepts: a stored one, else the model's, a truncated one once more with a
    * larger limit, a malformed one repaired once. Never the same request twice.
    *
-   * @throws ModelContentError, ModelUnavailableError, BudgetSpentError, or the signal's reason
+   * @throws ModelContentError, ModelUnavailableError, BudgetSpentError, ScoreTooLargeError, or the signal's reason
    */
   ask<T>(request: ChatRequest, read: AnswerReader<T>, context: ChatContext): Promise<T>;
   /**
@@ -59,5 +59,5 @@ export interface ChatModel {
   /** See `ModelGate.readyAt`. */
   readyAt(purpose?: ChatRequest['purpose']): Promise<Date | null>;
   /** See `ModelGate.contentFailed`. */
-  contentFailed(error: ModelContentError, about: string): Promise<'memory' | 'model'>;
+  contentFailed(error: ModelContentError, about: string, purpose?: ChatRequest['purpose']): Promise<'memory' | 'model'>;
 }

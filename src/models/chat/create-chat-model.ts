@@ -232,7 +232,7 @@ export function createChatModel(options: ChatModelOptions): ChatModel {
         signal,
       ),
     readyAt: (purpose) => gate.readyAt(purpose),
-    contentFailed: (error, about) => gate.contentFailed(error, about),
+    contentFailed: (error, about, purpose) => gate.contentFailed(error, about, purpose),
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { fixedTokens, type ModelWindow, sharesOf } from '../../consolidation/llm/limits.ts';
+import { fixedTokens, fullCallOf, type ModelWindow, sharesOf } from '../../consolidation/llm/limits.ts';
 import { cleanText, shortened, shownTime } from '../../consolidation/llm/prompt-text.ts';
 import { scrubJson } from '../../models/scrub-secrets.ts';
 import type { ScorableMemory } from '../scorer.ts';
@@ -26,6 +26,11 @@ const mostAnswerTokens = 4_096;
 
 export function answerTokensOf(window: ModelWindow): number {
   return Math.min(mostAnswerTokens, sharesOf(window.contextTokens).answerTokens);
+}
+
+/** The size of a call for one memory at its longest: a batch is made smaller where the day has no room for it, this is not. */
+export function longestCallOf(window: ModelWindow): { readonly promptBytes: number; readonly maxOutputTokens: number } {
+  return { promptBytes: fullCallOf(window).promptBytes, maxOutputTokens: answerTokensOf(window) };
 }
 
 /**

@@ -133,7 +133,11 @@ describe('what a day holds', () => {
   it('holds no score where its half is too small for one: scores wait, and the model is in order', async () => {
     const { gate } = bench.process({ limits: { ...plenty, nanoUsd: Math.floor(oneCall * 1.5) } });
     const score = gate.run(callFacts({ purpose: 'significance' }), answering('x'), never);
-    await expect(score).rejects.toMatchObject({ code: 'BUDGET_SPENT' });
+    await expect(score).rejects.toMatchObject({
+      code: 'SCORE_TOO_LARGE',
+      message: expect.stringMatching(/half of a day .*raise ENGRAMD_BUDGET_USD_PER_DAY/),
+    });
+    expect(await gate.readyAt('significance')).toBeNull();
     expect(await readModelHealth(bench.database.db)).toEqual([]);
     expect(await gate.run(callFacts(), answering('x'), never)).toBe('x');
   });
