@@ -15,6 +15,7 @@ import {
   problemFile,
   verifiedFile,
 } from './manifest.ts';
+import { type BackupOwner, originTag } from './ownership.ts';
 
 const namePattern = /^(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z-[0-9a-f]{8}$/;
 /** Not a backup yet: its process was killed, or is at it. */
@@ -22,11 +23,9 @@ const partPrefix = '.part-';
 /** Not a backup any more, however much of it is left. */
 const gonePrefix = '.gone-';
 
-/** Where the backups of a store stand: others may have theirs in the same directory, and processes at work on them. */
-export interface BackupPlace {
+/** Where the backups of a database stand: others may have theirs in the same directory, and processes at work on them. */
+export interface BackupPlace extends BackupOwner {
   readonly directory: string;
-  /** Of engram.store. */
-  readonly store: string;
 }
 
 /**
@@ -56,8 +55,13 @@ export async function makePart(files: BackupFiles, place: BackupPlace, name: str
   return part;
 }
 
-function partOf({ directory, store }: BackupPlace, name: string): string {
-  return join(directory, `${partPrefix}${store}-${name}`);
+function partOf(place: BackupPlace, name: string): string {
+  return join(place.directory, `${leftoverName(place, partPrefix)}${name}`);
+}
+
+/** A lock is of one database: what another one with the same store is at has another name. */
+function leftoverName({ store, origin }: BackupOwner, prefix: string): string {
+  return `${prefix}${store}-${originTag(origin)}-`;
 }
 
 /**
@@ -121,19 +125,19 @@ export async function markProblem(
 
 /** Gone at once, whatever is left of its files when the process dies in the middle, or may not remove them. */
 export async function removeBackup(files: BackupFiles, place: BackupPlace, name: string, log: Log): Promise<void> {
-  const gone = join(place.directory, `${gonePrefix}${place.store}-${name}`);
+  const gone = join(place.directory, `${leftoverName(place, gonePrefix)}${name}`);
   await files.rename(join(place.directory, name), gone);
   await files.syncFolder(place.directory);
   await removeLeftover(files, gone, log);
 }
 
-/** What killed processes left of this store. Only under the lock: another process may be at it. */
+/** What killed processes left of this database. Only under the lock: another process may be at it. */
 export async function removeLeftovers(files: BackupFiles, place: BackupPlace, log: Log): Promise<void> {
-  const { directory, store } = place;
+  const { directory } = place;
   const names = await readdir(directory).catch((thrown) => {
     throw storageError(thrown, directory);
   });
-  const own = [partPrefix, gonePrefix].map((prefix) => prefix + store);
+  const own = [partPrefix, gonePrefix].map((prefix) => leftoverName(place, prefix));
   for (const name of names) {
     if (own.some((prefix) => name.startsWith(prefix))) await removeLeftover(files, join(directory, name), log);
   }

@@ -1,3 +1,4 @@
+import type { StoreOrigin } from '../store/store-origin.ts';
 import type { Manifest } from './manifest.ts';
 
 /**
@@ -14,6 +15,8 @@ export interface StoredBackup {
   readonly standing: BackupStanding;
   /** Whose it is, as engram.store names it; null: nobody can tell. */
   readonly store: string | null;
+  /** Of which of the databases that hold that store; null: nobody can tell. */
+  readonly origin: StoreOrigin | null;
   /** Null: cannot be read; `problem` says why. */
   readonly manifest: Manifest | null;
   readonly problem: string | null;
@@ -67,9 +70,9 @@ export interface Backups {
     readonly signal: AbortSignal;
     readonly onProgress: OnProgress;
   }): Promise<BackupOutcome>;
-  /** Newest first, damaged ones and those of other stores among them. Reads files only. */
+  /** Newest first, damaged ones and those of other databases among them. Reads files only. */
   list(): Promise<readonly StoredBackup[]>;
-  /** Restores one into a throw-away database and compares, and says so beside it. `name` null: the newest of this store. */
+  /** Restores one into a throw-away database and compares, and says so beside it. `name` null: the newest of this database. */
   verify(options: {
     readonly name: string | null;
     readonly signal: AbortSignal;

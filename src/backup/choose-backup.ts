@@ -1,24 +1,24 @@
+import type { StoreIdentity } from '../store/store-origin.ts';
 import { BackupNotFoundError } from './backup-errors.ts';
 import type { StoredBackup } from './backup-store.ts';
+import { areOfOne, type BackupOwner } from './ownership.ts';
 
 /** Whose backups a command means that names none. */
-export interface ChoosingStore {
-  /** Of engram.store. */
-  readonly store: string;
+export interface ChoosingDatabase extends BackupOwner {
   readonly directory: string;
 }
 
-/** The newest of a store that can be read. @throws BackupNotFoundError */
-export function chooseToVerify(backups: readonly StoredBackup[], { store, directory }: ChoosingStore): StoredBackup {
-  const own = backups.filter((backup) => backup.store === store);
+/** The newest of a database that can be read. @throws BackupNotFoundError */
+export function chooseToVerify(backups: readonly StoredBackup[], choosing: ChoosingDatabase): StoredBackup {
+  const own = backups.filter((backup) => areOfOne(backup, choosing));
   const newest = own.find(({ standing }) => standing !== 'damaged' && standing !== 'unreadable') ?? own[0];
   if (newest) return newest;
-  throw new BackupNotFoundError(nothingOf(backups, directory));
+  throw new BackupNotFoundError(nothingOf(backups, choosing.directory));
 }
 
 /**
- * The newest verified one of a store. Into a database that holds nothing, which may be there for a lost one, also that of
- * another store, where there is but one that it can be.
+ * The newest verified one of a database. Into a database that holds nothing, which may be there for a lost one, also that of
+ * another one, where there is but one that it can be.
  *
  * @param backups newest first
  * @param into.store null: there is none yet
@@ -26,15 +26,15 @@ export function chooseToVerify(backups: readonly StoredBackup[], { store, direct
  */
 export function chooseToRestore(
   backups: readonly StoredBackup[],
-  into: { readonly store: string | null; readonly isEmpty: boolean; readonly directory: string },
+  into: StoreIdentity & { readonly isEmpty: boolean; readonly directory: string },
 ): StoredBackup {
-  const { store, isEmpty, directory } = into;
+  const { isEmpty, directory } = into;
   assertSomeVerified(backups, directory);
   const verified = backups.filter(({ standing }) => standing === 'verified');
-  const own = verified.find((backup) => backup.store === store);
+  const own = verified.find((backup) => areOfOne(backup, into));
   if (own) return own;
   const newestOfEach = verified.filter(
-    (backup, index) => verified.findIndex((other) => other.store === backup.store) === index,
+    (backup, index) => verified.findIndex((other) => areOfOne(other, backup)) === index,
   );
   const [only, ...others] = newestOfEach;
   if (isEmpty && only && others.length === 0) return only;

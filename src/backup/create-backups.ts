@@ -86,7 +86,7 @@ export function createBackups(deps: BackupsDeps): Backups {
   /** Of the one database that both connections lead to. @throws BackupElsewhereError */
   async function placeOf(locked: StoreIdentity): Promise<BackupPlace> {
     assertSame(await readStoreIdentity(db), locked);
-    return { directory, store: await readStoreId(db) };
+    return { directory, store: await readStoreId(db), origin: locked.origin };
   }
 
   /** @throws what the verification throws; damage and differences are also noted beside the files */

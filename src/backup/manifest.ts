@@ -21,7 +21,7 @@ const tableSchema = z.strictObject({
 });
 
 /** Where its transaction ids mean something: those of every other cluster are others. */
-const originSchema = z.strictObject({
+export const originSchema = z.strictObject({
   /** Null: nobody may know it there, and so nobody compares them. */
   clusterId: digits.nullable(),
   databaseOid: digits,
@@ -41,7 +41,7 @@ export const manifestBodySchema = z.strictObject({
   /** Version of the schema whose tables these are. */
   schema: z.int().positive(),
   server: z.string(),
-  /** Of engram.store: whose backup it is, and which of the stores that were in that database. */
+  /** Of engram.store: what it is a backup of, and which of the stores that were in that database. */
   store: z.guid(),
   epoch: z.int().positive(),
   origin: originSchema,

@@ -21,7 +21,7 @@ export async function settleRestored(
 ): Promise<Pick<RestoreReport, 'epoch' | 'erasuresDue' | 'sequencesLeft'>> {
   const { manifest } = restored;
   const epoch = Math.max(target.epoch, manifest.epoch) + 1;
-  // One row each. What is in the store is what was backed up: its backups go on as those of one store.
+  // One row each. What is in the store is what was backed up, in whichever database: its backups are told apart by that.
   await session.query(
     `update engram.store set epoch = $1, id = $2::uuid, restored_at = clock_timestamp(), restored_from = $3::uuid`,
     [epoch, manifest.store, manifest.id],

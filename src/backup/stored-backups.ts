@@ -12,6 +12,7 @@ import {
   type ManifestTable,
   manifestFile,
   manifestSchema,
+  originSchema,
   problemFile,
   verifiedFile,
 } from './manifest.ts';
@@ -23,7 +24,7 @@ export async function listBackups(directory: string): Promise<StoredBackup[]> {
   return Promise.all(newestFirst.map((name) => readBackup(directory, name)));
 }
 
-/** The one of that name, of whatever store. @throws BackupNotFoundError */
+/** The one of that name, of whatever database. @throws BackupNotFoundError */
 export async function findBackup(directory: string, name: string): Promise<StoredBackup> {
   const backups = await listBackups(directory);
   const named = backups.find((backup) => backup.name === name);
@@ -79,20 +80,20 @@ async function assertLength(folder: string, { file, fileBytes }: ManifestTable):
 
 async function readBackup(directory: string, name: string): Promise<StoredBackup> {
   const folder = join(directory, name);
-  const untold = { name, store: null, manifest: null, problem: null, verifiedAt: null, checkedAt: null };
+  const untold = { name, ...ofNobody, manifest: null, problem: null, verifiedAt: null, checkedAt: null };
   const told = { ...untold, bytes: await bytesIn(folder) };
-  let store: string | null = null;
+  let whose: Whose = ofNobody;
   try {
     const text = await readText(join(folder, manifestFile));
-    store = storeOf(text);
+    whose = whoseOf(text);
     const manifest = await checkManifest(folder, text);
     const problem = await readMark(folder, problemFile, problemSchema);
-    if (problem) return { ...told, store, manifest, standing: 'damaged', problem: problem.message };
+    if (problem) return { ...told, ...whose, manifest, standing: 'damaged', problem: problem.message };
     const verified = await readMark(folder, verifiedFile, verifiedSchema);
-    return { ...told, store, manifest, standing: verified ? 'verified' : 'unverified', ...verified };
+    return { ...told, ...whose, manifest, standing: verified ? 'verified' : 'unverified', ...verified };
   } catch (thrown) {
     if (!(thrown instanceof EngramdError)) throw thrown;
-    return { ...told, store, standing: standingOf(thrown), problem: thrown.message };
+    return { ...told, ...whose, standing: standingOf(thrown), problem: thrown.message };
   }
 }
 
@@ -101,9 +102,15 @@ function standingOf(thrown: EngramdError): BackupStanding {
   return thrown instanceof BackupNewerError ? 'newer' : 'damaged';
 }
 
+type Whose = Pick<StoredBackup, 'store' | 'origin'>;
+
+const ofNobody: Whose = { store: null, origin: null };
+const whoseSchema = z.looseObject({ store: z.guid(), origin: originSchema.nullable().catch(null) });
+
 /** Also of a manifest that is damaged, or of a newer engramd. */
-function storeOf(text: string | null): string | null {
-  return z.looseObject({ store: z.guid() }).safeParse(parseJson(text ?? '')).data?.store ?? null;
+function whoseOf(text: string | null): Whose {
+  const { store = null, origin = null } = whoseSchema.safeParse(parseJson(text ?? '')).data ?? {};
+  return { store, origin };
 }
 
 const time = z.iso.datetime().transform((text) => new Date(text));

@@ -10,6 +10,7 @@ import type { BackupFiles } from './backup-files.ts';
 import { type BackupPlace, markChecked } from './backup-folder.ts';
 import type { StoredBackup } from './backup-store.ts';
 import { noteDamage } from './note-damage.ts';
+import { areOfOne } from './ownership.ts';
 import { listBackups } from './stored-backups.ts';
 import { checkFiles } from './table-files.ts';
 
@@ -27,7 +28,7 @@ export interface UnchangedDeps {
 export async function unchangedSince(deps: UnchangedDeps, place: BackupPlace, signal: AbortSignal) {
   const { db } = deps;
   const newest = (await listBackups(place.directory)).find(
-    ({ standing, store }) => standing === 'verified' && store === place.store,
+    (backup) => backup.standing === 'verified' && areOfOne(backup, place),
   );
   if (!newest?.manifest || !(await knowsVerifiedBackup(db, newest.manifest.id))) return null;
   const { seenXid, epoch, origin, tables, snapshotAt } = newest.manifest;

@@ -42,7 +42,7 @@ export async function writeBackup(
   const startedAt = clock.now().toISOString();
   const { tables: kept, aboutRows, ...facts } = await dump.begin();
   await racepoints.reach('backup:snapshot-taken');
-  const place = { directory, store: facts.store };
+  const place = { directory, store: facts.store, origin: facts.origin };
   // What nobody can tell the store of may be of this one.
   const newest =
     (await listBackups(directory)).find(({ store }) => store === facts.store || store === null)?.name ?? null;

@@ -139,8 +139,8 @@ async function findNamed(backupDir: string, name: string | null): Promise<Source
 }
 
 async function newestOf(db: Database, backupDir: string): Promise<Source> {
-  const { store } = await readStoreIdentity(db);
-  const into = { store, isEmpty: store === null || (await isEmptyStore(db)), directory: backupDir };
+  const here = await readStoreIdentity(db);
+  const into = { ...here, isEmpty: here.store === null || (await isEmptyStore(db)), directory: backupDir };
   const folder = resolve(backupDir, chooseToRestore(await listBackups(backupDir), into).name);
   return { folder, manifest: await readManifest(folder) };
 }

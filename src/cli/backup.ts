@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { v7 as uuidV7 } from 'uuid';
 import type { BackupOutcome, Backups, OnProgress, StoredBackup } from '../backup/backup-store.ts';
+import { databaseLabel } from '../backup/ownership.ts';
 import { listBackups } from '../backup/stored-backups.ts';
 import { openBackups } from '../daemon/open-backups.ts';
 import { inertRacepoints } from '../telemetry/racepoints.ts';
@@ -125,12 +126,12 @@ function printOutcome({ terminal, clock }: CommandContext, outcome: BackupOutcom
 }
 
 function printList({ terminal, clock }: CommandContext, backups: readonly StoredBackup[]): void {
-  const areOfSeveral = new Set(backups.map(({ store }) => store)).size > 1;
+  const areOfSeveral = new Set(backups.map(databaseLabel)).size > 1;
   const head = ['name', 'taken', 'rows', 'size', ...(areOfSeveral ? ['database'] : []), 'state'];
   const rows = backups.map((backup) => {
-    const { name, manifest, bytes, store } = backup;
+    const { name, manifest, bytes } = backup;
     const taken = manifest ? `${showSeconds(secondsBetween(manifest.snapshotAt, clock.now()))} ago` : '';
-    const whose = areOfSeveral ? [store?.slice(0, 8) ?? ''] : [];
+    const whose = areOfSeveral ? [databaseLabel(backup) ?? ''] : [];
     return [name, taken, rowsOf(backup)?.toLocaleString('en-US') ?? '', showBytes(bytes), ...whose, stateOf(backup)];
   });
   for (const line of table([head.map((name) => terminal.dim(name)), ...rows])) terminal.out(line);
@@ -167,6 +168,7 @@ function jsonOf(backup: StoredBackup) {
     name,
     state: standing,
     store,
+    database: databaseLabel(backup),
     problem,
     taken_at: manifest?.snapshotAt ?? null,
     verified_at: verifiedAt?.toISOString() ?? null,

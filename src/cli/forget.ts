@@ -40,14 +40,17 @@ export function addForget(program: Command, context: CommandContext): void {
       if (done.conflicted_changes.length > 0) {
         terminal.out(terminal.yellow(`no longer to be approved: ${done.conflicted_changes.join(', ')}`));
       }
-      terminal.out(terminal.dim(inBackups(done.backups_expire_at)));
+      terminal.out(terminal.dim(inBackups(done)));
     });
 }
 
 /** A restore erases it again, whatever it is restored from. */
-function inBackups(expireAt: string | null): string {
+function inBackups({ backups_expire_at: expireAt, store_restored_at: restoredAt }: ForgottenMemory): string {
   if (expireAt === null) return 'no backup of engramd holds it; any that you made yourself may';
-  return `backups hold it until about ${expireAt.slice(0, 10)}; a restore erases it again`;
+  const until = `until about ${expireAt.slice(0, 10)}`;
+  return restoredAt === null
+    ? `backups hold it ${until}; a restore erases it again`
+    : `backups may hold it ${until}, and those that another database took before the restore of ${restoredAt.slice(0, 10)} until somebody removes them; a restore erases it again`;
 }
 
 async function confirm(question: string, signal: AbortSignal): Promise<void> {

@@ -41,7 +41,7 @@ async function findStoreId(db: Queryable): Promise<string | null> {
   }
 }
 
-/** Whose the backups are: it goes with what is in the store, also into another database. */
+/** What the backups are of: it goes with what is in the store, also into another database. */
 export async function readStoreId(db: Queryable): Promise<string> {
   // One row.
   const { rows } = await db.query<{ id: string }>('select id from engram.store');

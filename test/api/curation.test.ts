@@ -64,6 +64,7 @@ describe('a memory', () => {
       scrubbed_ops: expect.any(Number),
       conflicted_changes: [],
       backups_expire_at: null,
+      store_restored_at: null,
     });
     expect((await fixture.get(`${bank}/memories/${memory}`)).statusCode).toBe(404);
     expect((await forget(memory)).statusCode).toBe(404);
@@ -77,8 +78,28 @@ describe('a memory', () => {
        from (values ('a', 'verified', '2026-03-01T03:00:00Z'), ('b', 'failed', '2026-03-02T03:00:00Z'),
          (null, 'failed', '2026-03-03T03:00:00Z'), ('c', 'pruned', '2026-03-04T03:00:00Z')) as b(folder, status, at)`,
     );
-    expect(bodyOf(await forget(memory))).toMatchObject({ backups_expire_at: '2026-03-16T03:00:00.000Z' });
+    expect(bodyOf(await forget(memory))).toMatchObject({
+      backups_expire_at: '2026-03-16T03:00:00.000Z',
+      store_restored_at: null,
+    });
     await fixture.db.query('delete from engram.backups');
+  });
+
+  it('may be held by backups from before a restore, which no row tells of', async () => {
+    const { memory: first } = await consolidated('Ben drinks cocoa');
+    const { memory: second } = await consolidated('Ben drinks juice');
+    await fixture.db.query(`update engram.store set restored_at = '2026-03-05T10:00:00Z'`);
+    expect(bodyOf(await forget(first))).toMatchObject({
+      backups_expire_at: '2026-03-19T10:00:00.000Z',
+      store_restored_at: '2026-03-05T10:00:00.000Z',
+    });
+    await fixture.db.query(
+      `insert into engram.backups (id, instance_id, host, trigger, folder, status, started_at)
+       values (gen_random_uuid(), gen_random_uuid(), 'here', 'due', 'a', 'verified', '2026-03-06T03:00:00Z')`,
+    );
+    expect(bodyOf(await forget(second))).toMatchObject({ backups_expire_at: '2026-03-20T03:00:00.000Z' });
+    await fixture.db.query('delete from engram.backups');
+    await fixture.db.query('update engram.store set restored_at = null');
   });
 
   it.each([['invalidated', invalidate] as const, ['forgotten', forget] as const])(

@@ -34,14 +34,15 @@ export async function takeBackup(connectionString: string, directory: string): P
   try {
     await dump.lock();
     const { tables, aboutRows: _, ...facts } = await dump.begin();
-    const part = await makePart(nodeFiles, { directory, store: facts.store }, name);
+    const place = { directory, store: facts.store, origin: facts.origin };
+    const part = await makePart(nodeFiles, place, name);
     const written: ManifestTable[] = [];
     for (const table of tables) written.push(await dump.table(table, part, () => undefined));
     await dump.end();
     const finishedAt = new Date().toISOString();
     const body = { format: 1 as const, id, engramd: '0.0.0', startedAt, finishedAt, ...facts, tables: written };
     const manifest = await writeManifest(nodeFiles, part, body);
-    return { folder: await finishFolder(nodeFiles, { directory, store: facts.store }, name), manifest };
+    return { folder: await finishFolder(nodeFiles, place, name), manifest };
   } finally {
     await dump.close();
   }

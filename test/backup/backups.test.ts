@@ -14,9 +14,9 @@ import { holdBackupLock } from '../../src/backup/backup-lock.ts';
 import type { StoredBackup } from '../../src/backup/backup-store.ts';
 import { openDumpThread } from '../../src/backup/dump-thread.ts';
 import { keptTables } from '../../src/backup/kept-tables.ts';
+import { originTag } from '../../src/backup/ownership.ts';
 import { openDirectSession } from '../../src/db/direct-session.ts';
 import { DatabaseUnreachableError } from '../../src/db/errors.ts';
-import { readStoreId } from '../../src/store/store-origin.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { withAdmin } from '../support/admin-connection.ts';
 import { type BackupsRig, createBackupsRig, differs, remember, work } from './backups-rig.ts';
@@ -154,7 +154,8 @@ describe('taking one', () => {
     await hold.reached;
     hold.release();
     await withAdmin(rig.database.connectionString, (admin) =>
-      admin.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'engramd backup'"),
+      admin.query(`select pg_terminate_backend(pid) from pg_stat_activity
+          where application_name = 'engramd backup' and datname = current_database()`),
     );
     await failed;
     expect(await rig.rows()).toMatchObject([{ status: 'failed', error_code: 'DATABASE_UNREACHABLE' }]);
@@ -174,15 +175,19 @@ describe('taking one', () => {
       `insert into engram.backups (id, instance_id, host, trigger, status)
        select gen_random_uuid(), instance_id, host, 'due', 'running' from engram.backups`,
     );
-    const store = await readStoreId(rig.database.db);
-    const another = `.part-${randomUUID()}-2026-01-01T00-00-00Z-01234567`;
-    for (const prefix of [`.part-${store}`, `.gone-${store}`]) {
+    const { store, origin } = first;
+    if (store === null || origin === null) throw new Error('it does not say whose it is');
+    const theirs = originTag({ ...origin, clusterId: '1' });
+    const another = [`.part-${randomUUID()}-${originTag(origin)}`, `.part-${store}-${theirs}`].map(
+      (prefix) => `${prefix}-2026-01-01T00-00-00Z-01234567`,
+    );
+    for (const prefix of [`.part-${store}-${originTag(origin)}`, `.gone-${store}-${originTag(origin)}`]) {
       writeFileSync(join(rig.directory, `${prefix}-2026-01-01T00-00-00Z-01234567`), 'left');
     }
-    writeFileSync(join(rig.directory, another), 'a process of another store is at it');
+    for (const name of another) writeFileSync(join(rig.directory, name), 'a process of another database is at it');
     await remember(rig, 'more');
     const second = await taken();
-    expect(rig.names()).toEqual([another, first.name, second.name]);
+    expect(rig.names()).toEqual([...another.toSorted(), first.name, second.name]);
     expect((await rig.rows()).map(({ error_code }) => error_code)).toEqual([null, 'INTERRUPTED', null]);
   });
 });

@@ -5,10 +5,11 @@ import { backupName } from '../../src/backup/backup-folder.ts';
 import type { BackupStanding, Backups, StoredBackup } from '../../src/backup/backup-store.ts';
 import { chooseToRestore, chooseToVerify } from '../../src/backup/choose-backup.ts';
 import { assertOneDatabase } from '../../src/backup/one-database.ts';
-import { readStoreId } from '../../src/store/store-origin.ts';
+import { databaseLabel } from '../../src/backup/ownership.ts';
+import { readStoreId, type StoreOrigin } from '../../src/store/store-origin.ts';
 import { inertRacepoints } from '../../src/telemetry/racepoints.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
-import { type BackupsRig, createBackupsRig, remember, work } from './backups-rig.ts';
+import { type BackupsRig, createBackupsRig, differs, remember, work } from './backups-rig.ts';
 
 let rig: BackupsRig;
 let other: TestDatabase;
@@ -80,6 +81,48 @@ describe('two databases with one backup directory', () => {
   });
 });
 
+/** As after a drill in the other database, or a move to it. */
+describe('two databases with one store, and one backup directory', () => {
+  let theirStore: string;
+  beforeAll(async () => {
+    theirStore = await readStoreId(other.db);
+    await other.db.query('update engram.store set id = $1', [await readStoreId(rig.database.db)]);
+  });
+  afterAll(() => other.db.query('update engram.store set id = $1', [theirStore]));
+
+  test('neither prunes what the other took, good or bad', async () => {
+    const mine = [await taken(rig.backups), await taken(rig.backups)];
+    rig.failure = differs;
+    for (let failed = 0; failed < 3; failed += 1) await expect(taken(rig.backups)).rejects.toThrow(differs);
+    rig.failure = null;
+    const before = rig.names();
+    expect(before.length).toBeGreaterThan(mine.length);
+    const theirs = [await taken(others), await taken(others)];
+    expect(rig.names()).toEqual([...before, theirs[1]].toSorted());
+    expect(new Set((await rig.backups.list()).map(databaseLabel)).size).toBe(2);
+  });
+
+  test('what one is at is no leftover to the other', async () => {
+    const hold = rig.races.hold('backup:before-manifest');
+    const taking = rig.take();
+    await hold.reached;
+    await taken(others);
+    hold.release();
+    expect(await taking).toMatchObject({ kind: 'verified' });
+    expect(rig.names()).toHaveLength(2);
+  });
+
+  test('unchanged is what has changed nothing since its own last one, and each verifies its own', async () => {
+    const mine = await taken(rig.backups);
+    const theirs = await taken(others);
+    expect(await rig.take()).toMatchObject({ kind: 'unchanged' });
+    expect(await rig.take(others)).toMatchObject({ kind: 'unchanged' });
+    expect(await rig.backups.verify({ name: null, ...work })).toMatchObject({ name: mine });
+    expect(await others.verify({ name: null, ...work })).toMatchObject({ name: theirs });
+    expect(await rig.backups.verify({ name: theirs, ...work })).toMatchObject({ name: theirs, standing: 'verified' });
+  });
+});
+
 describe('DATABASE_DIRECT_URL leads to another database', () => {
   test('none is taken or verified, both settings are named, and a row tells of it', async () => {
     const backups = rig.with({ connectionString: other.connectionString });
@@ -102,9 +145,18 @@ describe('DATABASE_DIRECT_URL leads to another database', () => {
   });
 });
 
-const backup = (name: string, store: string | null, standing: BackupStanding = 'verified'): StoredBackup => ({
+const origin: StoreOrigin = { clusterId: '7', databaseOid: '16384' };
+const elsewhere: StoreOrigin = { ...origin, clusterId: '8' };
+
+const backup = (
+  name: string,
+  store: string | null,
+  standing: BackupStanding = 'verified',
+  takenOf: StoreOrigin = origin,
+): StoredBackup => ({
   name,
   store,
+  origin: takenOf,
   standing,
   manifest: null,
   problem: null,
@@ -115,20 +167,32 @@ const backup = (name: string, store: string | null, standing: BackupStanding = '
 
 describe('which backup a command means that names none', () => {
   const directory = '/backups';
-  const ours = (isEmpty: boolean) => ({ store: 'ours', isEmpty, directory });
+  const ours = (isEmpty: boolean) => ({ store: 'ours', origin, isEmpty, directory });
 
   test('the newest verified one of its own, also in an empty database', () => {
     const list = [backup('4', 'theirs'), backup('3', 'ours', 'damaged'), backup('2', 'ours'), backup('1', 'ours')];
     expect(chooseToRestore(list, ours(false)).name).toBe('2');
     expect(chooseToRestore(list, ours(true)).name).toBe('2');
-    expect(chooseToVerify(list, { store: 'ours', directory }).name).toBe('2');
+    expect(chooseToVerify(list, { store: 'ours', origin, directory }).name).toBe('2');
   });
 
   test('for a database that holds nothing, that of the only other', () => {
     const list = [backup('3', 'theirs', 'unverified'), backup('2', 'theirs'), backup('1', 'theirs')];
     expect(chooseToRestore(list, ours(true)).name).toBe('2');
-    expect(chooseToRestore(list, { store: null, isEmpty: true, directory }).name).toBe('2');
+    expect(chooseToRestore(list, { store: null, origin, isEmpty: true, directory }).name).toBe('2');
     expect(() => chooseToRestore(list, ours(false))).toThrow(/is of this database.*other database: 2$/);
+  });
+
+  test('none of another database that holds the same store', () => {
+    const list = [backup('3', 'ours', 'verified', elsewhere), backup('2', 'ours'), backup('1', 'ours')];
+    expect(chooseToRestore(list, ours(false)).name).toBe('2');
+    expect(chooseToVerify(list, { store: 'ours', origin, directory }).name).toBe('2');
+    const others = list.slice(0, 1);
+    expect(chooseToRestore(others, ours(true)).name).toBe('3');
+    expect(() => chooseToRestore(others, ours(false))).toThrow(/is of this database.*other database: 3$/);
+    expect(() => chooseToRestore(list, { store: null, origin: elsewhere, isEmpty: true, directory })).toThrow(
+      /: 3, 2$/,
+    );
   });
 
   test('of several others none: they are named', () => {
@@ -145,7 +209,7 @@ describe('which backup a command means that names none', () => {
 
   test('to be verified: what cannot be read only where there is nothing else', () => {
     const list = [backup('2', 'ours', 'unreadable'), backup('1', 'ours', 'unverified')];
-    expect(chooseToVerify(list, { store: 'ours', directory }).name).toBe('1');
-    expect(chooseToVerify(list.slice(0, 1), { store: 'ours', directory }).name).toBe('2');
+    expect(chooseToVerify(list, { store: 'ours', origin, directory }).name).toBe('1');
+    expect(chooseToVerify(list.slice(0, 1), { store: 'ours', origin, directory }).name).toBe('2');
   });
 });

@@ -7,9 +7,9 @@ import { nodeFiles } from '../../src/backup/backup-files.ts';
 import { writeManifest } from '../../src/backup/backup-folder.ts';
 import type { StoredBackup } from '../../src/backup/backup-store.ts';
 import { erasureLogFile, readErasures, syncErasures } from '../../src/backup/erasure-log.ts';
+import { originTag } from '../../src/backup/ownership.ts';
 import { checkFiles } from '../../src/backup/table-files.ts';
 import { readBackupHistory } from '../../src/store/backup-freshness.ts';
-import { readStoreId } from '../../src/store/store-origin.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { type BackupsRig, createBackupsRig, differs, remember, work } from './backups-rig.ts';
 
@@ -64,9 +64,10 @@ describe('what cannot be read is no damage', () => {
 
 describe('files of another user', () => {
   test('leftovers and old backups that may not be removed are a warning', async () => {
-    const store = await readStoreId(rig.database.db);
     const old = await taken();
-    const leftover = `.part-${store}-2026-01-01T00-00-00Z-01234567`;
+    if (old.store === null || old.origin === null) throw new Error('it does not say whose it is');
+    const whose = `${old.store}-${originTag(old.origin)}`;
+    const leftover = `.part-${whose}-2026-01-01T00-00-00Z-01234567`;
     mkdirSync(join(rig.directory, leftover));
     const forbid = async (path: string) => {
       throw Object.assign(new Error(`EACCES: permission denied, rmdir '${path}'`), { code: 'EACCES' });
@@ -77,7 +78,7 @@ describe('files of another user', () => {
     };
     const outcome = await rig.with({ files, keep: 1 }).take({ trigger: 'asked', force: true, ...work });
     expect(outcome).toMatchObject({ kind: 'verified', pruned: [old.name] });
-    expect(rig.names()).toEqual([`.gone-${store}-${old.name}`, leftover, expect.not.stringMatching(/^\./)]);
+    expect(rig.names()).toEqual([`.gone-${whose}-${old.name}`, leftover, expect.not.stringMatching(/^\./)]);
     await taken();
     expect(rig.names()).toEqual([expect.not.stringMatching(/^\./), expect.not.stringMatching(/^\./)]);
   });

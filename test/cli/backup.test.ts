@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -92,6 +92,22 @@ it('tells whose they are where several databases have theirs there', async () =>
   expect(backups.at(-1)).toMatchObject({ name: theirs, store: manifest.store });
   expect(JSON.parse((await run('verify', '--json')).stdout)).toMatchObject({ name: newest, state: 'verified' });
   rmSync(join(directory, theirs), { recursive: true });
+
+  // The same store on another server: taken before a move, or by a drill.
+  const elsewhere = '2020-01-02T03-00-00Z-01234567';
+  const own = JSON.parse(readFileSync(join(directory, newest, 'manifest.json'), 'utf8')) as { origin: object };
+  mkdirSync(join(directory, elsewhere));
+  const moved = { ...own, origin: { ...own.origin, clusterId: '1' } };
+  writeFileSync(join(directory, elsewhere, 'manifest.json'), JSON.stringify(moved));
+  const labels = (JSON.parse((await run('list', '--json')).stdout) as { backups: { database: string }[] }).backups.map(
+    ({ database }) => database,
+  );
+  expect(new Set(labels).size).toBe(2);
+  expect(labels.at(-1)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{8}$/);
+  const list = (await run('list')).stdout;
+  expect(list).toMatch(new RegExp(`^${elsewhere} .* ${labels.at(-1)} `, 'm'));
+  expect(list).toMatch(new RegExp(`^${newest} .* ${labels[0]} `, 'm'));
+  rmSync(join(directory, elsewhere), { recursive: true });
 });
 
 it('is refused beside another process that is at one', async () => {

@@ -48,6 +48,12 @@ it('invalidates a memory, forgets one only when told to twice, and decides nothi
   expect(forgotten.stdout).toContain('no backup of engramd holds it');
   expect((await run('forget', milk, '--yes')).code).toBe(1);
 
+  await database.db.query(`update engram.store set restored_at = '2026-03-05T10:00:00Z'`);
+  const restored = await run('forget', await remember('Cy drinks cocoa.'), '--yes');
+  expect(restored.stdout).toContain(
+    'backups may hold it until about 2026-03-19, and those that another database took before the restore of 2026-03-05 until somebody removes them',
+  );
+
   const again = await run('consolidate', '--again', '--held', '--wait');
   expect(again.code).toBe(0);
   expect(again.stdout).toContain('no memory was decided by another decider');

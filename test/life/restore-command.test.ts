@@ -84,8 +84,8 @@ async function forget(memoryId: string): Promise<void> {
   await forgetMemory({ ...deps, hint, onForgotten }, { bankId: bench.bankId, memoryId, signal });
 }
 
-async function verifiedBackup(): Promise<TakenBackup> {
-  const backup = await takeBackup(bench.database.connectionString, backupDir);
+async function verifiedBackup(connectionString = bench.database.connectionString): Promise<TakenBackup> {
+  const backup = await takeBackup(connectionString, backupDir);
   await markVerified(nodeFiles, backup.folder, new Date());
   return backup;
 }
@@ -330,6 +330,33 @@ describe('a restore', () => {
       expect(untold).toContain(basename(second.folder));
       expect((await restore([basename(second.folder)], blank)).error).toBeUndefined();
     } finally {
+      await blank.drop();
+    }
+  });
+
+  test('into another database makes it a second one: each takes what was taken of itself, one with neither is told both', async () => {
+    await bench.remember('Ben drinks tea');
+    const ours = await verifiedBackup();
+    const drill = await createBlankDatabase();
+    const blank = await createBlankDatabase();
+    try {
+      expect((await restore([], drill)).error).toBeUndefined();
+      const untold = String((await restore(['--replace'], drill)).error);
+      expect(untold).toContain('is of this database');
+      expect(untold).toContain(basename(ours.folder));
+      await drill.admin((admin) => admin.query(`insert into engram.banks (id) values ('junk')`));
+      const theirs = await verifiedBackup(drill.connectionString);
+
+      expect((await restore(['--replace'])).stdout).toContain(ours.folder);
+      expect((await restore(['--replace'], drill)).stdout).toContain(theirs.folder);
+      expect((await restore([basename(ours.folder), '--replace'], drill)).stdout).toContain(ours.folder);
+
+      const both = String((await restore([], blank)).error);
+      expect(both).toContain(basename(ours.folder));
+      expect(both).toContain(basename(theirs.folder));
+      expect((await restore([basename(ours.folder)], blank)).error).toBeUndefined();
+    } finally {
+      await drill.drop();
       await blank.drop();
     }
   });

@@ -874,7 +874,7 @@ const exempt: Record<string, string> = {
   'backup-rows:failInterruptedBackups': 'backups are of the whole database',
   'backup-rows:noteBackupPruned': 'backups are of the whole database',
   'backup-rows:knowsVerifiedBackup': 'backups are of the whole database',
-  'backup-expiry:newestBackupAt': 'backups are of the whole database',
+  'backup-expiry:readHoldingBackups': 'backups are of the whole database',
   'changed-since:hasChangedSince': 'whether anything has changed, over all banks',
   'changed-since:hasNewRows': 'whether anything has changed, over all banks',
   'store-origin:readStoreIdentity': 'one store a database',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { newestBackupAt } from '../../store/backup-expiry.ts';
+import { readHoldingBackups } from '../../store/backup-expiry.ts';
 import { findBank } from '../../store/banks.ts';
 import { bankNotFound, notFound } from '../api-error.ts';
 import type { AppDeps } from '../app-deps.ts';
@@ -36,8 +36,14 @@ export const forgottenSchema = z
     backups_expire_at: z.iso.datetime().nullable().meta({
       description: 'About when the last backup that holds it is gone, one being taken each night; null: there is none.',
     }),
+    store_restored_at: z.iso.datetime().nullable().meta({
+      description:
+        'When a backup was last restored in the place of the store; null: never. Those from before that which another database took stay beyond `backups_expire_at`, until somebody removes them.',
+    }),
   })
   .meta({ id: 'ForgottenMemory' });
+
+type Forgotten = z.output<typeof forgottenSchema>;
 
 const dayMs = 24 * 3_600_000;
 
@@ -50,9 +56,13 @@ export function curationRoutes(deps: AppDeps): Route[] {
   }
 
   /** The newest one goes when so many newer ones stand; a store that does not change keeps it for longer. */
-  async function backupsExpireAt(): Promise<string | null> {
-    const newest = await newestBackupAt(db);
-    return newest && new Date(newest.getTime() + settings.backupKeep * dayMs).toISOString();
+  async function heldInBackups(): Promise<Pick<Forgotten, 'backups_expire_at' | 'store_restored_at'>> {
+    const { newestAt, restoredAt } = await readHoldingBackups(db);
+    const expireAt = newestAt && new Date(newestAt.getTime() + settings.backupKeep * dayMs);
+    return {
+      backups_expire_at: expireAt?.toISOString() ?? null,
+      store_restored_at: restoredAt?.toISOString() ?? null,
+    };
   }
 
   return [
@@ -100,7 +110,7 @@ export function curationRoutes(deps: AppDeps): Route[] {
             deleted: [...report.deleted],
             scrubbed_ops: report.scrubbedOps,
             conflicted_changes: [...report.conflicted],
-            backups_expire_at: await backupsExpireAt(),
+            ...(await heldInBackups()),
           },
         };
       },
