@@ -3,6 +3,7 @@ import { BackupUnverifiedError } from './backup-errors.ts';
 import type { OnProgress } from './backup-store.ts';
 import { assertNotNewer, bringToNewest, type LoadOptions, loadBackup } from './load-backup.ts';
 import { isKept } from './load-tables.ts';
+import { localeDifference } from './locale.ts';
 import type { Manifest, ManifestTable } from './manifest.ts';
 import { type Probe, probeHits } from './probe.ts';
 import { readTable } from './table-copy.ts';
@@ -18,7 +19,7 @@ export interface CheckOptions extends LoadOptions {
  * one search, in the schema of this build. Indexes of vectors are not made: they are made from the rows, by whoever
  * searches first.
  *
- * @throws BackupDamagedError, BackupNewerError, BackupUnverifiedError, errors of the server
+ * @throws BackupDamagedError, BackupNewerError, BackupLocaleError, BackupUnverifiedError, errors of the server
  */
 export async function checkRestored(
   session: DirectSession,
@@ -92,16 +93,14 @@ async function compareProbe(session: DirectSession, source: BackupSource, newest
 }
 
 /**
- * Null: another engramd, or another major version of PostgreSQL, may well cut words otherwise and find other rows. That
- * the search ran is all that can be told then.
+ * Null: another engramd, another major version of PostgreSQL, or a database that tells letters apart otherwise, may well
+ * cut words otherwise and find other rows. That the search ran is all that can be told then.
  */
-async function expectedHits(
-  session: DirectSession,
-  { probe, schema, server }: Manifest,
-  newest: number,
-): Promise<Probe['hits'] | null> {
+async function expectedHits(session: DirectSession, manifest: Manifest, newest: number): Promise<Probe['hits'] | null> {
+  const { probe, schema, server } = manifest;
   const { rows } = await session.query<{ server: string }>(`select current_setting('server_version') as server`);
   if (!probe || schema !== newest || majorOf(rows[0]?.server ?? '') !== majorOf(server)) return null;
+  if ((await localeDifference(session, manifest)) !== null) return null;
   return probe.hits;
 }
 

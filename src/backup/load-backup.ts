@@ -1,8 +1,11 @@
 import type { DirectSession } from '../db/direct-session.ts';
+import { sqlState } from '../db/errors.ts';
 import { applyMigrations, createMigrationsTable, type Migration } from '../db/migrate.ts';
-import { BackupDamagedError, BackupNewerError } from './backup-errors.ts';
+import { errorMessage } from '../telemetry/engramd-error.ts';
+import { BackupDamagedError, BackupLocaleError, BackupNewerError } from './backup-errors.ts';
 import type { OnProgress } from './backup-store.ts';
 import { explainMisfit, loadTables } from './load-tables.ts';
+import { likeness, localeDifference } from './locale.ts';
 import type { Manifest } from './manifest.ts';
 import { putTogether, takeApart } from './schema-parts.ts';
 import { setSequences } from './sequences.ts';
@@ -28,12 +31,40 @@ export function assertNotNewer({ schema, engramd }: Manifest, migrations: readon
  * Makes the tables as they were when the backup was taken and fills them. In a transaction of the caller, in a database
  * without any of them; {@link bringToNewest} comes after it.
  *
- * @throws BackupNewerError, BackupDamagedError, errors of the server
+ * @throws BackupNewerError, BackupDamagedError, BackupLocaleError, errors of the server
  */
 export async function loadBackup(session: DirectSession, source: BackupSource, options: LoadOptions): Promise<void> {
+  assertNotNewer(source.manifest, options.migrations);
+  const difference = await localeDifference(session, source.manifest);
+  try {
+    await loadAll(session, source, options);
+  } catch (thrown) {
+    throw difference === null ? thrown : explainDifference(thrown, source, difference);
+  }
+}
+
+/** Two names that are one here, and letters that this encoding does not have. */
+const statesOfLocale = ['23505', '22021', '22P05'];
+
+function explainDifference(
+  thrown: unknown,
+  { folder, manifest }: BackupSource,
+  { there, here }: { readonly there: string; readonly here: string },
+): unknown {
+  if (!(thrown instanceof BackupDamagedError) || !manifest.locale) return thrown;
+  const state = sqlState(thrown.cause);
+  if (state === undefined || !statesOfLocale.includes(state)) return thrown;
+  return new BackupLocaleError(
+    `the backup ${folder} was taken from a database that tells letters apart by ${there}, and this one does by ${here}: not all of it fits here ` +
+      `(${errorMessage(thrown.cause)}), which is no damage of the backup. Restore it into a database like that one ` +
+      `(CREATE DATABASE … TEMPLATE template0 ${likeness(manifest.locale)}); from there \`engramd export\` and \`import\` bring its banks here`,
+    { cause: thrown },
+  );
+}
+
+async function loadAll(session: DirectSession, source: BackupSource, options: LoadOptions): Promise<void> {
   const { manifest } = source;
   const { migrations, signal, onProgress } = options;
-  assertNotNewer(manifest, migrations);
   await createMigrationsTable(session);
   await applyMigrations(
     session,

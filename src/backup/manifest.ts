@@ -27,6 +27,16 @@ export const originSchema = z.strictObject({
   databaseOid: digits,
 });
 
+/** As in `CREATE DATABASE`: rows that are two to one locale may be one to another. */
+const localeSchema = z.strictObject({
+  encoding: z.string(),
+  provider: z.enum(['b', 'c', 'i']),
+  collate: z.string(),
+  ctype: z.string(),
+  /** Of ICU or the builtin provider. */
+  locale: z.string().nullable(),
+});
+
 /** One search, asked of the snapshot and of what was restored from it. */
 const probeSchema = z.strictObject({
   bankId: z.string(),
@@ -45,6 +55,8 @@ export const manifestBodySchema = z.strictObject({
   store: z.guid(),
   epoch: z.int().positive(),
   origin: originSchema,
+  /** Not in the first ones: of those nobody can tell. */
+  locale: localeSchema.optional(),
   startedAt: z.iso.datetime(),
   /** The instant that it holds, by the database's clock. */
   snapshotAt: z.iso.datetime(),

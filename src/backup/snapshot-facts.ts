@@ -2,6 +2,7 @@ import type { DirectSession } from '../db/direct-session.ts';
 import { quoteName } from '../db/direct-session.ts';
 import { readStoreOrigin } from '../store/store-origin.ts';
 import { keptTables } from './kept-tables.ts';
+import { readLocale } from './locale.ts';
 import type { ManifestBody } from './manifest.ts';
 import { assertNoColumnAdded } from './own-columns.ts';
 import { makeProbe } from './probe.ts';
@@ -11,7 +12,7 @@ import { keptColumns, type TableColumns } from './table-copy.ts';
 export interface SnapshotFacts
   extends Pick<
     ManifestBody,
-    'schema' | 'server' | 'store' | 'epoch' | 'origin' | 'snapshotAt' | 'seenXid' | 'sequences' | 'probe'
+    'schema' | 'server' | 'store' | 'epoch' | 'origin' | 'snapshotAt' | 'seenXid' | 'locale' | 'sequences' | 'probe'
   > {
   readonly tables: readonly TableColumns[];
   /** As the statistics have it; null where a table has none yet. */
@@ -56,6 +57,7 @@ export async function readSnapshotFacts(session: DirectSession): Promise<Snapsho
     ...facts,
     epoch: Number(facts.epoch),
     origin: await readStoreOrigin(session),
+    locale: await readLocale(session),
     snapshotAt: facts.snapshotAt.toISOString(),
     tables,
     sequences: await readSequences(session),

@@ -6,6 +6,7 @@ import { sqlState } from '../db/errors.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
 import type { Log } from '../telemetry/log.ts';
+import { type DatabaseLocale, likeness, readLocale } from './locale.ts';
 
 /** The server allows no further database, and this machine runs no PostgreSQL of its own. */
 export class NowhereToVerifyError extends EngramdError {
@@ -26,6 +27,8 @@ export interface ThrowAwayOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Of the database that was backed up: unique indexes rest on it. Undefined: of the one that is there now. */
+  readonly locale: DatabaseLocale | undefined;
   readonly startCluster?: (options: ThrowAwayClusterOptions) => ReturnType<typeof startThrowAwayCluster>;
 }
 
@@ -44,46 +47,40 @@ export async function openThrowAway(options: ThrowAwayOptions): Promise<ThrowAwa
     applicationName: 'engramd verification',
   });
   let refusal: string;
+  let locale: DatabaseLocale;
   try {
     const place = await placeOf(session);
     await dropLeftovers(session, place, log);
-    const made = place.mayCreate ? await createBeside(session, place, options) : place.refusal;
+    locale = options.locale ?? (await readLocale(session));
+    const made = place.mayCreate ? await createBeside(session, place, { ...options, locale }) : place.refusal;
     if (typeof made !== 'string') return made;
     refusal = made;
   } finally {
     await session.close().catch(() => undefined);
   }
   log.info({ why: refusal }, 'the backup is verified on an embedded PostgreSQL');
-  return openEmbedded(options, refusal);
+  return openEmbedded({ ...options, locale }, refusal);
 }
 
-/** Where a database would be made, and like what. */
+/** Where a database would be made. */
 interface Place {
   readonly mayCreate: boolean;
   readonly refusal: string;
   /** Told apart by the database that it is for: several of one server may be at it. */
   readonly prefix: string;
-  readonly encoding: string;
-  readonly provider: 'b' | 'c' | 'i';
-  readonly collate: string;
-  readonly ctype: string;
-  /** Of ICU or the builtin provider. */
-  readonly locale: string | null;
 }
 
 async function placeOf(session: DirectSession): Promise<Place> {
-  // Indexes pg_roles by name, pg_database by name. The locale's column has another name before 17.
-  const { rows } = await session.query<Omit<Place, 'refusal' | 'prefix'> & { role: string; oid: string }>(
-    `select r.rolcreatedb or r.rolsuper as "mayCreate", quote_ident(current_user) as role, d.oid::text as oid,
-       pg_encoding_to_char(d.encoding) as encoding, d.datlocprovider as provider, d.datcollate as "collate",
-       d.datctype as ctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') as locale
+  // Indexes pg_roles by name, pg_database by name.
+  const { rows } = await session.query<{ mayCreate: boolean; role: string; oid: string }>(
+    `select r.rolcreatedb or r.rolsuper as "mayCreate", quote_ident(current_user) as role, d.oid::text as oid
      from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()`,
   );
   const [row] = rows;
   if (!row) throw new Error('the server answered a query for one row with none');
-  const { role, oid, ...place } = row;
+  const { role, oid, mayCreate } = row;
   return {
-    ...place,
+    mayCreate,
     refusal: `the role ${role} may not make a database (ALTER ROLE ${role} CREATEDB)`,
     prefix: `${namePrefix}${oid}_`,
   };
@@ -101,19 +98,22 @@ async function dropLeftovers(session: DirectSession, place: Place, log: Log): Pr
   }
 }
 
-/** @returns why it cannot be, where that is a matter of rights */
+/** The locale is of another machine, or of another build of PostgreSQL. */
+const statesOfNoLocale = ['42809', '42P17', '42601', '22023', '0A000'];
+
+/** @returns why it cannot be, where that is a matter of rights, or of locales that this server does not have */
 async function createBeside(
   session: DirectSession,
   place: Place,
-  options: ThrowAwayOptions,
+  options: ThrowAwayOptions & { readonly locale: DatabaseLocale },
 ): Promise<ThrowAwayDatabase | string> {
   const name = `${place.prefix}${randomBytes(4).toString('hex')}`;
   const connectionString = databaseUrl(options.connectionString, name);
   const drop = () => dropDatabase(options.connectionString, name);
   try {
-    await session.query(`create database ${quoteName(name)} template template0 ${likeness(place)}`);
+    await session.query(`create database ${quoteName(name)} template template0 ${likeness(options.locale)}`);
   } catch (thrown) {
-    if (sqlState(thrown) === '42501') return errorMessage(thrown);
+    if (['42501', ...statesOfNoLocale].includes(sqlState(thrown) ?? '')) return errorMessage(thrown);
     throw thrown;
   }
   try {
@@ -128,24 +128,6 @@ async function createBeside(
   }
 }
 
-/** The encoding, and what folds case and sorts: unique indexes rest on it. */
-function likeness({ encoding, provider, collate, ctype, locale }: Place): string {
-  const common = `encoding ${literal(encoding)} lc_collate ${literal(collate)} lc_ctype ${literal(ctype)}`;
-  switch (provider) {
-    case 'c':
-      return `${common} locale_provider libc`;
-    case 'i':
-      return `${common} locale_provider icu icu_locale ${literal(locale ?? '')}`;
-    case 'b':
-      return `${common} locale_provider builtin builtin_locale ${literal(locale ?? '')}`;
-    default:
-      return provider satisfies never;
-  }
-}
-
-/** Names of locales and encodings, as the catalog has them; no parameter may stand in such a statement. */
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
-
 /** On a connection of its own: a verification may take longer than an idle one is let live. */
 async function dropDatabase(connectionString: string, name: string): Promise<void> {
   const session = await openDirectSession({ connectionString, applicationName: 'engramd verification' });
@@ -156,11 +138,20 @@ async function dropDatabase(connectionString: string, name: string): Promise<voi
   }
 }
 
-async function openEmbedded(options: ThrowAwayOptions, refusal: string): Promise<ThrowAwayDatabase> {
-  const { log, clock, signal, startCluster = startThrowAwayCluster } = options;
+async function openEmbedded(
+  options: ThrowAwayOptions & { readonly locale: DatabaseLocale },
+  refusal: string,
+): Promise<ThrowAwayDatabase> {
+  const { log, clock, signal, locale, startCluster = startThrowAwayCluster } = options;
   try {
     const cluster = await startCluster({ log, clock, signal });
-    return { connectionString: cluster.connectionString, where: 'embedded', drop: () => cluster.remove() };
+    try {
+      const connectionString = await createInside(cluster.connectionString, locale, log);
+      return { connectionString, where: 'embedded', drop: () => cluster.remove() };
+    } catch (thrown) {
+      await cluster.remove();
+      throw thrown;
+    }
   } catch (cause) {
     signal.throwIfAborted();
     if (!(cause instanceof EngramdError)) throw cause;
@@ -169,5 +160,24 @@ async function openEmbedded(options: ThrowAwayOptions, refusal: string): Promise
         'Give the role that right, or let an embedded PostgreSQL run here; the backup is kept, unverified',
       { cause },
     );
+  }
+}
+
+/** In a cluster of our own. What it has no locale for is restored all the same: most of it fits any. */
+async function createInside(connectionString: string, locale: DatabaseLocale, log: Log): Promise<string> {
+  const session = await openDirectSession({ connectionString, applicationName: 'engramd verification' });
+  const name = `${namePrefix}alike`;
+  try {
+    await session.query(`create database ${quoteName(name)} template template0 ${likeness(locale)}`);
+    return databaseUrl(connectionString, name);
+  } catch (thrown) {
+    if (!statesOfNoLocale.includes(sqlState(thrown) ?? '')) throw thrown;
+    log.warn(
+      { locale, error: errorMessage(thrown) },
+      'the embedded PostgreSQL has no such locale: the backup is verified in one that may tell letters apart otherwise',
+    );
+    return connectionString;
+  } finally {
+    await session.close().catch(() => undefined);
   }
 }

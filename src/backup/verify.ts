@@ -34,6 +34,7 @@ export function createVerifyBackup(deps: VerifyDeps): VerifyBackup {
       log,
       clock,
       signal,
+      locale: manifest.locale,
       ...(startCluster && { startCluster }),
     });
     try {
