@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import type { SettingKey } from '../config/schema.ts';
@@ -10,7 +11,7 @@ import { openTransport, type Transport } from './transport.ts';
 export interface CommandContext {
   readonly terminal: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdin: Readable;
   readonly clock: Clock;
   /**
    * Runs work that the first SIGINT or SIGTERM aborts, so that it can clean up; a second one ends the process. Commands

@@ -33,7 +33,7 @@ Examples:
       const { terminal } = context;
       const named = bankNameSchema.optional().safeParse(options.bank);
       if (!named.success) throw new UsageError(`--bank: ${named.error.issues[0]?.message ?? 'not the name of a bank'}`);
-      const source = await openIngestSource(file, context.stdin);
+      const source = await context.interruptible((signal) => openIngestSource(file, context.stdin, signal));
       let report: ImportReport;
       try {
         report = await withDirectStore(context, globals, async (store, signal) => {

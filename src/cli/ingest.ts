@@ -39,7 +39,7 @@ Examples:
     .action(async (file: string, options: { bank: string }, command: Command) => {
       const globals = globalOptions(command);
       const { terminal } = context;
-      const source = await openIngestSource(file, context.stdin);
+      const source = await context.interruptible((signal) => openIngestSource(file, context.stdin, signal));
       let report: IngestReport;
       try {
         report = await withTransport(context, globals, (transport) =>
