@@ -6,7 +6,4 @@ if (major < 22 || (major === 22 && minor < 12)) {
 }
 // Not a static import: what it brings along does not load on an older Node, and the message above would never be seen.
 const { runCli } = await import('./cli/run-cli.ts');
-const exitCode = await runCli(process.argv);
-// A pipe takes its time; exit() would cut the answer off.
-await new Promise((resolve) => process.stdout.write('', resolve));
-process.exit(exitCode);
+process.exit(await runCli(process.argv));

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../daemon/version.ts';
 import { systemClock } from '../telemetry/clock.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
+import { AnswerError, watchAnswer } from './answer-stream.ts';
 import { ApiError } from './cli-errors.ts';
 import type { CommandContext } from './command-context.ts';
 import { addCommands } from './commands.ts';
@@ -22,15 +23,16 @@ class InterruptedError extends Error {
 /** Runs one command line and returns the exit code: 0 done, 1 failed, 2 usage or configuration, 3 no daemon, 4 refused. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const terminal = createTerminal(process.stdout, process.stderr, process.env);
-  // `engramd recall … | head`: the reader has what it wanted.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  const answer = watchAnswer(process.stdout);
+  // Nobody is left to be told; the command is not about what it says there.
+  process.stderr.on('error', () => undefined);
   let exitCode = 0;
   const context: CommandContext = {
     terminal,
     env: process.env,
     stdin: process.stdin,
     clock: systemClock,
-    interruptible,
+    interruptible: (work) => interruptible(work, answer.failed),
     exitWith(code) {
       exitCode = code;
     },
@@ -38,17 +40,22 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const program = createProgram(context);
   try {
     await program.parseAsync([...argv]);
-    return exitCode;
   } catch (thrown) {
-    return report(thrown, program.opts<{ json?: true }>().json === true);
-  } finally {
-    terminal.endProgress();
+    exitCode = report(thrown, program.opts<{ json?: true }>().json === true);
   }
+  terminal.endProgress();
+  await answer.flush();
+  const unwritable: unknown = answer.failed.reason;
+  if (!(unwritable instanceof AnswerError) || unwritable.isReaderGone) return exitCode;
+  terminal.note(`engramd: ${errorMessage(unwritable)}`);
+  return exitCode || unwritable.exitCode;
 
   function report(thrown: unknown, isJson: boolean): number {
     // commander has said it on stderr; showing help or the version is no error.
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     if (thrown instanceof InterruptedError) return thrown.exitCode;
+    // Told at the end, where it is for every command.
+    if (thrown instanceof AnswerError) return exitCode;
     const code = thrown instanceof EngramdError ? thrown.code : 'UNEXPECTED';
     terminal.note(`engramd: ${errorMessage(thrown)}`);
     const details = thrown instanceof ApiError ? thrown.details : [];
@@ -93,10 +100,11 @@ function allCommands(parent: Command): Command[] {
 
 const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, failed: AbortSignal): Promise<T> {
   const interrupted = new AbortController();
+  const over = AbortSignal.any([interrupted.signal, failed]);
   // Every request of a command listens; ten is not a leak here.
-  setMaxListeners(0, interrupted.signal);
+  setMaxListeners(0, over);
   const handlers = Object.entries(signalNumbers).map(([signal, number]) => {
     const handler = () => {
       if (interrupted.signal.aborted) process.exit(128 + number);
@@ -106,12 +114,12 @@ async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Prom
     return { signal, handler };
   });
   try {
-    const result = await work(interrupted.signal);
-    interrupted.signal.throwIfAborted();
+    const result = await work(over);
+    over.throwIfAborted();
     return result;
   } catch (thrown) {
     // Whatever the work threw on its way out, it was the signal that ended it.
-    interrupted.signal.throwIfAborted();
+    over.throwIfAborted();
     throw thrown;
   } finally {
     for (const { signal, handler } of handlers) process.off(signal, handler);
