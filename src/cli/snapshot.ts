@@ -1,6 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { call } from './api-client.ts';
 import type { Snapshot, SnapshotDiff, SnapshotList, TakenSnapshot } from './api-types.ts';
+import { UsageError } from './cli-errors.ts';
 import { type CommandContext, globalOptions, withTransport } from './command-context.ts';
 import { markDiff, showCounts } from './op-texts.ts';
 import { bankOption, bankPath, query, wholeNumber } from './options.ts';
@@ -81,7 +82,7 @@ function addDiff(snapshot: Command, context: CommandContext): void {
     .option('--limit <n>', 'most rows; the sums are over all', wholeNumber(1, 10_000), 100)
     .addHelpText('after', '\nExamples:\n  $ engramd snapshot diff latest\n  $ engramd snapshot diff latest~1 latest')
     .action(async (a: string, b: string | undefined, { bank, limit }: DiffOptions, command: Command) => {
-      if (a === 'now') throw new InvalidArgumentError('the first of the two has to be a snapshot; only b may be "now"');
+      if (a === 'now') throw new UsageError('the first of the two has to be a snapshot; only the second may be "now"');
       const globals = globalOptions(command);
       const diff = await withTransport(context, globals, async (transport) => {
         let page: SnapshotDiff | undefined;

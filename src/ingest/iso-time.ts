@@ -7,10 +7,15 @@ const latest = Date.parse('9999-12-30T00:00:00Z');
 
 /**
  * Milliseconds since the epoch of an ISO 8601 date or time, undefined for anything else and for instants before
- * 0001-01-02T00:00Z or after 9999-12-30T00:00Z. A date is its first instant, a time without a zone is UTC. `Date.parse`
- * will not do: it takes 30 February for 2 March.
+ * 0001-01-02T00:00Z or after 9999-12-30T00:00Z. A date is its first instant, a time without a zone is UTC.
  */
 export function parseIsoTime(text: string): number | undefined {
+  const instant = readIsoTime(text);
+  return instant === undefined || instant < earliest || instant > latest ? undefined : instant;
+}
+
+/** The same without bounds. `Date.parse` will not do: it takes 30 February for 2 March. */
+export function readIsoTime(text: string): number | undefined {
   const match = isoPattern.exec(text);
   if (!match) return undefined;
   const [, year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.map((part) => Number(part ?? 0));
@@ -23,8 +28,7 @@ export function parseIsoTime(text: string): number | undefined {
   date.setUTCHours(hour, minute, second, Number((match[7] ?? '').padEnd(3, '0').slice(0, 3)));
   const offsetMinutes = parseOffset(match[8]);
   if (offsetMinutes === undefined) return undefined;
-  const instant = date.getTime() - offsetMinutes * 60_000;
-  return instant < earliest || instant > latest ? undefined : instant;
+  return date.getTime() - offsetMinutes * 60_000;
 }
 
 /** Minutes east of UTC; undefined where no place on Earth has such a clock. */

@@ -23,6 +23,8 @@ describe('an instant', () => {
     ['2h', '2026-03-29T00:30:00.000Z'],
     ['3d', '2026-03-26T02:30:00.000Z'],
     ['1w', '2026-03-22T02:30:00.000Z'],
+    ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z'],
+    ['9999-12-31T23:59:59.999Z', '9999-12-31T23:59:59.999Z'],
   ])('%s is %s', (text, at) => expect(instantOf(text, now).toISOString()).toBe(at));
   it.each([
     '',
@@ -38,6 +40,10 @@ describe('an instant', () => {
   ])('%j is none', (text) =>
     expect(() => instantOf(text, now)).toThrow(`${JSON.stringify(text)} is no instant: expected ISO 8601 with a zone`),
   );
+  it.each(['999999w', '0000-12-31T23:59:59Z', '0001-01-01T00:00:00+00:01', '9999-12-31T23:59:59-00:01'])(
+    '%s is out of range',
+    (text) => expect(() => instantOf(text, now)).toThrow(`${JSON.stringify(text)} is out of range`),
+  );
 });
 
 it('an as_of that nobody can read is refused in words of its own', async () => {
@@ -47,6 +53,18 @@ it('an as_of that nobody can read is refused in words of its own', async () => {
     code: 'AS_OF_UNPARSABLE',
     message: expect.stringContaining('"last tuesday"'),
   });
+});
+
+it('an as_of that no database knows is refused in words of its own, and the first and last that it knows are answered', async () => {
+  const out = await ask({ as_of: '999999w' });
+  expect(out.statusCode).toBe(422);
+  expect(out.json().error).toMatchObject({
+    code: 'AS_OF_OUT_OF_RANGE',
+    message: '"999999w" is out of range: an instant is one of the years 0001 to 9999, in UTC',
+  });
+  const codeOf = async (as_of: string) => (await ask({ as_of })).json().error.code;
+  expect(await codeOf('0001-01-01T00:00:00Z')).toBe('AS_OF_BEFORE_THE_FIRST_CHANGE');
+  expect(await codeOf('9999-12-31T23:59:59.999Z')).toBe('AS_OF_IN_THE_FUTURE');
 });
 
 it('an as_of in the future is refused in words of its own', async () => {

@@ -50,7 +50,11 @@ it('snapshot now, list and diff; recall --as-of answers as then, and its errors 
   expect(diff.stdout).toContain('memories: 1 changed\nobservations: nothing\n');
   expect(diff.stdout).toContain('Ana drinks green tea. (what it said on the other side was not kept)');
   expect((await snapshot('diff', 'latest~4')).error).toMatchObject({ exitCode: 1, code: 'SNAPSHOT_NOT_FOUND' });
-  expect((await snapshot('diff', 'now')).error).toMatchObject({ code: 'commander.invalidArgument' });
+  expect((await snapshot('diff', 'now', 'latest')).error).toMatchObject({
+    code: 'USAGE',
+    exitCode: 2,
+    message: 'the first of the two has to be a snapshot; only the second may be "now"',
+  });
 
   const then = await recall('tea', '--as-of', at);
   expect(then).toMatchObject({ stdout: 'nothing found\n', error: undefined });
