@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
@@ -34,7 +35,7 @@ export async function pour(lines: AsyncIterable<string>, to: Writable): Promise<
   try {
     for await (const line of lines) {
       if (failure) throw failure;
-      if (!to.write(`${line}\n`)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
+      if (!to.write(`${line}\n`)) await roomIn(to);
     }
     if (failure) throw failure;
   } finally {
@@ -42,10 +43,22 @@ export async function pour(lines: AsyncIterable<string>, to: Writable): Promise<
   }
 }
 
+/** Until it takes more, or is closed. */
+async function roomIn(to: Writable): Promise<void> {
+  const over = new AbortController();
+  const { signal } = over;
+  try {
+    await Promise.race([once(to, 'drain', { signal }), once(to, 'close', { signal })]);
+  } finally {
+    // The one that did not come would be listened for to the end.
+    over.abort();
+  }
+}
+
 async function replace(path: string, lines: AsyncIterable<string>): Promise<void> {
-  const part = `${path}.part`;
-  // Left by one that died. A file that is made here is ours alone; one that was there would keep its rights, or be a link.
-  await rm(part, { force: true });
+  // A name of its own: another export to the same file may be under way, and a `.part` that is there is somebody's. A file
+  // that is made here is ours alone; one that was there would keep its rights, or be a link.
+  const part = `${path}.${randomBytes(6).toString('hex')}.part`;
   const handle = await open(part, 'wx', 0o600);
   try {
     await writeInto(handle, lines, () => handle.sync());

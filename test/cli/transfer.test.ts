@@ -13,9 +13,11 @@ import {
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { addExport } from '../../src/cli/export.ts';
 import { addImport } from '../../src/cli/import.ts';
+import { pour, writeWhole } from '../../src/cli/write-whole.ts';
 import { createVictim } from '../store/victim-bank.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { runCommand } from './run-command.ts';
@@ -56,18 +58,54 @@ it('moves a bank through a file that nobody else may read, whole or not at all',
   expect((await imports(file, '--bank', 'copy')).stdout).toMatch(/^bank copy: .*4 memories/);
 });
 
-it('writes a file of its own where one was left, or a link to one put', async () => {
+it('takes the place of a file that all may read, and leaves what others called a part of it', async () => {
   const file = join(folder, 'own.jsonl');
-  const other = join(folder, 'others.txt');
-  writeFileSync(other, 'of others');
-  writeFileSync(`${file}.part`, 'left');
-  chmodSync(`${file}.part`, 0o666);
+  writeFileSync(file, 'old');
+  chmodSync(file, 0o666);
+  writeFileSync(`${file}.part`, 'of others');
   await exports(file, '--bank', 'mine');
   expect(statSync(file).mode & 0o777).toBe(0o600);
-  symlinkSync(other, `${file}.part`);
-  await exports(file, '--bank', 'mine');
-  expect(readFileSync(other, 'utf8')).toBe('of others');
-  expect(lstatSync(file).isFile()).toBe(true);
+  expect(readFileSync(`${file}.part`, 'utf8')).toBe('of others');
+  rmSync(`${file}.part`);
+});
+
+it('two writers of one file each write the whole of it, and the last has the name', async () => {
+  const file = join(folder, 'both.txt');
+  const begun = Promise.withResolvers<void>();
+  const half = Promise.withResolvers<void>();
+  const slow = async function* () {
+    yield 'slow 1';
+    begun.resolve();
+    await half.promise;
+    yield 'slow 2';
+  };
+  const quick = async function* () {
+    yield 'quick';
+  };
+  const first = writeWhole(file, slow());
+  await begun.promise;
+  await writeWhole(file, quick());
+  expect(readFileSync(file, 'utf8')).toBe('quick\n');
+  half.resolve();
+  await first;
+  expect(readFileSync(file, 'utf8')).toBe('slow 1\nslow 2\n');
+  expect(readdirSync(folder).filter((name) => name.startsWith('both'))).toEqual(['both.txt']);
+});
+
+it('writes far more than fits in a buffer, and leaves nobody listening', async () => {
+  let mostListeners = 0;
+  const to = new Writable({
+    highWaterMark: 1,
+    write(_chunk, _encoding, done) {
+      mostListeners = Math.max(mostListeners, to.listenerCount('error'), to.listenerCount('close'));
+      setImmediate(done);
+    },
+  });
+  const lines = async function* () {
+    for (let n = 0; n < 30; n += 1) yield String(n);
+  };
+  await pour(lines(), to);
+  expect(mostListeners).toBeLessThan(5);
 });
 
 it('writes to where a link points, and into a pipe', async () => {
@@ -115,5 +153,5 @@ it('says what is wrong: no such bank, a file that cannot be written or read, a b
   writeFileSync(file, `${readFileSync(join(folder, 'mine.jsonl'), 'utf8').split('\n').slice(0, 5).join('\n')}\n`);
   expect((await imports(file, '--bank', 'a b')).error).toMatchObject({ exitCode: 2 });
   expect((await imports(file)).error).toMatchObject({ code: 'IMPORT_LINE', line: 5 });
-  expect(readdirSync(folder)).not.toContain('x.jsonl.part');
+  expect(readdirSync(folder).filter((name) => name.startsWith('x.jsonl'))).toEqual([]);
 });
