@@ -1,48 +1,59 @@
 import type { DirectSession } from '../../db/direct-session.ts';
-import { addErasuresDue } from '../../store/erasures-due.ts';
-import type { ExportedRow } from './read-export.ts';
+import { addErasuresDue, type Erasure } from '../../store/erasures-due.ts';
+import type { RowBatch } from './row-batches.ts';
 
 const uuids = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi;
 
 /**
  * What this database was told to forget in any bank, and a file names, wherever in it: a memory keeps its id under every
- * name that its bank is given. A file that was written after its own bank had
- * forgotten something holds no word of it any more.
+ * name that its bank is given. A file that was written after its own bank had forgotten something holds no word of it any
+ * more.
  */
 export class ForgottenHere {
-  readonly #erasedAt: ReadonlyMap<string, Date>;
+  readonly #session: DirectSession;
+  readonly #isNothing: boolean;
   readonly #named = new Set<string>();
   readonly #forgottenThere = new Set<string>();
 
-  private constructor(erasedAt: ReadonlyMap<string, Date>) {
-    this.#erasedAt = erasedAt;
+  private constructor(session: DirectSession, isNothing: boolean) {
+    this.#session = session;
+    this.#isNothing = isNothing;
   }
 
+  /** In the transaction of the import, and for as long as that. */
   static async read(session: DirectSession): Promise<ForgottenHere> {
-    // One pass over both, once an import: their primary keys begin with the bank, which may be any.
-    const { rows } = await session.query<{ id: string; erased_at: Date }>(
-      `select memory_id as id, min(erased_at) as erased_at from (
+    // One pass over both: their primary keys begin with the bank, and whoever asks has only the id.
+    await session.query(
+      'create temp table forgotten_here (memory_id uuid primary key, erased_at timestamptz not null) on commit drop',
+    );
+    const { rowCount } = await session.query(
+      `insert into forgotten_here select memory_id, min(erased_at) from (
          select memory_id, erased_at from engram.erasures
          union all select memory_id, erased_at from engram.erasures_due) as e
        group by memory_id`,
     );
-    return new ForgottenHere(new Map(rows.map((row) => [row.id, row.erased_at])));
+    return new ForgottenHere(session, rowCount === 0);
   }
 
-  has(memoryId: string): boolean {
-    return this.#erasedAt.has(memoryId);
+  /** Those of them that were forgotten here, in lower case. */
+  async among(memoryIds: readonly string[]): Promise<ReadonlySet<string>> {
+    if (this.#isNothing || memoryIds.length === 0) return new Set();
+    // Primary key of forgotten_here.
+    const { rows } = await this.#session.query<{ id: string }>(
+      'select memory_id as id from forgotten_here where memory_id = any($1::uuid[])',
+      [memoryIds],
+    );
+    return new Set(rows.map(({ id }) => id));
   }
 
-  note({ table, row, text }: ExportedRow): void {
-    if (this.#erasedAt.size === 0) return;
-    if (table === 'erasures') {
-      this.#forgottenThere.add(String(row.memory_id).toLowerCase());
+  async note(batch: RowBatch): Promise<void> {
+    if (this.#isNothing) return;
+    if (batch[0].table === 'erasures') {
+      for (const { row } of batch) this.#forgottenThere.add(String(row.memory_id).toLowerCase());
       return;
     }
-    for (const [found] of text.matchAll(uuids)) {
-      const id = found.toLowerCase();
-      if (this.#erasedAt.has(id)) this.#named.add(id);
-    }
+    const ids = batch.flatMap(({ text }) => Array.from(text.matchAll(uuids), ([found]) => found.toLowerCase()));
+    for (const id of await this.among([...new Set(ids)])) this.#named.add(id);
   }
 
   /**
@@ -51,25 +62,26 @@ export class ForgottenHere {
    *
    * @returns how many memories
    */
-  async makeDue(session: DirectSession, bankId: string): Promise<number> {
-    if (this.#erasedAt.size === 0) return 0;
-    // Primary key. The trigger marks what rests on them, which nobody is shown from then on.
-    const { rows } = await session.query<{ id: string }>(
+  async makeDue(bankId: string): Promise<number> {
+    if (this.#isNothing) return 0;
+    // Primary keys, or one pass over the bank. The trigger marks what rests on them, which nobody is shown from then on.
+    const { rows: came } = await this.#session.query<{ id: string }>(
       `with came as materialized (
-         select id from engram.memories where bank_id = $1 and id = any($2::uuid[])),
+         select m.id from engram.memories m join forgotten_here f on f.memory_id = m.id where m.bank_id = $1),
        hidden as (
          update engram.memories m set invalidated_at = clock_timestamp() from came
          where m.bank_id = $1 and m.id = came.id and m.invalidated_at is null)
        select id from came`,
-      [bankId, [...this.#erasedAt.keys()]],
+      [bankId],
     );
     const inHistory = [...this.#named].filter((id) => !this.#forgottenThere.has(id));
-    const due = new Set([...rows.map(({ id }) => id), ...inHistory]);
-    const erasures = [...due].flatMap((memoryId) => {
-      const erasedAt = this.#erasedAt.get(memoryId);
-      return erasedAt === undefined ? [] : [{ bankId, memoryId, erasedAt }];
-    });
-    await addErasuresDue(session, erasures);
-    return due.size;
+    // Primary key of forgotten_here.
+    const { rows: due } = await this.#session.query<Erasure>(
+      `select $1 as "bankId", memory_id as "memoryId", erased_at as "erasedAt" from forgotten_here
+       where memory_id = any($2::uuid[])`,
+      [bankId, [...came.map(({ id }) => id), ...inHistory]],
+    );
+    await addErasuresDue(this.#session, due);
+    return due.length;
   }
 }

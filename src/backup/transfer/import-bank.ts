@@ -65,13 +65,13 @@ export async function importBank(options: ImportOptions): Promise<ImportReport> 
     let done = 0;
     for await (const batch of batchesOf(rows())) {
       signal.throwIfAborted();
-      for (const row of batch) forgotten.note(row);
+      await forgotten.note(batch);
       await namingTheLine(session, batch, (some) => insert(run, some));
       done += batch.length;
       onProgress(done, total);
     }
     await putEventsIn(run);
-    const due = await forgotten.makeDue(session, bankId);
+    const due = await forgotten.makeDue(bankId);
     await session.query("select pg_notify('engramd_work', $1)", [bankId]);
     await racepoints.reach('import:before-commit', { bankId });
     await session.query('commit');

@@ -51,7 +51,8 @@ async function compareRows({ session, bankId, checked }: Comparison, forgotten: 
   switch (table) {
     case 'memories': {
       const others = await differing(session, memoriesThatDiffer, batch, bankId);
-      const other = others.find(({ id, isHere }) => isHere || !forgotten.has(id));
+      const gone = await forgotten.among(others.map(({ id }) => id));
+      const other = others.find(({ id, isHere }) => isHere || !gone.has(id));
       if (other) throw conflict(bankId, `line ${other.line}, memory ${other.id}`);
       return others.length;
     }
