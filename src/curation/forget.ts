@@ -15,7 +15,7 @@ import {
 } from '../store/erasure.ts';
 import { lockSetsBeside, scrubByproducts, scrubHistory } from '../store/erasure-scrub.ts';
 import { insertErasure } from '../store/erasures.ts';
-import { historyHolds, lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
+import { historyHolds, leavesTraces, lineageOf, loadLineage, memoriesBeside, pointersAt } from '../store/lineage.ts';
 import { markWriter } from '../store/memories.ts';
 import { loadMemories, type MemoryRow } from '../store/memory-rows.ts';
 import { updateObservations } from '../store/observations.ts';
@@ -56,7 +56,10 @@ const rounds = 10;
  * Erases a memory and every text made from it, at once and without any model. What is computed is computed with no
  * transaction open, from a reading that is compared with another one under the locks; if anything moved, it starts over.
  *
- * @returns null where there is no such memory, nor a word of it in the history that is asked for
+ * What went without it, by a DELETE, has left words in the history: they are erased as if it were there still.
+ *
+ * @returns null where there is no such memory and never was, or it was erased; nor a word of it in the history that is
+ *   asked for
  * @throws CurationContendedError; EmbeddingModelMovedError for the seconds in which the vectors of another model are being
  *   put in place. Nothing is erased then.
  */
@@ -66,7 +69,7 @@ export async function forget(
     readonly bankId: string;
     readonly memoryId: string;
     readonly signal: AbortSignal;
-    /** Its words may stand in a history that came without it. Default: what is not there is erased. */
+    /** Its words may stand in a history that came without it. Default: what the timeline does not know is not there. */
     readonly evenIfGone?: boolean;
   },
 ): Promise<ForgetReport | null> {
@@ -74,8 +77,9 @@ export async function forget(
   for (let round = 0; round < rounds; round += 1) {
     request.signal.throwIfAborted();
     const [memory] = await loadMemories(deps.db, bankId, [memoryId]);
-    if (!memory && request.evenIfGone !== true) return null;
-    const plan = await makePlan(deps, bankId, memory ?? { ...gone, id: memoryId });
+    const isLeftOver = !memory && (await leavesTraces(deps.db, bankId, memoryId));
+    if (!memory && !isLeftOver && request.evenIfGone !== true) return null;
+    const plan = await makePlan(deps, bankId, memory ?? { ...gone, id: memoryId }, isLeftOver);
     await deps.racepoints.reach('forget:planned', { memoryId });
     const report = await deps.db.tx({ label: 'forget' }, (tx) => carryOut(tx, deps, bankId, plan));
     if (report === 'moved') continue;
@@ -95,6 +99,8 @@ const gone = { tags: [], version: null, occurredStart: null, occurredEnd: null, 
 
 interface ErasurePlan {
   readonly memory: Erasable;
+  /** It is not there, and was never erased. */
+  readonly isLeftOver: boolean;
   readonly lineage: Lineage;
   readonly fates: ReadonlyMap<string, Fate>;
   /** The model of the vectors in it; none before the first text was embedded. */
@@ -118,11 +124,11 @@ async function readLineage(db: Queryable, bankId: string, memory: Erasable): Pro
   };
 }
 
-async function makePlan(deps: ForgetDeps, bankId: string, memory: Erasable): Promise<ErasurePlan> {
+async function makePlan(deps: ForgetDeps, bankId: string, memory: Erasable, isLeftOver: boolean): Promise<ErasurePlan> {
   const model = await activeEmbeddingModel(deps.db);
   const lineage = await readLineage(deps.db, bankId, memory);
   const fates = new Map(lineage.observations.map((row) => [row.id, fateOf(row, memory.id, model)]));
-  return { memory, lineage, fates, modelId: model?.id ?? '' };
+  return { memory, isLeftOver, lineage, fates, modelId: model?.id ?? '' };
 }
 
 async function carryOut(
@@ -131,7 +137,7 @@ async function carryOut(
   bankId: string,
   plan: ErasurePlan,
 ): Promise<ForgetReport | 'moved' | null> {
-  const { memory, lineage, fates, modelId } = plan;
+  const { memory, isLeftOver, lineage, fates, modelId } = plan;
   if ((await activeEmbeddingModel(tx))?.id !== (modelId === '' ? undefined : modelId)) return 'moved';
   await holdModel(tx, deps.clock, modelId);
   await markWriter(tx, deps.instanceId);
@@ -154,6 +160,7 @@ async function carryOut(
   ]);
   const now = await readLineage(tx, bankId, memory);
   if ((locked?.version ?? null) !== memory.version || fingerprintOf(now) !== fingerprintOf(lineage)) return 'moved';
+  if (memory.version === null && (await leavesTraces(tx, bankId, memory.id)) !== isLeftOver) return 'moved';
 
   const erased = { memoryId: memory.id, observationIds: lineage.observationIds, explainedIds: lineage.explainedIds };
   const setIds = await lockSetsBeside(tx, bankId, erased);
@@ -205,7 +212,7 @@ async function carryOut(
     ...(changeSetId === null ? [] : [changeSetId]),
   ]);
   await scrubByproducts(tx, bankId, erased);
-  if (memory.version === null && lineage.observationIds.length === 0) return null;
+  if (memory.version === null && !isLeftOver && lineage.observationIds.length === 0) return null;
   await deleteMemory(tx, bankId, memory.id);
   await insertErasure(tx, bankId, erased);
   const none = { memoryId: null, observationId: null, changeSetId, detail: {} };

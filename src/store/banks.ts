@@ -54,9 +54,9 @@ export async function listBanks(db: Queryable, options: { after: string; limit: 
   return rows.map(toBank);
 }
 
-/** Deletes the bank and all that is in it; its timeline stays. False where there is none. */
+/** Deletes the bank and all that is in it; its timeline stays, without a word. False where there is none. */
 export async function deleteBank(tx: Queryable, bankId: string): Promise<boolean> {
-  // Primary key; the rest goes by cascade.
+  // Primary key; the rest goes by cascade, and the words of the timeline by trigger.
   const { rowCount } = await tx.query('delete from engram.banks where id = $1', [bankId]);
   if (rowCount === 0) return false;
   // A bank made again under this name is not to be answered from what was said about this one.

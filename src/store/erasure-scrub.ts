@@ -170,12 +170,10 @@ export async function scrubByproducts(
      where bank_id = $1 and (left_id = any($2::uuid[]) or right_id = any($2::uuid[])) and reason <> ''`,
     [bankId, erased.observationIds, erasedText],
   );
-  // Index events_bank: one pass over the bank's timeline, as for the reasons of skips. What was named in it were its
-  // words, and an answer that was no score may have repeated them.
+  // Index events_words. What was named in it were its words, and what was said of it may have repeated them.
   await tx.query(
     `update engram.events set detail = detail - 'entities' - 'reason'
-     where bank_id = $1 and memory_id = $2 and kind in ('memory.scored', 'memory.score_parked')
-       and detail ?| array['entities', 'reason']`,
+     where bank_id = $1 and memory_id = $2 and detail ?| array['entities', 'reason']`,
     [bankId, erased.memoryId],
   );
   // Index attempts_memories (gin).

@@ -58,6 +58,23 @@ export async function historyHolds(db: Queryable, bankId: string, memoryId: stri
   return rowCount > 0;
 }
 
+/**
+ * Whether a memory that is not there was there and was never erased: it went by a DELETE, or with an earlier bank of this
+ * name. Or it was, and the timeline has words of it again.
+ */
+export async function leavesTraces(db: Queryable, bankId: string, memoryId: string): Promise<boolean> {
+  // Primary key, index events_words, index events_bank (one pass over the bank's timeline), primary key.
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from engram.banks where id = $1) and (
+       exists (select from engram.events
+         where bank_id = $1 and memory_id = $2 and detail ?| array['entities', 'reason'])
+       or exists (select from engram.events where bank_id = $1 and memory_id = $2)
+         and not exists (select from engram.erasures where bank_id = $1 and memory_id = $2)) as found`,
+    [bankId, memoryId],
+  );
+  return rows[0]?.found === true;
+}
+
 /** The observations with their evidence over the root and all that is folded into it, by id; those gone are left out. */
 export async function loadLineage(
   db: Queryable,

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import { createRulesScorer } from '../../src/significance/rules/rules-scorer.ts';
+import { createBank, deleteBank } from '../../src/store/banks.ts';
 import { lockSets } from '../../src/store/change-review.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { decide, observe, vectorOf } from '../consolidation/decide.ts';
@@ -35,6 +37,18 @@ afterAll(() => bench.close());
 const signal = new AbortController().signal;
 const forget = (memoryId: string) => curation.forget({ bankId: bench.bankId, memoryId, signal });
 
+const scorer = (instanceId: string) =>
+  createSignificanceEngine({
+    db: bench.database.db,
+    scorer: createRulesScorer(),
+    pinCap: 8,
+    instanceId,
+    log: silentLog,
+    metrics: bench.database.metrics,
+    racepoints: bench.races,
+    random: () => 0.5,
+  });
+
 describe('a memory that is forgotten', () => {
   it('and never was consolidated is gone, and a row says so', async () => {
     const [id = ''] = await bench.remember('Ana keeps a zanzibar parrot');
@@ -50,17 +64,7 @@ describe('a memory that is forgotten', () => {
   it('leaves no name behind that its score had found', async () => {
     const [id = ''] = await bench.remember('Zanzibar Pete sold the boat');
     const { bankId } = bench;
-    const engine = createSignificanceEngine({
-      db: bench.database.db,
-      scorer: createRulesScorer(),
-      pinCap: 8,
-      instanceId: id,
-      log: silentLog,
-      metrics: bench.database.metrics,
-      racepoints: bench.races,
-      random: () => 0.5,
-    });
-    await engine.scoreBatch(bankId, { signal });
+    await scorer(id).scoreBatch(bankId, { signal });
     const scores = `select detail from engram.events where bank_id = $1 and kind = 'memory.scored'`;
     expect(await bench.rows(scores, [bankId])).toMatchObject([{ detail: { entities: ['Zanzibar Pete'] } }]);
     await bench.rows(
@@ -71,6 +75,56 @@ describe('a memory that is forgotten', () => {
     await forget(id);
     expect(await placesOf(bench, 'zanzibar')).toEqual([]);
     expect(await bench.rows(scores, [bankId])).toEqual([{ detail: { score: 1, by: 'rules/1' } }]);
+  });
+
+  it('and went by plain SQL leaves nothing either, and is forgotten once', async () => {
+    const [id = ''] = await observe(bench, 'Ana keeps a zanzibar parrot');
+    const [other = ''] = await bench.remember('Ben sails');
+    const { bankId } = bench;
+    await bench.rows('delete from engram.memories where id = $1', [id]);
+    expect(await placesOf(bench, 'zanzibar'), 'its history has it').not.toEqual([]);
+    const { id: observationId } = await observation(bench, 'Ana keeps a zanzibar parrot');
+    expect(await forget(id)).toMatchObject({ memoryId: id, deleted: [observationId], rewritten: [] });
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    const before = await eventKinds(bench);
+    expect(before.filter((kind) => kind === 'memory.forgotten')).toHaveLength(1);
+    expect(await forget(id)).toBeNull();
+    expect(await forget(randomUUID()), 'one that never was').toBeNull();
+    expect(await eventKinds(bench)).toEqual(before);
+    expect(await bench.rows('select memory_id as id from engram.erasures where bank_id = $1', [bankId])).toEqual([
+      { id },
+    ]);
+    expect(await bench.rows('select id from engram.memories where bank_id = $1', [bankId])).toEqual([{ id: other }]);
+  });
+
+  it('and went before its words in the timeline went with it is forgotten still, also if they come back', async () => {
+    const { bankId } = bench;
+    const id = randomUUID();
+    for (let times = 0; times < 2; times += 1) {
+      await bench.rows(
+        `insert into engram.events (bank_id, kind, memory_id, detail)
+         values ($1, 'memory.consolidated', $2, '{"reason": "zanzibar"}')`,
+        [bankId, id],
+      );
+      expect(await forget(id)).toEqual({ memoryId: id, rewritten: [], deleted: [], scrubbedOps: 0, conflicted: [] });
+      expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    }
+    expect(await forget(id)).toBeNull();
+  });
+
+  it('with its whole bank has no word left in it, nor in the next bank of that name', async () => {
+    const { bankId } = bench;
+    const { db } = bench.database;
+    const [id = ''] = await bench.remember('Zanzibar Pete sold the boat');
+    await scorer(id).scoreBatch(bankId, { signal });
+    expect(await db.tx({ label: 'delete' }, (tx) => deleteBank(tx, bankId))).toBe(true);
+    expect(await placesOf(bench, 'zanzibar')).toEqual([]);
+    const hints = curation.hinted.length;
+    expect(await forget(id), 'of no bank').toBeNull();
+    expect(curation.hinted).toHaveLength(hints);
+    await db.tx({ label: 'create' }, (tx) => createBank(tx, bankId));
+    expect(await forget(id)).toMatchObject({ memoryId: id, deleted: [], rewritten: [] });
+    expect(await forget(id)).toBeNull();
   });
 
   it('takes an observation with it that rests on nothing else', async () => {

@@ -86,6 +86,85 @@ describe('a statement over many memories', () => {
   });
 });
 
+describe('words of a memory in the timeline', () => {
+  const wordy = { reason: 'a score of Zanzibar Pete', entities: ['Zanzibar Pete'], score: 1 };
+  const tell = (bankId: string, kind: string, memoryId: string | null) =>
+    run('insert into engram.events (bank_id, kind, memory_id, detail) values ($1, $2, $3, $4)', [
+      bankId,
+      kind,
+      memoryId,
+      JSON.stringify(wordy),
+    ]);
+
+  test.each([
+    ['one', 1],
+    ['as many as are looked up otherwise', 150],
+  ])('go with it, and those of others stay: %s', async (_, count) => {
+    const ids = newIds(count);
+    const other = await newBank();
+    const kept = await settledMemory();
+    for (const bankId of [bank, other]) {
+      await run(
+        "insert into engram.memories (bank_id, id, text) select $1, m, 'Old' from unnest($2::uuid[]) as m order by m",
+        [bankId, ids],
+      );
+      await run('delete from engram.events where bank_id = $1', [bankId]);
+      await tell(bankId, 'memory.scored', ids[0] ?? '');
+      await tell(bankId, 'memory.parked', ids.at(-1) ?? '');
+    }
+    await tell(bank, 'memory.scored', kept);
+    await run('delete from engram.memories where bank_id = $1 and id = any($2::uuid[])', [bank, ids]);
+    const told = (await events()).filter(({ kind }) => kind !== 'memory.deleted');
+    expect(told.map(({ memory_id, detail }) => [memory_id, detail])).toEqual([
+      [ids[0], { score: 1 }],
+      [ids.at(-1), { score: 1 }],
+      [kept, wordy],
+    ]);
+    expect((await events(other)).map(({ detail }) => detail)).toEqual([wordy, wordy]);
+  });
+
+  test('go with the bank, also of what went before there was a care for them', async () => {
+    const other = await newBank();
+    for (const bankId of [bank, other]) {
+      const id = await settledMemory({ bankId });
+      await tell(bankId, 'memory.score_parked', id);
+      await tell(bankId, 'memory.scored', randomUUID());
+      await tell(bankId, 'memory.scored', null);
+    }
+    await run('delete from engram.banks where id = $1', [bank]);
+    expect((await events()).map(({ detail }) => detail)).toEqual(Array(3).fill({ score: 1 }));
+    expect((await events(other)).map(({ detail }) => detail)).toEqual(Array(3).fill(wordy));
+  });
+
+  test('go with the bank though they were being written', async () => {
+    const id = await settledMemory();
+    const writer = new pg.Client({ connectionString: plain.connectionString() });
+    await writer.connect();
+    try {
+      await writer.query('begin');
+      // As where the reason of a memory that is given up is noted: without a lock of the bank.
+      await writer.query("update engram.memories set state_reason = 'x' where bank_id = $1 and id = $2", [bank, id]);
+      const deleting = run('delete from engram.banks where id = $1', [bank]);
+      await expect
+        .poll(
+          async () =>
+            (await run("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"))
+              .length,
+        )
+        .toBe(1);
+      await writer.query(
+        "insert into engram.events (bank_id, kind, memory_id, detail) values ($1, 'memory.parked', $2, $3)",
+        [bank, id, JSON.stringify(wordy)],
+      );
+      await writer.query('commit');
+      await deleting;
+    } finally {
+      await writer.end();
+    }
+    expect((await events()).map(({ detail }) => detail)).toEqual([{ score: 1 }]);
+  });
+});
+
 describe('locks of a plain statement (L4)', () => {
   const statements = [
     "update engram.memories set text = 'New' where bank_id = $1",

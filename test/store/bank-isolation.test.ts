@@ -737,6 +737,7 @@ const cases: Record<string, Case> = {
   },
   'invalidation:dependentsOf': { call: (b, v, db) => invalidation.dependentsOf(db, b, v.consolidated), gives: [] },
   'lineage:historyHolds': { call: (b, v, db) => lineage.historyHolds(db, b, v.consolidated), gives: false },
+  'lineage:leavesTraces': { call: (b, v, db) => lineage.leavesTraces(db, b, v.consolidated), gives: false },
   'lineage:lineageOf': { call: (b, v, db) => lineage.lineageOf(db, b, v.consolidated), gives: [] },
   'lineage:loadLineage': { call: (b, v, db) => lineage.loadLineage(db, b, v.observations), gives: [] },
   'lineage:pointersAt': { call: (b, v, db) => lineage.pointersAt(db, b, [v.live]), gives: [] },

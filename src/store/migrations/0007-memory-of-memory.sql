@@ -126,6 +126,8 @@ create function engram.timeline_store() returns text language sql stable as $$
   select concat_ws('.', s.id, s.epoch, d.oid, (extract(epoch from s.restored_at) * 1000000)::bigint)
   from engram.store s cross join pg_database d where d.datname = current_database()
 $$;
+-- Words of a memory in its events: what was named in it, and reasons, which may repeat what it says. They go with it.
+create index events_words on engram.events (bank_id, memory_id) where detail ?| array['entities', 'reason'];
 -- What a night came to, for its digest.
 create index events_significance on engram.events (bank_id, at)
   where kind in ('memory.scored', 'memory.pinned', 'memory.unpinned', 'memory.evicted');
@@ -233,6 +235,9 @@ begin
     from unnest(gone_banks, gone_ids) as d(bank_id, id) join engram.banks b on b.id = d.bank_id;
   insert into engram.events (bank_id, kind, memory_id)
     select d.bank_id, 'memory.deleted', d.id from unnest(banks, ids) as d(bank_id, id) order by d.id;
+  -- Index events_words. Of a bank that goes, banks_after_delete does it at once.
+  update engram.events e set detail = e.detail - 'entities' - 'reason' from unnest(banks, ids) as d(bank_id, id)
+    where e.bank_id = d.bank_id and e.memory_id = d.id and e.detail ?| array['entities', 'reason'];
   perform engram.replan_citing(banks, ids);
   delete from engram.observation_sources s using unnest(gone_banks, gone_ids) as d(bank_id, id)
     where s.bank_id = d.bank_id and s.memory_id = d.id;
@@ -241,6 +246,20 @@ begin
   end if;
   return null;
 end $$;
+
+-- The timeline of a bank that is gone tells ids and kinds. After the cascades, whose triggers come first by name: they wait
+-- for whoever was still writing an event of a memory.
+create function engram.banks_after_delete() returns trigger language plpgsql
+  set plan_cache_mode = force_custom_plan as $$
+begin
+  -- Index events_words.
+  update engram.events e set detail = e.detail - 'entities' - 'reason'
+    where e.bank_id = old.id and e.detail ?| array['entities', 'reason'];
+  return null;
+end $$;
+
+create trigger banks_after_delete after delete on engram.banks
+  for each row execute function engram.banks_after_delete();
 
 -- Backups that were tried, of every host. The files and their manifests are the truth of what can be restored.
 create table engram.backups (
