@@ -12,6 +12,7 @@ import {
   type ManifestBody,
   manifestBodySchema,
   manifestFile,
+  onceVerifiedFile,
   problemFile,
   verifiedFile,
 } from './manifest.ts';
@@ -97,6 +98,7 @@ export async function finishFolder(files: BackupFiles, place: BackupPlace, name:
 export async function markVerified(files: BackupFiles, folder: string, verifiedAt: Date): Promise<void> {
   await replaceFile(files, join(folder, verifiedFile), { verifiedAt: verifiedAt.toISOString() });
   await files.remove(join(folder, problemFile));
+  await files.remove(join(folder, onceVerifiedFile));
   await files.syncFolder(folder);
 }
 
@@ -117,10 +119,18 @@ export async function markProblem(
   folder: string,
   problem: { readonly code: string; readonly message: string; readonly foundAt: Date },
 ): Promise<void> {
-  // First: of a backup with both, nobody could tell which came later. A full disk takes no mark, but lets one go.
-  await files.remove(join(folder, verifiedFile));
+  // First: of a backup with both, nobody could tell which came later. A full disk takes no mark, but a new name for one.
+  await keepAside(files, folder);
   await replaceFile(files, join(folder, problemFile), { ...problem, foundAt: problem.foundAt.toISOString() });
   await files.syncFolder(folder);
+}
+
+/** It counts as verified no more; that it was is what it is kept for. */
+async function keepAside(files: BackupFiles, folder: string): Promise<void> {
+  const names = await readdir(folder).catch((thrown) => {
+    throw storageError(thrown, folder);
+  });
+  if (names.includes(verifiedFile)) await files.rename(join(folder, verifiedFile), join(folder, onceVerifiedFile));
 }
 
 /** Gone at once, whatever is left of its files when the process dies in the middle, or may not remove them. */

@@ -104,11 +104,13 @@ export function createBackups(deps: BackupsDeps): Backups {
 
   /** Failures night after night do not fill the disk. */
   async function pruneSpoiled(place: BackupPlace): Promise<void> {
-    await pruneBackups({ ...deps, files }, place, (backups) => spoiledToPrune(backups, place));
+    await pruneBackups({ ...deps, files }, place, (backups) => spoiledToPrune(backups, { ...place, now: clock.now() }));
   }
 
   async function prune(place: BackupPlace): Promise<string[]> {
-    return pruneBackups({ ...deps, files }, place, (backups) => backupsToPrune(backups, { ...place, keep }));
+    return pruneBackups({ ...deps, files }, place, (backups) =>
+      backupsToPrune(backups, { ...place, keep, now: clock.now() }),
+    );
   }
 
   /** A backup is none the worse for it: what the log lacks, the database has, and the next backup puts there. */

@@ -83,5 +83,7 @@ export type Manifest = z.output<typeof manifestSchema>;
 export const manifestFile = 'manifest.json';
 /** Put beside the manifest once the backup was restored and compared (law L16); tells also when its files were read since. */
 export const verifiedFile = 'verified.json';
+/** What becomes of that mark where the backup does not stand any more. */
+export const onceVerifiedFile = 'once-verified.json';
 /** Beside it instead where that failed, and how. */
 export const problemFile = 'problem.json';

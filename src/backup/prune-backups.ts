@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Database } from '../db/database.ts';
 import { noteBackupPruned } from '../store/backup-rows.ts';
 import { errorMessage } from '../telemetry/engramd-error.ts';
@@ -6,6 +7,7 @@ import type { Racepoints } from '../telemetry/racepoints.ts';
 import type { BackupFiles } from './backup-files.ts';
 import { type BackupPlace, removeBackup } from './backup-folder.ts';
 import type { StoredBackup } from './backup-store.ts';
+import { type FolderFacts, readFolderFacts } from './folder-facts.ts';
 import { listBackups } from './stored-backups.ts';
 
 export interface PruneDeps {
@@ -25,7 +27,7 @@ export interface PruneDeps {
 export async function pruneBackups(
   deps: PruneDeps,
   place: BackupPlace,
-  choose: (backups: readonly StoredBackup[]) => readonly string[],
+  choose: (backups: readonly (StoredBackup & FolderFacts)[]) => readonly string[],
 ): Promise<string[]> {
   const { db, files, host, log, racepoints } = deps;
   const warn = (thrown: unknown, name: string) =>
@@ -35,7 +37,7 @@ export async function pruneBackups(
     warn(thrown, place.directory);
     return [];
   });
-  for (const name of choose(backups)) {
+  for (const name of choose(await withFacts(place.directory, backups))) {
     try {
       await removeBackup(files, place, name, log);
       pruned.push(name);
@@ -46,4 +48,15 @@ export async function pruneBackups(
     }
   }
   return pruned;
+}
+
+/** Without those whose folder cannot be looked at, or is gone: they stay. */
+async function withFacts(directory: string, backups: readonly StoredBackup[]) {
+  const looked = await Promise.all(
+    backups.map(async (backup) => {
+      const facts = await readFolderFacts(join(directory, backup.name)).catch(() => null);
+      return facts && { ...backup, ...facts };
+    }),
+  );
+  return looked.filter((backup) => backup !== null);
 }

@@ -1,4 +1,15 @@
-import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { v7 as uuid } from 'uuid';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -33,6 +44,16 @@ const standings = async () => (await rig.backups.list()).map(({ standing }) => s
 function makeUnreadable(path: string): void {
   rmSync(path, { recursive: true, force: true });
   symlinkSync(path, path);
+}
+
+/** As if nobody had written to any of them for hours, and they had come hours apart. */
+function leaveAlone(): void {
+  for (const [index, name] of rig.names().toReversed().entries()) {
+    const at = new Date(Date.now() - (index + 1) * 2 * 3_600_000);
+    const folder = join(rig.directory, name);
+    for (const file of readdirSync(folder)) utimesSync(join(folder, file), at, at);
+    utimesSync(folder, at, at);
+  }
 }
 
 const daysLater = (days: number) => ({ ...systemClock, now: () => new Date(Date.now() + days * 86_400_000) });
@@ -148,6 +169,7 @@ test('failed verifications do not pile up: the newest two stay, and what was ver
   const good = await taken();
   rig.failure = differs;
   for (const text of ['one', 'two', 'three', 'four']) {
+    leaveAlone();
     await remember(rig, text);
     await expect(rig.take()).rejects.toThrow(BackupUnverifiedError);
   }
@@ -174,10 +196,85 @@ test('processes that were killed while they verified leave no more than two eith
     stop.abort(new Error('the daemon stops'));
     hold.release();
     await expect(taking).rejects.toThrow('the daemon stops');
+    leaveAlone();
   }
   expect(await standings()).toEqual(['unverified', 'unverified', 'unverified']);
   await taken();
   expect(await standings()).toEqual(['verified', 'unverified', 'unverified']);
+});
+
+describe('what was verified once', () => {
+  test('stays through failures whatever has become of its files, and goes by its age', async () => {
+    const once: StoredBackup[] = [];
+    for (let taking = 0; taking < 4; taking += 1) once.unshift(await taken());
+    for (const backup of once) truncateSync(pathOf(backup, 'digests.copy.gz'), 10);
+    leaveAlone();
+    rig.failure = differs;
+    await expect(taken()).rejects.toThrow(BackupUnverifiedError);
+    const names = (await rig.backups.list()).map(({ name }) => name);
+    expect(names.slice(1)).toEqual(once.map(({ name }) => name));
+    rig.failure = null;
+    const backups = rig.with({ keep: 2 });
+    await taken(backups);
+    leaveAlone();
+    expect((await rig.backups.list()).map(({ name }) => name)).toEqual(expect.arrayContaining(names));
+    const last = await taken(backups);
+    const [newest, second, ...others] = await rig.backups.list();
+    expect([newest, second?.standing, others.map(({ name }) => name)]).toEqual([last, 'verified', names.slice(0, 1)]);
+  });
+
+  test('and of which a verification then says that it is damaged, or differs: neither does it go for that', async () => {
+    const first = await taken();
+    rig.failure = differs;
+    await expect(rig.backups.verify({ name: first.name, ...work })).rejects.toThrow(BackupUnverifiedError);
+    for (const _ of ['one', 'two', 'three']) {
+      leaveAlone();
+      await expect(taken()).rejects.toThrow(BackupUnverifiedError);
+    }
+    expect(await standings()).toEqual(['damaged', 'damaged', 'damaged']);
+    expect((await rig.backups.list()).at(-1)).toMatchObject({ name: first.name, verifiedAt: null });
+    rig.failure = null;
+    await rig.backups.verify({ name: first.name, ...work });
+    expect(readdirSync(pathOf(first)).filter((name) => /verified|problem/.test(name))).toEqual(['verified.json']);
+  });
+
+  test('on a disk that takes no mark of the damage', async () => {
+    const first = await taken();
+    const files = {
+      ...nodeFiles,
+      create: (path: string) => Promise.reject(Object.assign(new Error(`ENOSPC: ${path}`), { code: 'ENOSPC' })),
+    };
+    rig.failure = differs;
+    await expect(rig.with({ files }).verify({ name: first.name, ...work })).rejects.toThrow(BackupUnverifiedError);
+    expect(await rig.backups.list()).toMatchObject([{ standing: 'unverified', verifiedAt: null }]);
+    for (const _ of ['one', 'two', 'three']) {
+      leaveAlone();
+      await expect(taken()).rejects.toThrow(BackupUnverifiedError);
+    }
+    expect(await standings()).toEqual(['damaged', 'damaged', 'unverified']);
+  });
+});
+
+test('an old one that somebody is copying there stays until he is done, and it stands', async () => {
+  const kept = await taken();
+  const elsewhere = join(rig.directory, '..', 'elsewhere');
+  cpSync(pathOf(kept), elsewhere, { recursive: true });
+  const old = { ...kept, name: `2020-01-01T00-00-00Z-${kept.name.slice(-8)}` };
+  await taken();
+  leaveAlone();
+  // The manifest came first, and keeps its time, as those of most files so far.
+  mkdirSync(pathOf(old));
+  const manifest = pathOf(old, 'manifest.json');
+  cpSync(join(elsewhere, 'manifest.json'), manifest);
+  utimesSync(manifest, 0, 0);
+  rig.failure = differs;
+  await expect(taken()).rejects.toThrow(BackupUnverifiedError);
+  rig.failure = null;
+  await taken(rig.with({ clock: daysLater(3) }));
+  expect(rig.names()).toContain(old.name);
+  cpSync(elsewhere, pathOf(old), { recursive: true });
+  rmSync(elsewhere, { recursive: true });
+  expect((await rig.backups.list()).find(({ name }) => name === old.name)).toEqual(old);
 });
 
 describe('what PostgreSQL takes', () => {
