@@ -1,5 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+/** Why a backup may fail, as `engramd_backup_failures_total` says it. */
+const backupFailureCauses = ['storage', 'damaged', 'unverified', 'database', 'other'] as const;
+
 /**
  * Every metric of the daemon, in one place, so that names, units and labels can be read and linted together.
  *
@@ -25,6 +28,10 @@ export function createMetrics() {
     buckets: readonly number[],
     labelNames: readonly L[] = [],
   ) => new Histogram<L>({ name: `engramd_${name}`, help, buckets: [...buckets], labelNames, registers });
+
+  const backupFailures = counter('backup_failures_total', 'Backups that failed, by cause.', ['cause']);
+  // In a scrape from the start: a series that begins with its first failure has no increase.
+  for (const cause of backupFailureCauses) backupFailures.inc({ cause }, 0);
 
   return {
     registry,
@@ -193,7 +200,7 @@ export function createMetrics() {
     pinsOverCap: readGauge('pins_over_cap', 'Pins beyond the cap of their banks, over all banks.'),
 
     backups: counter('backups_total', 'Backups tried, by outcome: verified, unchanged, failed.', ['outcome']),
-    backupFailures: counter('backup_failures_total', 'Backups that failed, by cause.', ['cause']),
+    backupFailures,
     backupSeconds: histogram(
       'backup_duration_seconds',
       'Time of a backup by phase: write, verify.',

@@ -160,5 +160,11 @@ test.for([
   );
   await expect(failed).rejects.toThrow(said);
   await expect(failed).rejects.toThrow(/ENGRAMD_BACKUP_DIR/);
-  expect((await metrics.backupFailures.get()).values).toEqual([{ labels: { cause: 'storage' }, value: 1 }]);
+  expect((await metrics.backupFailures.get()).values.map(({ labels, value }) => [labels.cause, value])).toEqual([
+    ['storage', 1],
+    ['damaged', 0],
+    ['unverified', 0],
+    ['database', 0],
+    ['other', 0],
+  ]);
 });
