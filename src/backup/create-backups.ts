@@ -12,7 +12,7 @@ import {
 } from '../store/backup-rows.ts';
 import { readStoreId, readStoreIdentity, type StoreIdentity } from '../store/store-origin.ts';
 import { EngramdError, errorMessage } from '../telemetry/engramd-error.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { BackupFailureCause, Metrics } from '../telemetry/metrics.ts';
 import { BackupBusyError, BackupDamagedError, BackupStorageError, BackupUnverifiedError } from './backup-errors.ts';
 import { type BackupFiles, guardFiles, nodeFiles } from './backup-files.ts';
 import { type BackupPlace, markVerified, removeLeftovers } from './backup-folder.ts';
@@ -237,7 +237,7 @@ function codeOf(thrown: unknown): string {
 }
 
 /** Why a backup failed, for a label: few values, each with somebody to look into it. */
-function causeOf(thrown: unknown): 'storage' | 'damaged' | 'unverified' | 'database' | 'other' {
+function causeOf(thrown: unknown): BackupFailureCause {
   if (thrown instanceof BackupStorageError) return 'storage';
   if (thrown instanceof BackupDamagedError) return 'damaged';
   if (thrown instanceof BackupUnverifiedError) return 'unverified';

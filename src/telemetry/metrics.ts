@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Why a backup may fail, as `engramd_backup_failures_total` says it. */
 const backupFailureCauses = ['storage', 'damaged', 'unverified', 'database', 'other'] as const;
+export type BackupFailureCause = (typeof backupFailureCauses)[number];
 
 /**
  * Every metric of the daemon, in one place, so that names, units and labels can be read and linted together.
