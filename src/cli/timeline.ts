@@ -24,7 +24,7 @@ export function addTimeline(program: Command, context: CommandContext): void {
     .command('timeline')
     .summary('what happened in a bank, and what happens')
     .description(
-      'Lists what happened in a bank, newest first. --follow prints the last of it, oldest first, and then each event as it comes, until Ctrl-C; it needs a daemon (exit 3 where none answers) and waits for one that restarts. With --json it prints a document a line.',
+      'Lists what happened in a bank, newest first. --follow prints the last of it, oldest first, and then each event as it comes, until Ctrl-C; it needs a daemon (exit 3 where none answers) and waits for one that restarts. What comes is told once nothing older is under way on the server: during a long transaction, as when a backup is verified there, nothing is printed, and all of it after. With --json it prints a document a line.',
     )
     .addOption(bankOption())
     .option('--limit <n>', 'most events (default 50; with --follow 10)', wholeNumber(1, 500))

@@ -1,9 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApp } from '../../src/api/app.ts';
 import { createTimelineFollowers } from '../../src/api/timeline-followers.ts';
 import type { TimelineEvent } from '../../src/cli/api-types.ts';
+import type { CommandContext } from '../../src/cli/command-context.ts';
 import { findDaemon } from '../../src/cli/http-transport.ts';
 import { addPin } from '../../src/cli/pin.ts';
 import { addRecall } from '../../src/cli/recall.ts';
@@ -130,6 +132,13 @@ describe('engramd timeline', () => {
     const wrong = await run(addTimeline, 'timeline', '--bank', 'b', '--before', 'x');
     expect(wrong.error).toMatchObject({ code: 'INVALID', exitCode: 2 });
     await daemon.stop();
+  });
+
+  it('--help says when --follow is silent', () => {
+    const program = new Command();
+    addTimeline(program, {} as CommandContext);
+    const help = program.commands[0]?.helpInformation().replaceAll(/\s+/g, ' ');
+    expect(help).toContain('as when a backup is verified there, nothing is printed, and all of it after');
   });
 
   it('--follow without a daemon exits 3', async () => {
