@@ -15,7 +15,7 @@ const version = 1;
  * - 0: greetings, thanks, acknowledgements, an empty tool result; nothing but questions.
  * - 3: what must not be forgotten. Somebody asks for it ("remember that …", "don't forget …"); a life may hang on it
  *   (an allergy, insulin, a pacemaker); it must never be done ("must never", "under no circumstances", "never deploy
- *   without …"). A denial ("not allergic to nuts") makes it a 2.
+ *   without …"). A denial right before its word ("not allergic to nuts") makes a danger a 2.
  * - 2: what matters beyond the day. Health and diet; family; standing rules ("always …", "from now on …") and
  *   preferences; name, home, work and birthday; a commitment with a date ("the lease ends on 30 June").
  * - 1: everything else, every plain fact.
@@ -53,23 +53,23 @@ export function significanceByRules({
 /** A text may be a whole file. What it is about is said by then. */
 const mostCharacters = 4_000;
 
+/** A new line that goes on in lower case is a wrapped one; any other begins a sentence: of a list, or of a chat. */
+const lineEnd = /\n(?=[^\S\n]*(?:\n|[^\s\p{Ll}]))/u;
+
 function sentencesOf(text: string): string[] {
-  return canonicalSpelling(text)
-    .split(/\n|(?<=[.!?])\s+/u)
+  return text
+    .split(lineEnd)
+    .flatMap((line) => canonicalSpelling(line).split(/(?<=[.!?])\s+/u))
     .map((sentence) => sentence.replace(/^[\s*•–—-]+/u, '').trim())
     .filter((sentence) => sentence !== '');
 }
 
-const denied = /\b(?:no|not|never|isn't|aren't|wasn't|without|no longer|tested negative)\b/u;
-
 function weightOf(sentence: string, mentionedAt: Date | null): Significance {
   const hasDate = tokensOf(sentence, mentionedAt).some(({ value }) => value?.kind === 'date');
-  const lower = sentence.toLowerCase();
-  return weigh(signalsOf(lower, hasDate), denied.test(lower));
+  return weigh(signalsOf(sentence.toLowerCase(), hasDate));
 }
 
-function weigh(signals: ReadonlySet<Signal>, isDenied: boolean): Significance {
-  if (signals.has('wish') || signals.has('prohibition')) return 3;
-  if (signals.has('danger')) return isDenied ? 2 : 3;
+function weigh(signals: ReadonlySet<Signal>): Significance {
+  if (signals.has('wish') || signals.has('danger') || signals.has('prohibition')) return 3;
   return signals.size > 0 ? 2 : 1;
 }

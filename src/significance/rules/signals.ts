@@ -1,3 +1,5 @@
+import { dangerOf } from './danger.ts';
+
 /**
  * What a sentence says that makes it matter, told by its words. Each list is short on purpose: a rule that is not sure
  * leaves a memory at 1, where it is kept and found all the same.
@@ -9,7 +11,7 @@ export type Signal =
   | 'danger'
   /** What must never be done, in the strongest words. */
   | 'prohibition'
-  /** Illness, pregnancy, surgery, diet. */
+  /** Illness, pregnancy, surgery, diet; a denied danger. */
   | 'health'
   /** Who belongs to whom, and who was born, married or died. */
   | 'family'
@@ -25,20 +27,23 @@ export type Signal =
 const kin =
   'wife|husband|spouse|partner|fianc[eé]e?|girlfriend|boyfriend|mother|mum|mom|father|dad|parents?|son|daughter|child|children|kids?|brother|sister|twins?|grand(?:mother|father|son|daughter|ma|pa|children|parents)|uncle|aunt|niece|nephew|cousin';
 
+type PatternSignal = Exclude<Signal, 'danger' | 'commitment'>;
+
 /**
+ * No pattern may have two ways to read the same characters within a repetition: a text that fits none would be read in all
+ * of them, and the process would stand still. One separator (`[ ,:]*`) behind a whole word has one.
+ *
  * Memories are written in the first person or about somebody. "Remember" gives an order only where a sentence or a
  * request begins with it: "I remember that summer" and "remember when we …" ask for nothing.
  */
-const patterns: Readonly<Record<Exclude<Signal, 'commitment'>, RegExp>> = {
-  wish: /^(?:(?:please|and|also|important|note|ok|okay|so|btw),? *:? *)*(?:(?:always )?remember\b(?!(?: that| the)?(?: one)? (?:when|time|day|summer|trip|how|what|who|where)\b)|(?:do not|don't|never) (?:ever )?forget\b(?! (?:how|the time|when)\b)|(?:keep|bear) in mind\b|make (?:sure (?:you|to) remember|a note\b)|note that\b|for (?:the|future) (?:record|reference)\b)|\b(?:asked|wants?|told|wanted|would like) (?:me|you|us|the (?:agent|assistant)|to be remembered)?,? ?(?:to (?:always )?remember|not to forget|never to forget)\b/u,
-  danger:
-    /\b(?:allerg(?:y|ic|ies)|anaphyla\w+|epi-?pens?|epilep\w+|seizures?|insulin|diabet(?:es|ic)|pacemaker|h(?:a)?emophilia\w*|blood thinners?|warfarin|asthma inhaler|c(?:o)?eliac|suicid\w+|emergency contact|blood type|do not resuscitate)\b/u,
+const patterns: Readonly<Record<PatternSignal, RegExp>> = {
+  wish: /^(?:(?:please|and|also|important|note|ok|okay|so|btw)\b[ ,:]*)*(?:(?:always )?remember\b(?!(?: that| the)?(?: one)? (?:when|time|day|summer|trip|how|what|who|where)\b)|(?:do not|don't|never) (?:ever )?forget\b(?! (?:how|the time|when)\b)|(?:keep|bear) in mind\b|make (?:sure (?:you|to) remember|a note\b)|note that\b|for (?:the|future) (?:record|reference)\b)|\b(?:asked|wants?|told|wanted|would like) (?:me|you|us|the (?:agent|assistant)|to be remembered)?,? ?(?:to (?:always )?remember|not to forget|never to forget)\b/u,
   prohibition:
     /\b(?:under no circumstances|must never|may never|must not ever|on no account|never ever)\b|^(?:please )?(?:do not|don't|never) (?:ever )?(?:delete|drop|deploy|push|publish|share|send|pay|sign|email|tell|call|contact|give|restart|overwrite|force-push|commit)\b.*\b(?:without|unless|production|prod|anyone|anybody|outside)\b/u,
   health:
     /\b(?:diagnos(?:ed|is)|surger(?:y|ies)|pregnan(?:t|cy)|cancer|chemo\w*|stroke|heart (?:attack|condition|disease)|asthma|migraines?|disab(?:led|ility)|wheelchair|depress(?:ion|ed)|anxiety disorder|ptsd|medications?|prescri(?:bed|ption)|vegan|vegetarian|kosher|halal|gluten[- ]free|lactose|intoleran(?:t|ce)|sober|alcoholic|transgender|transition(?:ed)? (?:from|to))\b/u,
   family: new RegExp(
-    `\\b(?:(?:my|his|her|our|their|\\p{L}+'s) (?:late |ex-?|elder |younger |older |little |big |eldest |youngest |only |adopted )*(?:${kin})(?:'s name)? (?:is|are|was|were|has|have|died|passed|lives?|works?|named|called)\\b|(?:has|have|had) (?:a|an|one|two|three|four|five|\\d+) (?:\\p{L}+ )?(?:${kin})s?\\b|(?:got |is |are |was |were )?(?:married|engaged|divorced|widowed|adopt(?:ed|ing))\\b|\\b(?:gave birth|was born|were born|passed away|died|funeral)\\b)`,
+    `\\b(?:(?:my|his|her|our|their|\\p{L}{1,40}'s) (?:late |ex-?|elder |younger |older |little |big |eldest |youngest |only |adopted )*(?:${kin})(?:'s name)? (?:is|are|was|were|has|have|died|passed|lives?|works?|named|called)\\b|(?:has|have|had) (?:a|an|one|two|three|four|five|\\d+) (?:\\p{L}+ )?(?:${kin})s?\\b|(?:got |is |are |was |were )?(?:married|engaged|divorced|widowed|adopt(?:ed|ing))\\b|\\b(?:gave birth|was born|were born|passed away|died|funeral)\\b)`,
     'u',
   ),
   rule: /^(?:please |in (?:this|our) \p{L}+,? )?(?:always|never|from now on|whenever|every time)\b(?! (?:been|had|was|were|seen|knew|thought|heard|mind)\b)|\b(?:must|should|has to|have to|needs? to|wants? (?:me|you|us) to) always\b|\b(?:must|should) never\b|\b(?:policy|house rule|the rule) (?:is|says|:)|\bis (?:not allowed|forbidden|mandatory)\b/u,
@@ -59,9 +64,11 @@ const past =
 /** @param sentence in lower case, without the space around it */
 export function signalsOf(sentence: string, hasDate: boolean): ReadonlySet<Signal> {
   const found = new Set<Signal>();
-  for (const [signal, pattern] of Object.entries(patterns) as [Exclude<Signal, 'commitment'>, RegExp][]) {
+  for (const [signal, pattern] of Object.entries(patterns) as [PatternSignal, RegExp][]) {
     if (pattern.test(sentence)) found.add(signal);
   }
+  const danger = dangerOf(sentence);
+  if (danger !== null) found.add(danger === 'told' ? 'danger' : 'health');
   if (hasDate && commitment.test(sentence) && !past.test(sentence)) found.add('commitment');
   return found;
 }
