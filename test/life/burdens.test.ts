@@ -184,7 +184,14 @@ describe.concurrent('a daemon', () => {
     const answer = await fetch(`${alone.file.url}/v1/banks`);
     expect(answer.status).toBe(200);
     expect(alone.output().stderr).toContain('ENGRAMD_HIBERNATE=exit parks instead');
-    expect(await alone.life(true)).toMatchObject({ state: 'wake', reason: 'activity' });
+    // Told by the timeline of states: it may be awake only after it has answered, and not for long.
+    const lastRise = () =>
+      database.db.query(
+        `select to_state, reason from engram.lifecycle_events where from_state = 'hibernation' order by id desc limit 1`,
+      );
+    await expect
+      .poll(async () => (await lastRise()).rows, { timeout: 10_000 })
+      .toEqual([{ to_state: 'wake', reason: 'activity' }]);
     await alone.until('parked', ({ parked }) => parked);
     expect((await alone.stop()).code).toBe(0);
   });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { forceSleep, setPause, wakeUp } from '../../../src/store/lifecycle.ts';
-import { createLifeRig, type LifeRig, noWork } from './life-rig.ts';
+import { forceSleep, setPause, wakeUp } from '../../src/store/lifecycle.ts';
+import { createLifeRig, type LifeRig, noWork } from '../daemon/life/life-rig.ts';
 
 let rig: LifeRig;
 beforeEach(async () => {

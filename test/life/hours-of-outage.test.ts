@@ -1,5 +1,6 @@
 import { describe, expect, type TestContext, test } from 'vitest';
 import type { BreakerClass } from '../../src/models/breaker-policy.ts';
+import { probesWithin } from '../outage/expected-probes.ts';
 import {
   concurrency,
   createDaemonsRig,
@@ -10,7 +11,6 @@ import {
 import { apiError, hang, html, reset, status } from '../support/scripted-model/reply.ts';
 import { answerHonestly, embedHonestly } from '../support/scripted-model/understand.ts';
 import type { Handler } from '../support/scripted-model.ts';
-import { probesWithin } from './expected-probes.ts';
 
 /*
  * An hour of each kind of trouble, by a clock that the test moves. What it may cost is what was in flight when it began
