@@ -9,9 +9,6 @@ import type { ThrowAwayOptions } from '../../src/backup/throwaway-database.ts';
 import { databaseUrl } from '../../src/db/database-url.ts';
 import { startThrowAwayCluster } from '../../src/db/embedded/throw-away-cluster.ts';
 import { applyMigrations, createMigrationsTable } from '../../src/db/migrate.ts';
-import { withAdmin } from '../support/admin-connection.ts';
-import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import {
   contentsOf,
   migrations,
@@ -21,7 +18,10 @@ import {
   type TakenBackup,
   takeBackup,
   verify,
-} from './backup-bench.ts';
+} from '../backup/backup-bench.ts';
+import { withAdmin } from '../support/admin-connection.ts';
+import { createScratchFolder, removeScratchFolder } from '../support/scratch-folder.ts';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 
 /** A store in a database to which Ö and ö are two letters, as lc_ctype C has it, and its backups elsewhere. */
 
