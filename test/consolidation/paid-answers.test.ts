@@ -83,8 +83,9 @@ describe('a crash between answer and apply (L19)', () => {
     // Both are shown an empty scope; the second is applied, then the first is lost.
     const recalled = bench.races.hold('batch:recalled', ({ memoryIds }) => String(memoryIds) === first);
     const applied = bench.races.hold('apply:after-commit', ({ memoryIds }) => String(memoryIds) === second);
-    bench.races.at('batch:proposed', ({ memoryIds }) => {
+    bench.races.at('batch:proposed', async ({ memoryIds }) => {
       if (String(memoryIds) === first) throw new PulledPlug('the plug is pulled');
+      await recalled.reached;
     });
     const slice = bench.consolidate({ engine: single });
     await recalled.reached;
