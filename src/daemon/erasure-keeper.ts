@@ -66,19 +66,22 @@ export function createErasureKeeper(deps: ErasureKeeperDeps): ErasureKeeper {
   const { signal } = stopped;
 
   async function catchUpNow(): Promise<void> {
-    do {
-      isAgain = false;
-      await carryOutDueErasures({ ...deps, signal });
-      await syncErasures(db, directory);
-    } while (isAgain && !signal.aborted);
+    try {
+      do {
+        isAgain = false;
+        await carryOutDueErasures({ ...deps, signal });
+        await syncErasures(db, directory);
+      } while (isAgain && !signal.aborted);
+    } finally {
+      // With the last look at isAgain: who comes after it begins anew.
+      catchingUp = undefined;
+    }
   }
 
   function catchUp(): Promise<void> {
     if (signal.aborted) return Promise.resolve();
     isAgain = catchingUp !== undefined;
-    catchingUp ??= catchUpNow().finally(() => {
-      catchingUp = undefined;
-    });
+    catchingUp ??= catchUpNow();
     return catchingUp;
   }
 

@@ -10,8 +10,11 @@ export interface ListenerDeps {
   readonly applicationName: string;
   readonly channels: readonly string[];
   readonly onNotify: (channel: string, payload: string) => void;
-  /** Notifications were lost meanwhile: look once at whatever they are about. */
-  readonly onReconnect: () => void;
+  /**
+   * From now on nothing is missed. What was notified before this was said to nobody, also before the first time: look once
+   * at whatever it is about.
+   */
+  readonly onListening: () => void;
   /** Asked of each session before it listens: why this process may not go on, or null. It keeps the locks taken here. */
   readonly admit?: (session: Queryable) => Promise<EngramdError | null>;
   /** Told what `admit` said, once. Nothing is listened to by then, and no session is opened any more. */
@@ -48,7 +51,6 @@ export function startListener(deps: ListenerDeps): Listener {
   const stopped = new AbortController();
   const ready = Promise.withResolvers<void>();
   let isConnected = false;
-  let wasConnected = false;
 
   async function keepListening(): Promise<void> {
     for (let failures = 0; !stopped.signal.aborted; failures += 1) {
@@ -93,8 +95,7 @@ export function startListener(deps: ListenerDeps): Listener {
         return told('onRefused', () => deps.onRefused?.(refusal));
       }
       isConnected = true;
-      if (wasConnected) told('onReconnect', deps.onReconnect);
-      wasConnected = true;
+      told('onListening', deps.onListening);
       ready.resolve();
       const why = await Promise.race([lost, stopping]);
       if (!stopped.signal.aborted) log.warn({ error: why }, 'the connection that listens was lost');

@@ -21,7 +21,7 @@ const applicationName = 'engramd-test-listener';
 
 interface Heard {
   readonly listener: Listener;
-  /** What came, in order: `channel:payload`, or `reconnected`. */
+  /** What came, in order: `channel:payload`, or `listening`. */
   readonly heard: string[];
   /** Every pause before a connection. */
   readonly pauses: number[];
@@ -43,7 +43,7 @@ function listen(overrides: Partial<ListenerDeps> = {}): Heard {
     applicationName,
     channels: ['engramd_work', 'Quoted "name"'],
     onNotify: (channel, payload) => heard.push(`${channel}:${payload}`),
-    onReconnect: () => heard.push('reconnected'),
+    onListening: () => heard.push('listening'),
     log: silentLog,
     clock,
     random: () => 0.04,
@@ -75,7 +75,7 @@ test('hears what others say on its channels, and nothing else', async () => {
   await notify('engramd_other', 'x');
   await notify('engramd_work', 'a');
   await notify('Quoted "name"', '');
-  await expect.poll(() => heard).toEqual(['engramd_work:a', 'Quoted "name":']);
+  await expect.poll(() => heard).toEqual(['listening', 'engramd_work:a', 'Quoted "name":']);
 });
 
 test('asks nothing while nothing happens, and a server that ends idle sessions leaves it alone', async () => {
@@ -86,26 +86,38 @@ test('asks nothing while nothing happens, and a server that ends idle sessions l
   await listener.ready;
   const before = await sessions();
   await notify('engramd_work', 'a');
-  await expect.poll(() => heard).toEqual(['engramd_work:a']);
+  await expect.poll(() => heard).toEqual(['listening', 'engramd_work:a']);
   // Three times as long as an idle session of this database has.
   await database.db.query('select pg_sleep(0.3)');
   expect(await sessions()).toEqual(before);
   expect(before).toMatchObject([{ state: 'idle' }]);
-  expect(heard).toEqual(['engramd_work:a']);
+  expect(heard).toEqual(['listening', 'engramd_work:a']);
   await database.db.query(
     `do $$ begin execute format('alter database %I reset idle_session_timeout', current_database()); end $$`,
   );
+});
+
+test('what is said before it listens is said to nobody: that it listens is told also the first time', async () => {
+  const { listener, heard } = listen({
+    admit: async () => {
+      await notify('engramd_work', 'lost');
+      return null;
+    },
+  });
+  await listener.ready;
+  await notify('engramd_work', 'a');
+  await expect.poll(() => heard).toEqual(['listening', 'engramd_work:a']);
 });
 
 test('whose session is ended connects again, and says so once each time', async () => {
   const { listener, heard, pauses } = listen();
   await listener.ready;
   await kill();
-  await expect.poll(() => heard).toEqual(['reconnected']);
+  await expect.poll(() => heard).toEqual(['listening', 'listening']);
   await notify('engramd_work', 'a');
-  await expect.poll(() => heard).toEqual(['reconnected', 'engramd_work:a']);
+  await expect.poll(() => heard).toEqual(['listening', 'listening', 'engramd_work:a']);
   await kill();
-  await expect.poll(() => heard).toEqual(['reconnected', 'engramd_work:a', 'reconnected']);
+  await expect.poll(() => heard).toEqual(['listening', 'listening', 'engramd_work:a', 'listening']);
   // A connection that does not last counts as a failure: the pauses grow.
   expect(pauses).toEqual([10, 20]);
 });
@@ -120,9 +132,9 @@ test('of a server that is away tries again with pauses that grow, and listens wh
     expect(pauses.slice(0, 4)).toEqual([10, 20, 40, 80]);
     expect(listener.isConnected()).toBe(false);
     await proxy.mend();
-    await expect.poll(() => heard).toEqual(['reconnected']);
+    await expect.poll(() => heard).toEqual(['listening', 'listening']);
     await notify('engramd_work', 'a');
-    await expect.poll(() => heard).toEqual(['reconnected', 'engramd_work:a']);
+    await expect.poll(() => heard).toEqual(['listening', 'listening', 'engramd_work:a']);
   } finally {
     await proxy.close();
   }
@@ -186,7 +198,7 @@ test('keeps what it was admitted with for as long as its session stands', async 
   };
   expect(await isHeld()).toBe(true);
   await kill();
-  await expect.poll(() => heard).toEqual(['reconnected']);
+  await expect.poll(() => heard).toEqual(['listening', 'listening']);
   expect(await isHeld()).toBe(true);
   await listener.stop();
   await expect.poll(isHeld).toBe(false);
@@ -208,7 +220,7 @@ test('that is refused hears nothing, connects no more and says why, once', async
   await expect.poll(() => refused).toEqual([refusal]);
   await expect.poll(async () => (await sessions()).length).toBe(0);
   await listener.stop();
-  expect([heard, refused, asked]).toEqual([[], [refusal], 2]);
+  expect([heard, refused, asked]).toEqual([['listening'], [refusal], 2]);
 });
 
 test('whose question whether it is admitted fails asks again, like any other that cannot connect', async () => {

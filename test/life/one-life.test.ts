@@ -238,7 +238,7 @@ describe('what is not seen at once', () => {
     daemon.cycle.lastCleanAt = new Date();
     await daemon.life.start(cold);
     await until(() => expect(daemon.life.isParked()).toBe(true));
-    daemon.life.reconnected();
+    daemon.life.missed();
     const { db } = rig.database;
     const connections = () =>
       db
@@ -250,9 +250,27 @@ describe('what is not seen at once', () => {
     expect(daemon.life.isParked()).toBe(true);
     await db.query("insert into engram.banks (id) values ('b')");
     await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
-    daemon.life.reconnected();
+    daemon.life.missed();
     await stateIs('wake');
     expect(await rig.transitions()).toEqual(['hibernation → wake: rows_by_sql']);
+  });
+
+  it('rows that came while nobody listened wake what sleeps and is not parked; without any it sleeps on', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    daemon.life.missed();
+    const { tick } = await rig.row();
+    await until(async () => expect((await rig.row()).tick).toBeGreaterThan(tick));
+    expect((await rig.row()).state).toBe('sleep');
+    const { db } = rig.database;
+    await db.query("insert into engram.banks (id) values ('b')");
+    await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
+    daemon.life.missed();
+    await stateIs('wake');
+    expect((await rig.transitions()).at(-1)).toBe('sleep → wake: rows_by_sql');
+    expect(daemon.cycle.runs[0]?.signal.aborted).toBe(true);
   });
 
   it('a request that is being answered is not parked over', async () => {

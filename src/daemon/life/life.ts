@@ -73,8 +73,8 @@ export interface Life {
   start(hasWakeSignal: boolean): Promise<void>;
   /** A notification of the database. */
   heard(channel: string, payload: string): void;
-  /** The listening connection was lost and is back: what was said meanwhile was said to nobody. */
-  reconnected(): void;
+  /** For a process that may have missed a notification: what was said while it did not listen was said to nobody. */
+  missed(): void;
   stop(): Promise<void>;
 }
 
@@ -216,7 +216,7 @@ class DaemonLife implements Life {
     if (!this.#parking.isParked()) this.#nudge();
   }
 
-  reconnected(): void {
+  missed(): void {
     void this.#lookForDemand().catch((thrown: unknown) => {
       this.#deps.log.warn({ error: errorMessage(thrown) }, 'what came while nobody listened is not known yet');
     });
@@ -233,8 +233,12 @@ class DaemonLife implements Life {
   }
 
   async #lookForDemand(): Promise<void> {
-    if (!this.#parking.isParked()) return this.#nudge();
     const { db } = this.#deps;
+    if (!this.#parking.isParked()) {
+      const { state, since } = this.#memory.row();
+      if (isAsleep(state) && (await hasNewWork(db, since))) this.#wanted('rows_by_sql');
+      return this.#nudge();
+    }
     const parkedSince = this.#memory.row().since;
     const row = await readLife(db);
     if (row.state !== 'hibernation') await this.#parking.unpark();

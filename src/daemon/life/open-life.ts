@@ -16,7 +16,7 @@ export interface OpenLifeOptions extends Omit<LifeDeps, 'thresholds' | 'quietHou
   readonly admit: NonNullable<ListenerDeps['admit']>;
   /** Told of every notification, of life and of others, parked or not. */
   readonly onHeard: (channel: string, payload: string) => void;
-  /** Some may have come, and were said to nobody. */
+  /** Some may have come, and were said to nobody: after each loss, and between the look at a start and the first session. */
   readonly onMissed: () => void;
   readonly random: () => number;
   readonly probe: RuntimeProbe;
@@ -58,9 +58,9 @@ export async function openLife(options: OpenLifeOptions): Promise<OpenedLife> {
       options.onHeard(channel, payload);
       if (channel !== 'engramd_erased') life.heard(channel, payload);
     },
-    onReconnect() {
+    onListening() {
       options.onMissed();
-      life.reconnected();
+      life.missed();
     },
     admit: options.admit,
     onRefused: options.onFatal,
