@@ -36,6 +36,17 @@ async function taken(backups: Backups): Promise<string> {
   return outcome.backup.name;
 }
 
+/** By one while the other is at its own. */
+async function takenBesideAnother(): Promise<void> {
+  const hold = rig.races.hold('backup:before-manifest');
+  const taking = rig.take();
+  await hold.reached;
+  await taken(others);
+  hold.release();
+  expect(await taking).toMatchObject({ kind: 'verified' });
+  expect(rig.names()).toHaveLength(2);
+}
+
 describe('two databases with one backup directory', () => {
   test('neither prunes what the other took, and the list tells them apart', async () => {
     const mine = [await taken(rig.backups), await taken(rig.backups)];
@@ -46,15 +57,7 @@ describe('two databases with one backup directory', () => {
     expect(stores.get(theirs[1] ?? '')).toBe(await readStoreId(other.db));
   });
 
-  test('what one is at is no leftover to the other', async () => {
-    const hold = rig.races.hold('backup:before-manifest');
-    const taking = rig.take();
-    await hold.reached;
-    await taken(others);
-    hold.release();
-    expect(await taking).toMatchObject({ kind: 'verified' });
-    expect(rig.names()).toHaveLength(2);
-  });
+  test('what one is at is no leftover to the other', takenBesideAnother);
 
   test('unchanged is what has changed nothing since its own last one', async () => {
     await taken(rig.backups);
@@ -102,15 +105,7 @@ describe('two databases with one store, and one backup directory', () => {
     expect(new Set((await rig.backups.list()).map(databaseLabel)).size).toBe(2);
   });
 
-  test('what one is at is no leftover to the other', async () => {
-    const hold = rig.races.hold('backup:before-manifest');
-    const taking = rig.take();
-    await hold.reached;
-    await taken(others);
-    hold.release();
-    expect(await taking).toMatchObject({ kind: 'verified' });
-    expect(rig.names()).toHaveLength(2);
-  });
+  test('what one is at is no leftover to the other', takenBesideAnother);
 
   test('unchanged is what has changed nothing since its own last one, and each verifies its own', async () => {
     const mine = await taken(rig.backups);

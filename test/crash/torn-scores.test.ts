@@ -1,29 +1,16 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import type { RacepointName } from '../../src/telemetry/racepoints.ts';
+import { createLlmBench } from '../significance/llm-bench.ts';
 import { llmScorerOf } from '../significance/llm-scorer-of.ts';
-import { createSignificanceBench, type SignificanceBench } from '../significance/significance-bench.ts';
-import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
 import { compileCache } from './daemon-process.ts';
 import type { DyingScorerOrder } from './dying-scorer.ts';
 
 /* SIGKILL of a real process between answer, score, pin, eviction and event. */
 
-let bench: SignificanceBench;
-let model: ScriptedModel;
-beforeAll(async () => {
-  [bench, model] = await Promise.all([createSignificanceBench(), createScriptedModel()]);
-});
-afterAll(async () => {
-  await bench.close();
-  await model.close();
-});
-beforeEach(async () => {
-  model.reset();
-  await bench.freshBank();
-});
+const { bench, model } = await createLlmBench();
 
 /** The signal that ended a process of its own. */
 async function dies(order: Pick<DyingScorerOrder, 'diesAt' | 'pins'>): Promise<unknown> {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { presentModelStatus } from '../../src/api/model-status.ts';
 import type { PairToJudge } from '../../src/consolidation/decider.ts';
 import { createLlmDecider } from '../../src/consolidation/llm/create-llm-decider.ts';
@@ -8,24 +8,10 @@ import { createLlmScorer } from '../../src/significance/llm/llm-scorer.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
 import { answer } from '../support/scripted-model/reply.ts';
 import { answerHonestly, purposeOf, type ScriptedPurpose } from '../support/scripted-model/understand.ts';
-import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
+import { createLlmBench } from './llm-bench.ts';
 import { chatModelOf } from './llm-scorer-of.ts';
-import { createSignificanceBench, type SignificanceBench } from './significance-bench.ts';
 
-let bench: SignificanceBench;
-let model: ScriptedModel;
-beforeAll(async () => {
-  [bench, model] = await Promise.all([createSignificanceBench(), createScriptedModel()]);
-});
-afterAll(async () => {
-  await bench.close();
-  await model.close();
-});
-beforeEach(async () => {
-  model.reset();
-  await bench.freshBank();
-  await bench.db.query('truncate engram.model_breakers, engram.model_calls, engram.model_answers');
-});
+const { bench, model } = await createLlmBench();
 
 const clock = { ...systemClock, now: () => new Date(2026, 2, 1, 12) };
 

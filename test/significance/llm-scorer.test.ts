@@ -1,29 +1,13 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { BudgetSpentError, ModelUnavailableError } from '../../src/models/provider-errors.ts';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import type { SignificanceEngine } from '../../src/significance/significance.ts';
 import { answer, apiError, type ScriptedRequest } from '../support/scripted-model/reply.ts';
 import { honestScore, scoresOf, turnsOf } from '../support/scripted-model/understand.ts';
-import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
+import { createLlmBench } from './llm-bench.ts';
 import { type LlmScorerOptions, llmScorerOf } from './llm-scorer-of.ts';
-import { createSignificanceBench, type SignificanceBench } from './significance-bench.ts';
 
-let bench: SignificanceBench;
-let model: ScriptedModel;
-beforeAll(async () => {
-  [bench, model] = await Promise.all([createSignificanceBench(), createScriptedModel()]);
-});
-afterAll(async () => {
-  await bench.close();
-  await model.close();
-});
-beforeEach(async () => {
-  model.reset();
-  await bench.freshBank();
-  await bench.db.query(
-    'truncate engram.model_breakers, engram.budget_ledger, engram.model_calls, engram.model_answers',
-  );
-});
+const { bench, model } = await createLlmBench();
 
 async function engineOf(options: Partial<LlmScorerOptions> = {}): Promise<SignificanceEngine> {
   const scorer = await llmScorerOf({ db: bench.db, baseUrl: model.baseUrl, ...options });

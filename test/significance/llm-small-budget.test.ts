@@ -1,25 +1,11 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { BudgetSpentError } from '../../src/models/provider-errors.ts';
 import { createSignificanceEngine } from '../../src/significance/create-engine.ts';
 import { systemClock } from '../../src/telemetry/clock.ts';
-import { createScriptedModel, type ScriptedModel } from '../support/scripted-model.ts';
+import { createLlmBench } from './llm-bench.ts';
 import { llmScorerOf } from './llm-scorer-of.ts';
-import { createSignificanceBench, type SignificanceBench } from './significance-bench.ts';
 
-let bench: SignificanceBench;
-let model: ScriptedModel;
-beforeAll(async () => {
-  [bench, model] = await Promise.all([createSignificanceBench(), createScriptedModel()]);
-});
-afterAll(async () => {
-  await bench.close();
-  await model.close();
-});
-beforeEach(async () => {
-  model.reset();
-  await bench.freshBank();
-  await bench.db.query('truncate engram.model_breakers, engram.budget_ledger, engram.model_calls');
-});
+const { bench, model } = await createLlmBench();
 
 const clock = { ...systemClock, now: () => new Date(2026, 2, 1, 12) };
 
