@@ -10,6 +10,8 @@ const onPostgres = {
   pool: 'forks' as const,
   testTimeout: 30_000,
   hookTimeout: 60_000,
+  // Only what fails waits this long. A second, the default, is what a daemon takes to start beside two other files.
+  expect: { poll: { timeout: 15_000 } },
 };
 
 export default defineConfig({

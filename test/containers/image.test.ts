@@ -155,7 +155,7 @@ describe.skipIf(!started)('the image', () => {
     await call('POST', '/v1/banks/orders/memories', manyMemories(150, 150));
     await call('POST', '/v1/banks/orders/consolidations', {});
     await given().container.kill();
-    await vi.waitFor(async () => expect((await given().container.inspect()).State.Running).toBe(false));
+    await vi.waitFor(async () => expect((await given().container.inspect()).State.Running).toBe(false), 30_000);
     expect((await given().container.inspect()).State.ExitCode).toBe(137);
 
     await given().container.start();

@@ -105,7 +105,7 @@ describe('a daemon', () => {
     erasing.release();
     const daemon = await starting;
     await expect
-      .poll(() => whoSharesStore(session), { timeout: 10_000 })
+      .poll(() => whoSharesStore(session))
       .toEqual([expect.objectContaining({ applicationName: 'engramd listen' })]);
     expect(await tryHoldStore(session)).toBe(false);
     await daemon.stop('test');
@@ -144,11 +144,11 @@ describe('a daemon', () => {
     await expect(replace(backup)).rejects.toMatchObject({ code: 'RESTORE_REFUSED', exitCode: 4 });
     await direct.cut();
     const session = await open();
-    await expect.poll(() => whoSharesStore(session), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => whoSharesStore(session)).toEqual([]);
     expect((await replace(backup)).jobsDeleted).toBeGreaterThan(0);
 
     answered.resolve();
-    await expect.poll(() => fatal, { timeout: 10_000 }).toMatchObject([{ code: 'STORE_REPLACED', exitCode: 4 }]);
+    await expect.poll(() => fatal).toMatchObject([{ code: 'STORE_REPLACED', exitCode: 4 }]);
     await daemon.stop('the store was replaced');
     expect(await bench.rows('select text, state, attempts from engram.memories')).toEqual([
       { text: 'Ben drinks tea', state: 'pending', attempts: 0 },
@@ -161,9 +161,7 @@ describe('a daemon', () => {
     await direct.mend();
     const next = await start();
     await next.app.inject({ method: 'POST', url: `/v1/banks/${bench.bankId}/consolidations`, payload: {} });
-    await expect
-      .poll(() => bench.rows('select text from engram.observations'), { timeout: 10_000 })
-      .toEqual([{ text: 'Ben drinks tea' }]);
+    await expect.poll(() => bench.rows('select text from engram.observations')).toEqual([{ text: 'Ben drinks tea' }]);
     expect(fatal).toHaveLength(1);
   });
 
@@ -171,12 +169,12 @@ describe('a daemon', () => {
     await start();
     const session = await open();
     await expect
-      .poll(() => whoSharesStore(session), { timeout: 10_000 })
+      .poll(() => whoSharesStore(session))
       .toEqual([expect.objectContaining({ applicationName: 'engramd listen' })]);
     await direct.cut();
     await expect.poll(() => tryHoldStore(session)).toBe(true);
     await direct.mend();
-    await expect.poll(() => fatal, { timeout: 10_000 }).toMatchObject([{ code: 'RESTORE_UNDER_WAY', exitCode: 4 }]);
+    await expect.poll(() => fatal).toMatchObject([{ code: 'RESTORE_UNDER_WAY', exitCode: 4 }]);
   });
 
   test('that has lost its share and comes back after a restore stops with exit 4, although it has written nothing', async () => {
@@ -185,10 +183,10 @@ describe('a daemon', () => {
     await start();
     const session = await open();
     await direct.cut();
-    await expect.poll(() => whoSharesStore(session), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => whoSharesStore(session)).toEqual([]);
     await replace(backup);
     await direct.mend();
-    await expect.poll(() => fatal, { timeout: 10_000 }).toMatchObject([{ code: 'STORE_REPLACED', exitCode: 4 }]);
+    await expect.poll(() => fatal).toMatchObject([{ code: 'STORE_REPLACED', exitCode: 4 }]);
   });
 });
 

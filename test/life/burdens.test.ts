@@ -170,7 +170,7 @@ describe.concurrent('a daemon', () => {
     await expect.poll(() => readDaemonFile(dataDir)?.url, { timeout: 20_000 }).toBe(url);
     expect(await callControl(path, { type: 'status' }, { timeoutMs: 10_000 })).toMatchObject({ ok: true });
     const scrape = async () => (await fetch(`${url}/metrics`)).text();
-    await expect.poll(scrape, { timeout: 10_000 }).toMatch(/watchdog_probes\{outcome="good"\} [1-9]/);
+    await expect.poll(scrape).toMatch(/watchdog_probes\{outcome="good"\} [1-9]/);
     expect(await served.ended, served.stderr()).toBe(0);
     expect(served.stderr()).not.toContain('nobody can connect to the control socket');
     expect(served.stderr()).toMatch(/the control socket [^"]*handed\.sock.*ENGRAMD_SOCKET/);
@@ -189,9 +189,7 @@ describe.concurrent('a daemon', () => {
       database.db.query(
         `select to_state, reason from engram.lifecycle_events where from_state = 'hibernation' order by id desc limit 1`,
       );
-    await expect
-      .poll(async () => (await lastRise()).rows, { timeout: 10_000 })
-      .toEqual([{ to_state: 'wake', reason: 'activity' }]);
+    await expect.poll(async () => (await lastRise()).rows).toEqual([{ to_state: 'wake', reason: 'activity' }]);
     await alone.until('parked', ({ parked }) => parked);
     expect((await alone.stop()).code).toBe(0);
   });

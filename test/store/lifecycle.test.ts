@@ -119,7 +119,7 @@ async function behind<A, B>(first: (tx: Queryable) => Promise<A>, second: () => 
       "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
     );
     expect(rowCount).toBe(1);
-  });
+  }, 10_000);
   isMet.resolve();
   return [await committed, await answered];
 }

@@ -127,7 +127,10 @@ it('tells systemd after good probes, as long as the ticks are young', async () =
   await vi.waitFor(() => expect(read()).toMatch(/^(@abstract\/one WATCHDOG=1\n){2,}$/), 10_000);
   // So long ago that it is old from the first.
   watchdog.ticked(-60_000);
-  await vi.waitFor(() => expect(lines).toMatchObject([{ level: 40, msg: expect.stringContaining('does not tick') }]));
+  await vi.waitFor(
+    () => expect(lines).toMatchObject([{ level: 40, msg: expect.stringContaining('does not tick') }]),
+    10_000,
+  );
   const told = read();
   await probed(watchdog, watchdog.view().probes.good + 5);
   // One that was under way may have come to its end.
@@ -144,6 +147,6 @@ it('tells systemd nothing without a good answer, and says once that it cannot be
 
   const second = await start({ notify: { intervalMs: 10, command: join(parent, 'missing') } });
   await probed(second.watchdog, 5);
-  await vi.waitFor(() => expect(second.lines).toHaveLength(1));
+  await vi.waitFor(() => expect(second.lines).toHaveLength(1), 10_000);
   expect(second.lines).toMatchObject([{ level: 40, msg: expect.stringContaining('ENOENT') }]);
 });
