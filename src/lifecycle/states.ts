@@ -20,7 +20,7 @@ export const transitionReasons = [
   'wake_command',
   /** Somebody wrote the wake signal and had the supervisor start the daemon. */
   'wake_signal',
-  /** A start in HIBERNATION found work or somebody waiting. */
+  /** A start in SLEEP or HIBERNATION found work that had come meanwhile. */
   'demand_at_boot',
   'idle',
   'quiet_hours',

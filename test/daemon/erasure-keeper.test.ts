@@ -168,6 +168,39 @@ describe('the keeper of erasures', () => {
     expect(await logged('here')).toEqual([one]);
   });
 
+  test('looks again for whoever asks, at whichever moment of its end that is', async () => {
+    for (let ticks = 0; ticks <= 30; ticks += 1) {
+      const { db } = bench.database;
+      let asked = 0;
+      let second: { readonly done: Promise<void>; readonly askedBefore: number } | undefined;
+      async function comes(): Promise<void> {
+        for (let tick = 0; tick < ticks; tick += 1) await null;
+        second = { askedBefore: asked, done: busy.catchUp() };
+      }
+      const query: typeof db.query = async (...args) => {
+        asked += 1;
+        const result = await db.query(...args);
+        // The last thing that it asks in a pass.
+        if (!second && args[0].includes('from engram.erasures\n')) void comes();
+        return result as never;
+      };
+      const busy = createErasureKeeper({
+        db: { ...db, query },
+        instanceId,
+        backupDir: backupsOf('here'),
+        clock: systemClock,
+        log: silentLog,
+        racepoints: bench.races,
+        newId: () => uuid(),
+      });
+      await busy.catchUp();
+      await expect.poll(() => second).toBeDefined();
+      await second?.done;
+      expect([ticks, asked > (second?.askedBefore ?? asked)]).toEqual([ticks, true]);
+      await busy.stop();
+    }
+  });
+
   test('does it once more for whoever asks while it is at it, and throws what keeps it from it', async () => {
     const [parrot = '', tea = ''] = await bench.remember('Ana keeps a zanzibar parrot', 'Ben drinks tea');
     await due(parrot);

@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { afterAll, describe, it, vi } from 'vitest';
 import { z } from 'zod';
 import { callRpc } from '../../src/daemon/control/control-client.ts';
+import { startCutProxy } from '../support/cut-proxy.ts';
 import { engramd } from '../support/engramd-process.ts';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts';
 import { endAll, type LivingDaemon, scratch, shortLife, startLiving } from './living-daemon.ts';
@@ -22,8 +23,8 @@ interface Day {
   readonly database: TestDatabase;
   readonly daemon: LivingDaemon;
   isParked(): Promise<unknown>;
-  /** By plain SQL, and long enough ago that nobody waits for more. */
-  insert(text: string): Promise<unknown>;
+  /** By plain SQL, and, by default, long enough ago that nobody waits for more. */
+  insert(text: string, age?: string): Promise<unknown>;
   /** Of the daemon to its database, by name. */
   connections(): Promise<string[]>;
   /** Wakes it once it is parked, and says why it woke. */
@@ -31,15 +32,15 @@ interface Day {
 }
 
 /** A daemon with one memory that waits to be consolidated. */
-async function dawn(settings: Readonly<Record<string, string>> = shortLife): Promise<Day> {
-  const database = await createTestDatabase();
+async function dawn(settings: Readonly<Record<string, string>> = shortLife, given?: TestDatabase): Promise<Day> {
+  const database = given ?? (await createTestDatabase());
   databases.push(database);
-  const insert: Day['insert'] = (text) =>
+  const insert: Day['insert'] = (text, age = '1 minute') =>
     database.db.query(
       `with bank as (insert into engram.banks (id) values ('b') on conflict do nothing)
        insert into engram.memories (bank_id, id, text, created_at, next_attempt_at)
-       values ('b', gen_random_uuid(), $1, now() - interval '1 minute', now() - interval '1 minute')`,
-      [text],
+       values ('b', gen_random_uuid(), $1, now() - $2::interval, now() - $2::interval)`,
+      [text, age],
     );
   await insert('The kettle is in the kitchen.');
   const daemon = await startLiving({ DATABASE_URL: database.connectionString, ...settings });
@@ -140,6 +141,28 @@ describe.concurrent('a daemon', () => {
     });
     expect(byCommand).toBe('rows_by_sql');
     expect((await daemon.stop()).code).toBe(0);
+  });
+
+  it('that hibernates is woken, as soon as it listens again, by rows that came while it could not', async ({
+    expect,
+  }) => {
+    const database = await createTestDatabase();
+    const proxy = await startCutProxy(database.connectionString);
+    try {
+      const { daemon, wokenBy, insert } = await dawn(
+        { ...shortLife, DATABASE_DIRECT_URL: proxy.connectionString },
+        database,
+      );
+      const reason = await wokenBy(async () => {
+        await proxy.cut();
+        await insert('The lamp is in the hall.', '0 s');
+        await proxy.mend();
+      });
+      expect(reason).toBe('rows_by_sql');
+      expect((await daemon.stop()).code).toBe(0);
+    } finally {
+      await proxy.close();
+    }
   });
 
   it('awake or hibernating: `engramd sleep` runs a cycle and parks it without the wait, `engramd wake` wakes it', async ({

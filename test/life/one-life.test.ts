@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { markUnsupported } from '../../src/store/integrity.ts';
 import { forceSleep, setPause, wakeUp } from '../../src/store/lifecycle.ts';
+import { postponeReplan } from '../../src/store/replan-work.ts';
 import { createLifeRig, type LifeRig, noWork } from '../daemon/life/life-rig.ts';
 
 let rig: LifeRig;
@@ -17,6 +19,27 @@ const asleep = async () => {
   await rig.idleFor(1800);
   await stateIs('sleep');
 };
+
+/** By plain SQL, and said to nobody here. */
+async function remembered(): Promise<void> {
+  const { db } = rig.database;
+  await db.query("insert into engram.banks (id) values ('b') on conflict do nothing");
+  await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
+}
+
+/** An observation without any evidence. */
+async function observed(options: { replanDue: boolean }): Promise<string> {
+  const { rows } = await rig.database.db.query<{ id: string }>(
+    `with model as (
+       insert into engram.embedding_models (id, provider, dimensions, is_active) values ('m', 'fake', 2, true)
+       on conflict (id) do update set provider = 'fake' returning id)
+     insert into engram.observations (bank_id, id, text, tags, embedding, embedding_model, scope_epoch, needs_replan_at)
+     select 'b', gen_random_uuid(), 't', '{}', '{1,0}', id, 0, case when $1 then now() - interval '1 hour' end
+     from model returning id`,
+    [options.replanDue],
+  );
+  return rows[0]?.id ?? '';
+}
 
 describe('the way down', () => {
   it('goes one state at a time, each with its reason, runs the cycle in SLEEP and parks behind it', async () => {
@@ -248,29 +271,67 @@ describe('what is not seen at once', () => {
         .then(({ rows }) => rows[0]?.n);
     await until(async () => expect(await connections()).toBe(0));
     expect(daemon.life.isParked()).toBe(true);
-    await db.query("insert into engram.banks (id) values ('b')");
-    await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
+    await remembered();
     daemon.life.missed();
     await stateIs('wake');
     expect(await rig.transitions()).toEqual(['hibernation → wake: rows_by_sql']);
   });
 
-  it('rows that came while nobody listened wake what sleeps and is not parked; without any it sleeps on', async () => {
+  it('rows that came while nobody listened wake what sleeps and is not parked; what waits or the night does, does not', async () => {
     const daemon = await rig.daemon();
+    await remembered();
+    const postponed = await observed({ replanDue: true });
+    await observed({ replanDue: false });
     await daemon.life.start(cold);
     await asleep();
     await until(() => expect(daemon.cycle.isRunning()).toBe(true));
+    const { db } = rig.database;
+    await postponeReplan(db, 'b', { id: postponed, version: 1, restMs: 3_600_000 });
+    expect(await markUnsupported(db, 'b')).toBeGreaterThan(0);
     daemon.life.missed();
     const { tick } = await rig.row();
     await until(async () => expect((await rig.row()).tick).toBeGreaterThan(tick));
     expect((await rig.row()).state).toBe('sleep');
-    const { db } = rig.database;
-    await db.query("insert into engram.banks (id) values ('b')");
-    await db.query("insert into engram.memories (bank_id, id, text) values ('b', gen_random_uuid(), 'a text')");
+    await remembered();
     daemon.life.missed();
     await stateIs('wake');
     expect((await rig.transitions()).at(-1)).toBe('sleep → wake: rows_by_sql');
     expect(daemon.cycle.runs[0]?.signal.aborted).toBe(true);
+  });
+
+  it('what another daemon did to the state while nobody listened is known before rows are judged by it', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await until(() => expect(daemon.life.view().leader?.isSelf).toBe(true));
+    await rig.database.db.query("update engram.lifecycle set state = 'sleep', since = now(), version = version + 1");
+    await remembered();
+    daemon.life.missed();
+    await stateIs('wake');
+    expect((await rig.transitions()).at(-1)).toBe('sleep → wake: rows_by_sql');
+  });
+
+  it('a listener that is there before the start wakes nobody: the start looks', async () => {
+    await hibernate();
+    const daemon = await rig.daemon({ thresholds: soonParked });
+    await remembered();
+    daemon.life.missed();
+    await daemon.life.start(cold);
+    await stateIs('wake');
+    expect(await rig.transitions()).toEqual(['hibernation → wake: demand_at_boot']);
+  });
+
+  it('a listener that outlives its daemon asks nothing', async () => {
+    const daemon = await rig.daemon();
+    await daemon.life.start(cold);
+    await asleep();
+    await daemon.life.stop();
+    await remembered();
+    await daemon.db.rest();
+    daemon.life.missed();
+    await new Promise(setImmediate);
+    expect(daemon.db.poolCounts()).toMatchObject({ used: 0, idle: 0, waiting: 0 });
+    await daemon.db.close();
+    expect((await rig.row()).state).toBe('sleep');
   });
 
   it('a request that is being answered is not parked over', async () => {

@@ -115,6 +115,7 @@ class DaemonLife implements Life {
   /** Requests and those in flight, as the row has them. */
   #told = '0 0';
   #mayParkAtMs = 0;
+  #isBegun = false;
   #hasExited = false;
 
   constructor(deps: LifeDeps, first: LifeRow) {
@@ -188,11 +189,12 @@ class DaemonLife implements Life {
   async start(hasWakeSignal: boolean): Promise<void> {
     const { db, clock, thresholds } = this.#deps;
     const row = this.#memory.row();
+    this.#isBegun = true;
     if (row.state === 'hibernation') {
       this.#mayParkAtMs = clock.monotonicMs() + Math.min(bootGraceMs, thresholds.drowsyAfterSeconds * 1000);
     }
     if (hasWakeSignal) await this.#waking.wake('wake_signal');
-    else if (isAsleep(row.state) && (await hasNewWork(db, row.since))) {
+    else if (isAsleep(row.state) && (await hasNewWork(db, row))) {
       await this.#waking.wake('demand_at_boot');
     }
     await this.#leadership.start();
@@ -217,7 +219,10 @@ class DaemonLife implements Life {
   }
 
   missed(): void {
+    // A start looks for itself, and nobody is to be woken before it.
+    if (!this.#isBegun || this.#stopped.signal.aborted) return;
     void this.#lookForDemand().catch((thrown: unknown) => {
+      if (this.#stopped.signal.aborted) return;
       this.#deps.log.warn({ error: errorMessage(thrown) }, 'what came while nobody listened is not known yet');
     });
   }
@@ -235,14 +240,16 @@ class DaemonLife implements Life {
   async #lookForDemand(): Promise<void> {
     const { db } = this.#deps;
     if (!this.#parking.isParked()) {
-      const { state, since } = this.#memory.row();
-      if (isAsleep(state) && (await hasNewWork(db, since))) this.#wanted('rows_by_sql');
+      // Not by the row in memory: that it changed was said to nobody either.
+      const row = await readLife(db);
+      this.#memory.remember(row);
+      if (row.state !== 'wake' && (await hasNewWork(db, row))) this.#wanted('rows_by_sql');
       return this.#nudge();
     }
     const parkedSince = this.#memory.row().since;
     const row = await readLife(db);
     if (row.state !== 'hibernation') await this.#parking.unpark();
-    else if (await hasNewWork(db, parkedSince)) this.#wanted('rows_by_sql');
+    else if (await hasNewWork(db, { ...row, since: parkedSince })) this.#wanted('rows_by_sql');
     // The look has taken a connection of the pool.
     if (this.#parking.isParked()) await db.rest();
   }
