@@ -150,6 +150,78 @@ describe.skipIf(!server)('PostgreSQL 17 with pgvector', () => {
       expect(await indexes()).toContainEqual({ name, definition: expect.stringContaining('vector(16)'), valid: true });
     });
 
+    /** What each statement of its own connection meets: the database as it is, with something that happens on the way. */
+    const meeting = (before: (text: string) => Promise<unknown>): Database => ({
+      ...db,
+      async query(text, values) {
+        await before(text);
+        return db.query(text, values);
+      },
+    });
+    const oidOf = async () => {
+      const { rows } = await db.query<{ oid: number }>('select to_regclass($1)::oid as oid', [
+        `engram.${indexName('observations', model.id)}`,
+      ]);
+      return rows[0]?.oid;
+    };
+    const validate = (isValid: boolean) =>
+      db.query('update pg_index set indisvalid = $2 where indexrelid = to_regclass($1)', [
+        `engram.${indexName('observations', model.id)}`,
+        isValid,
+      ]);
+
+    it('that another process has made meanwhile is not taken for one left unfinished', async () => {
+      await createPgvectorIndex({ db, log }).prepare(model);
+      await validate(false);
+      const made = await oidOf();
+      let looks = 0;
+      const late = meeting(async (text) => {
+        if (text.includes('pg_stat_progress_create_index')) looks += 1;
+        if (looks === 2) await validate(true);
+      });
+      await createPgvectorIndex({ db: late, log }).prepare(model);
+      expect(looks).toBeGreaterThan(2);
+      expect(await oidOf()).toBe(made);
+    });
+
+    it('that another process makes or drops at the same moment is looked at again, and no other failure is', async () => {
+      await createPgvectorIndex({ db, log }).prepare(model);
+      const failing = (message: string, times: number) => {
+        let left = times;
+        return meeting(async (text) => {
+          if (!/^(drop|create) index/.test(text) || left === 0) return;
+          left -= 1;
+          throw Object.assign(new Error(message), { code: 'XX000' });
+        });
+      };
+      await validate(false);
+      await createPgvectorIndex({ db: failing('tuple concurrently updated', 3), log }).prepare(model);
+      expect((await indexes()).every(({ valid }) => valid)).toBe(true);
+      await validate(false);
+      const broken = createPgvectorIndex({ db: failing('invalid page in block 7', 1), log }).prepare(model);
+      await expect(broken).rejects.toThrow('invalid page');
+      const endless = createPgvectorIndex({ db: failing('tuple concurrently updated', 1000), log }).prepare(model);
+      await expect(endless).rejects.toThrow('tuple concurrently');
+      await createPgvectorIndex({ db: failing('tuple concurrently updated', 2), log }).drop(model);
+      expect(await oidOf()).toBeNull();
+      await createPgvectorIndex({ db, log }).prepare(model);
+    });
+
+    it('that another process left unfinished while this one waited to make it is made again', async () => {
+      const name = indexName('observations', model.id);
+      await createPgvectorIndex({ db, log }).drop(model);
+      let isLeft = false;
+      const late = meeting(async (text) => {
+        if (isLeft || !/^create index .* on engram.observations/s.test(text)) return;
+        isLeft = true;
+        await db.query(text);
+        await validate(false);
+      });
+      await createPgvectorIndex({ db: late, log }).prepare(model);
+      expect(isLeft).toBe(true);
+      expect(await indexes()).toContainEqual({ name, definition: expect.any(String), valid: true });
+    });
+
     it('that a row of another length keeps from being built is left, and searches scan', async () => {
       const long = { id: 'test/17', dimensions: 17 };
       await db.query(

@@ -6,6 +6,11 @@ import { indexedStatements, indexName } from './pgvector-statements.ts';
 import type { VectorTarget } from './vector-index.ts';
 
 const deadlock = '40P01';
+const internalError = 'XX000';
+/** Said of what somebody else changed or dropped in the meantime; 4 times in 60 rounds of three processes. Not translated. */
+const metInCatalog = /^(tuple concurrently|could not open relation with OID|cache lookup failed)/;
+/** Each is a second of waiting, after which another process has got on. */
+const maxMeetings = 10;
 const insufficientPrivilege = '42501';
 /** Class of states: a value is not what it should be. */
 const dataException = '22';
@@ -34,24 +39,25 @@ export async function ensureVectorIndex(
     );
     return;
   }
-  // Two processes that build on one table wait for each other's snapshots; the server ends one of them.
-  for (let attempt = 1; ; attempt += 1) {
+  // Looked at again after each step: "if not exists" is content with what another process left unfinished meanwhile.
+  for (let meetings = 0; ; ) {
     try {
       switch (await indexState(db, name)) {
         case 'usable':
         case 'being built':
           return;
         case 'broken':
-          await dropIndex(db, name);
+          // Two looks: a build that ends between the two halves of one seems to be neither done nor under way.
+          if ((await indexState(db, name)) === 'broken') await dropIndex(db, name);
           break;
         case 'absent':
+          await runFormatted(db, create, [name, model.id]);
           break;
       }
-      await runFormatted(db, create, [name, model.id]);
-      return;
     } catch (thrown) {
       const state = sqlState(thrown);
-      if (state === deadlock && attempt < 5) continue;
+      meetings += 1;
+      if (hasMetAnother(thrown) && meetings < maxMeetings) continue;
       if (state?.startsWith(dataException)) {
         await dropIndex(db, name);
         log.warn(
@@ -79,7 +85,20 @@ export async function dropVectorIndex(db: Database, target: VectorTarget, modelI
 }
 
 async function dropIndex(db: Database, name: string): Promise<void> {
-  await runFormatted(db, "select format('drop index concurrently if exists engram.%I', $1::text) as text", [name]);
+  for (let meetings = 1; ; meetings += 1) {
+    try {
+      await runFormatted(db, "select format('drop index concurrently if exists engram.%I', $1::text) as text", [name]);
+      return;
+    } catch (thrown) {
+      if (!hasMetAnother(thrown) || meetings >= maxMeetings) throw thrown;
+    }
+  }
+}
+
+/** Of two that build, or drop, on one table: they wait for each other's snapshots, and the server ends one of them. */
+function hasMetAnother(thrown: unknown): boolean {
+  const state = sqlState(thrown);
+  return state === deadlock || (state === internalError && metInCatalog.test(errorMessage(thrown)));
 }
 
 async function indexState(db: Database, name: string): Promise<'usable' | 'being built' | 'broken' | 'absent'> {
