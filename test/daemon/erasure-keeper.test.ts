@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { erasureLogFile, readErasures } from '../../src/backup/erasure-log.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { type Composition, compose } from '../../src/daemon/compose.ts';
-import { createErasureKeeper, type ErasureKeeper } from '../../src/daemon/erasure-keeper.ts';
+import { createErasureKeeper, type ErasureKeeper, type ErasureKeeperDeps } from '../../src/daemon/erasure-keeper.ts';
 import { notifyOfWork } from '../../src/store/due-work.ts';
 import { addErasuresDue } from '../../src/store/erasures-due.ts';
 import { insertInstance } from '../../src/store/instances.ts';
@@ -102,6 +102,17 @@ describe('a daemon that runs', () => {
   });
 });
 
+function keeperOf(deps: Pick<ErasureKeeperDeps, 'db' | 'instanceId'> & { readonly backupDir?: string }): ErasureKeeper {
+  return createErasureKeeper({
+    backupDir: backupsOf('here'),
+    clock: systemClock,
+    log: silentLog,
+    racepoints: bench.races,
+    newId: () => uuid(),
+    ...deps,
+  });
+}
+
 describe('the keeper of erasures', () => {
   let keeper: ErasureKeeper;
   let instanceId: string;
@@ -109,15 +120,7 @@ describe('the keeper of erasures', () => {
     const { db } = bench.database;
     instanceId = uuid();
     await insertInstance(db, { id: instanceId, role: 'daemon', host: 'test', pid: process.pid, version: '0.0.0' });
-    keeper = createErasureKeeper({
-      db,
-      instanceId,
-      backupDir: backupsOf('here'),
-      clock: systemClock,
-      log: silentLog,
-      racepoints: bench.races,
-      newId: () => uuid(),
-    });
+    keeper = keeperOf({ db, instanceId });
   });
   afterEach(() => keeper.stop());
 
@@ -184,15 +187,7 @@ describe('the keeper of erasures', () => {
         if (!second && args[0].includes('from engram.erasures\n')) void comes();
         return result as never;
       };
-      const busy = createErasureKeeper({
-        db: { ...db, query },
-        instanceId,
-        backupDir: backupsOf('here'),
-        clock: systemClock,
-        log: silentLog,
-        racepoints: bench.races,
-        newId: () => uuid(),
-      });
+      const busy = keeperOf({ db: { ...db, query }, instanceId });
       await busy.catchUp();
       await expect.poll(() => second).toBeDefined();
       await second?.done;
@@ -215,15 +210,7 @@ describe('the keeper of erasures', () => {
     expect(await logged('here')).toEqual(expect.arrayContaining([parrot, tea]));
 
     writeFileSync(join(scratch, 'there'), '');
-    const elsewhere = createErasureKeeper({
-      db: bench.database.db,
-      instanceId: uuid(),
-      backupDir: backupsOf('there'),
-      clock: systemClock,
-      log: silentLog,
-      racepoints: bench.races,
-      newId: () => uuid(),
-    });
+    const elsewhere = keeperOf({ db: bench.database.db, instanceId: uuid(), backupDir: backupsOf('there') });
     await expect(elsewhere.catchUp()).rejects.toMatchObject({ code: 'BACKUP_STORAGE' });
     await elsewhere.stop();
   });

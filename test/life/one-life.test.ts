@@ -299,16 +299,20 @@ describe('what is not seen at once', () => {
     expect(daemon.cycle.runs[0]?.signal.aborted).toBe(true);
   });
 
-  it('what another daemon did to the state while nobody listened is known before rows are judged by it', async () => {
-    const daemon = await rig.daemon();
-    await daemon.life.start(cold);
-    await until(() => expect(daemon.life.view().leader?.isSelf).toBe(true));
-    await rig.database.db.query("update engram.lifecycle set state = 'sleep', since = now(), version = version + 1");
-    await remembered();
-    daemon.life.missed();
-    await stateIs('wake');
-    expect((await rig.transitions()).at(-1)).toBe('sleep → wake: rows_by_sql');
-  });
+  it.each(['drowsy', 'sleep'])(
+    'what another daemon did to the state while nobody listened, %s, is known before rows are judged by it',
+    async (state) => {
+      const daemon = await rig.daemon();
+      await daemon.life.start(cold);
+      await until(() => expect(daemon.life.view().leader?.isSelf).toBe(true));
+      await rig.database.db.query('update engram.lifecycle set state = $1, since = now(), version = version + 1', [
+        state,
+      ]);
+      await remembered();
+      daemon.life.missed();
+      await until(async () => expect((await rig.transitions()).at(-1)).toBe(`${state} → wake: rows_by_sql`));
+    },
+  );
 
   it('a listener that is there before the start wakes nobody: the start looks', async () => {
     await hibernate();
